@@ -1,0 +1,239 @@
+/**
+ * What a Remix loader or action is given. `app/` imports these types and nothing else from
+ * `server/`; the values arrive through `getLoadContext`.
+ *
+ * Money in these views is `bigint` micros; loaders turn it into decimal strings for the browser.
+ */
+
+export interface SessionUser {
+  id: string;
+  email: string;
+  role: 'user' | 'support';
+}
+
+export interface WalletView {
+  walletId: string;
+  userId: string;
+  currency: string;
+  timezone: string;
+  mode: 'live' | 'deferred';
+  status: 'open' | 'frozen' | 'closed';
+  balanceMicros: bigint;
+  heldMicros: bigint;
+  availableMicros: bigint;
+  arrearsMicros: bigint;
+  overdraftLimitMicros: bigint;
+  /** Sequence number of the wallet's newest event; the view is exact as of that event. */
+  seq: bigint;
+}
+
+export interface EventView {
+  seq: bigint;
+  type: string;
+  balanceDeltaMicros: bigint;
+  heldDeltaMicros: bigint;
+  arrearsDeltaMicros: bigint;
+  balanceMicros: bigint;
+  heldMicros: bigint;
+  arrearsMicros: bigint;
+  actor: string;
+  occurredAt: Date;
+  recordedAt: Date;
+  /** Lower-case hex SHA-256 of the event, chained to the one before it. */
+  hash: string;
+  /** For a charge: `{usage, referenceId, breakdown}`; for a top-up: `{topUpId, paymentIntentId, card?}`. */
+  detail: Record<string, unknown>;
+}
+
+export interface EventPage {
+  events: EventView[];
+  /** Pass it back to get the next (older) page; null on the last page. */
+  nextCursor: string | null;
+}
+
+export type TopUpStatus =
+  | 'created'
+  | 'requires_action'
+  | 'processing'
+  | 'succeeded'
+  | 'failed'
+  | 'canceled'
+  | 'quarantined';
+
+export interface TopUpView {
+  topUpId: string;
+  status: TopUpStatus;
+  currency: string;
+  amountMicros: bigint;
+  /** Stripe's code and its message for people, when the last attempt failed. */
+  failureCode: string | null;
+  failureMessage: string | null;
+  /** The event that credited it, once it is credited. */
+  creditedSeq: bigint | null;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export interface TopUpLimits {
+  currency: string;
+  /** Number of decimals of the currency: JPY 0, USD 2, KWD 3. */
+  exponent: number;
+  minMicros: bigint;
+  maxMicros: bigint;
+  presetsMicros: bigint[];
+}
+
+export type StartTopUp =
+  | { ok: true; topUpId: string; status: TopUpStatus; clientSecret: string; amountMinor: number }
+  | {
+      ok: false;
+      code:
+        | 'INVALID_AMOUNT'
+        | 'BELOW_MINIMUM'
+        | 'ABOVE_MAXIMUM'
+        | 'KEY_REUSED'
+        | 'WALLET_FROZEN'
+        | 'WALLET_CLOSED'
+        | 'PAYMENT_PROVIDER_UNAVAILABLE';
+      message: string;
+    };
+
+export interface StatementView {
+  /** Human number, for example `2026-10-000042`: unique, never reused. */
+  number: string;
+  /** The wallet's calendar month, `YYYY-MM`, and its half-open UTC instants. */
+  period: string;
+  startsAt: Date;
+  endsAt: Date;
+  currency: string;
+  openingBalanceMicros: bigint;
+  closingBalanceMicros: bigint;
+  /** Sums of the period, signed as they moved the balance. */
+  topUpsMicros: bigint;
+  grantsMicros: bigint;
+  usageMicros: bigint;
+  feesMicros: bigint;
+  refundsMicros: bigint;
+  otherMicros: bigint;
+  arrearsMicros: bigint;
+  lines: { type: string; count: number; units: number; amountMicros: bigint }[];
+  fromSeq: bigint;
+  toSeq: bigint;
+  /** Lower-case hex head of the wallet's hash chain at the period's end. */
+  headHash: string;
+  closedAt: Date;
+}
+
+export interface SavedCard {
+  id: string;
+  brand: string;
+  last4: string;
+  expMonth: number;
+  expYear: number;
+}
+
+export interface BillingStatus {
+  runId: string | null;
+  period: string;
+  status: 'not_started' | 'running' | 'finished';
+  wallets: { total: number; billed: number; failed: number; pending: number };
+  startedAt: Date | null;
+  finishedAt: Date | null;
+  nextRunAt: Date;
+}
+
+export interface InboxSummary {
+  received: number;
+  applied: number;
+  ignored: number;
+  waiting: number;
+  dead: number;
+}
+
+export type SignIn =
+  | { ok: true; user: SessionUser; setCookie: string }
+  | {
+      ok: false;
+      code: 'INVALID_CREDENTIALS' | 'EMAIL_TAKEN' | 'WEAK_PASSWORD' | 'INVALID_EMAIL' | 'THROTTLED';
+      message: string;
+      retryAfterSeconds?: number;
+    };
+
+export interface Services {
+  accounts: {
+    /** Creates the user and its wallet, and signs it in. `setCookie` is the `Set-Cookie` value. */
+    signUp(input: { email: string; password: string; ip: string }): Promise<SignIn>;
+    signIn(input: { email: string; password: string; ip: string }): Promise<SignIn>;
+    /** Ends the session that the request's cookie names; returns the `Set-Cookie` value that clears it. */
+    signOut(cookieHeader: string | null): Promise<string>;
+    changePassword(input: {
+      userId: string;
+      currentPassword: string;
+      newPassword: string;
+      ip: string;
+    }): Promise<SignIn>;
+  };
+  wallets: {
+    /** The wallet of a user; opens it when the user has none yet. */
+    ofUser(userId: string): Promise<WalletView>;
+    events(
+      walletId: string,
+      options: {
+        cursor?: string | undefined;
+        limit?: number | undefined;
+        types?: string[] | undefined;
+        from?: Date | undefined;
+        to?: Date | undefined;
+      },
+    ): Promise<EventPage>;
+    /** Charges of the current calendar month of the wallet, by usage type. */
+    usageThisMonth(
+      walletId: string,
+    ): Promise<{ type: string; count: number; units: number; amountMicros: bigint }[]>;
+  };
+  topUps: {
+    limits(currency: string): TopUpLimits;
+    /**
+     * Starts a top-up, or returns the one the attempt key already started.
+     * `amount` is what the person typed, in the currency's own decimals ("25", "25.00").
+     */
+    start(input: { userId: string; attemptKey: string; amount: string }): Promise<StartTopUp>;
+    /** Null when there is none of that id that belongs to the user. */
+    get(userId: string, topUpId: string): Promise<TopUpView | null>;
+    list(userId: string, limit?: number): Promise<TopUpView[]>;
+  };
+  statements: {
+    list(userId: string): Promise<StatementView[]>;
+    get(userId: string, number: string): Promise<StatementView | null>;
+  };
+  paymentMethods: {
+    list(userId: string): Promise<SavedCard[]>;
+    /** False when the card does not belong to the user. */
+    remove(userId: string, paymentMethodId: string): Promise<boolean>;
+  };
+  admin: {
+    billing(): Promise<BillingStatus>;
+    startBilling(actor: string): Promise<BillingStatus>;
+    inbox(): Promise<InboxSummary>;
+    ledger(): Promise<{ wallets: number; events: bigint; totals: { currency: string; balanceMicros: bigint }[] }>;
+    findWallets(query: string): Promise<WalletView[]>;
+  };
+}
+
+export interface LoadContext {
+  requestId: string;
+  cspNonce: string;
+  /** The signed-in user, or null. Pages under /account redirect to /login without one. */
+  user: SessionUser | null;
+  ip: string;
+  services: Services;
+  config: {
+    appName: string;
+    appUrl: string;
+    stripePublishableKey: string;
+    /** When set, a plain `<script>` in `<head>` loads Stripe.js from here; otherwise stripe-js does. */
+    stripeScriptUrl: string | null;
+    /** Shown on the sign-in page in development; null in production. */
+    demoSignIn: { email: string; password: string } | null;
+  };
+}
