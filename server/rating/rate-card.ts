@@ -1,0 +1,203 @@
+/**
+ * Rate cards: versioned price lists. In JSON and in the database micros are decimal strings and the
+ * date is an ISO instant; in memory they are `bigint` and `Date`.
+ *
+ * Later kinds of price (monthly tiers, time of day, a customer's own card) are further optional
+ * fields of a rule or of a card; strict objects make sure that a server which does not know such a
+ * field refuses the card instead of charging without it.
+ */
+import { z } from 'zod';
+import { roundings } from './exact.ts';
+import { type UsageType, usageTypes } from './usage.ts';
+
+/** The highest price or fee a card may hold: a million units of its currency. */
+export const maxPriceMicros = 1_000_000_000_000n;
+
+const priceMicros = z
+  .string()
+  .regex(/^(?:0|[1-9]\d{0,12})$/, {
+    abort: true,
+    error: 'must be whole micros as a decimal string',
+  })
+  .transform((text) => BigInt(text))
+  .refine((micros) => micros <= maxPriceMicros, { error: `must be at most ${maxPriceMicros}` });
+
+const seconds = z.int().min(1).max(3600);
+
+/** Digits without `+` or `00`; '' matches every destination. The longest match wins. */
+const prefix = z.string().regex(/^\d{0,18}$/, { error: 'must be at most 18 digits' });
+
+const commonFields = {
+  /** Names the rule in breakdowns; unique within its card. */
+  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  /** Charged once for each usage that is not free. */
+  connectionFeeMicros: priceMicros,
+  /** Least and most that one usage costs, fee included; free usage stays free. */
+  minimumMicros: priceMicros.optional(),
+  maximumMicros: priceMicros.optional(),
+  /** Instead of the card's rounding. */
+  rounding: z.enum(roundings).optional(),
+};
+
+const callRule = z.strictObject({
+  ...commonFields,
+  type: z.literal('call'),
+  prefix,
+  pricePerMinuteMicros: priceMicros,
+  /** The first seconds are billed whole, then every further block: 60/60, 30/6, 1/1. */
+  initialSeconds: seconds,
+  nextSeconds: seconds,
+});
+
+const smsRule = z.strictObject({
+  ...commonFields,
+  type: z.literal('sms'),
+  prefix,
+  pricePerUnitMicros: priceMicros,
+});
+
+const emailRule = z.strictObject({
+  ...commonFields,
+  type: z.literal('email'),
+  prefix: z.literal(''),
+  pricePerUnitMicros: priceMicros,
+});
+
+const faxRule = z.strictObject({
+  ...commonFields,
+  type: z.literal('fax'),
+  prefix,
+  pricePerUnitMicros: priceMicros,
+});
+
+const sizeTiers = z
+  .array(
+    z.strictObject({
+      /** The largest size of this tier; null means any size, and only the last tier has it. */
+      upToBytes: z.int().min(0).nullable(),
+      pricePerUnitMicros: priceMicros,
+    }),
+  )
+  .min(1)
+  .refine((tiers) => tiers.every(growsTowardsOpenEnd), {
+    error: 'tiers must grow and end with one whose upToBytes is null',
+  });
+
+function growsTowardsOpenEnd(
+  tier: { upToBytes: number | null },
+  index: number,
+  tiers: readonly { upToBytes: number | null }[],
+): boolean {
+  if (index === tiers.length - 1) {
+    return tier.upToBytes === null;
+  }
+  const next = tiers[index + 1]?.upToBytes ?? Number.POSITIVE_INFINITY;
+  return tier.upToBytes !== null && tier.upToBytes < next;
+}
+
+const fileTransferRule = z.strictObject({
+  ...commonFields,
+  type: z.literal('file_transfer'),
+  prefix: z.literal(''),
+  /** A transfer's price when the rule has no tiers or the usage does not say its bytes. */
+  pricePerUnitMicros: priceMicros,
+  /** The first tier that holds the usage's bytes sets the price of each of its transfers. */
+  sizeTiers: sizeTiers.optional(),
+});
+
+export const rateRuleSchema = z
+  .discriminatedUnion('type', [callRule, smsRule, emailRule, faxRule, fileTransferRule])
+  .refine(
+    (rule) =>
+      rule.minimumMicros === undefined ||
+      rule.maximumMicros === undefined ||
+      rule.minimumMicros <= rule.maximumMicros,
+    { path: ['minimumMicros'], error: 'must not be above maximumMicros' },
+  );
+
+/** The JSON form of a card in, the form for calculating out. */
+export const rateCardSchema = z.strictObject({
+  id: z.uuid(),
+  name: z.string().min(1).max(100),
+  /** ISO 4217 code; amounts are micros of this currency. */
+  currency: z.string().regex(/^[A-Z]{3}$/),
+  version: z.int().min(1),
+  /** Usage from this instant on is rated by this version, until a later one takes over. */
+  effectiveFrom: z.iso.datetime({ offset: true }).transform((text) => new Date(text)),
+  rounding: z.enum(roundings),
+  rules: z.array(rateRuleSchema).superRefine((rules, context) => {
+    const seenIds = new Set<string>();
+    const seenTargets = new Set<string>();
+    for (const [index, rule] of rules.entries()) {
+      const target = `${rule.type} ${rule.prefix}`;
+      if (seenIds.has(rule.id)) {
+        context.addIssue({ code: 'custom', path: [index, 'id'], message: 'must be unique' });
+      }
+      if (seenTargets.has(target)) {
+        context.addIssue({
+          code: 'custom',
+          path: [index, 'prefix'],
+          message: 'must be unique among the rules of its type',
+        });
+      }
+      seenIds.add(rule.id);
+      seenTargets.add(target);
+    }
+  }),
+});
+
+export type RateRule = z.output<typeof rateRuleSchema>;
+export type RateCard = z.output<typeof rateCardSchema>;
+export type RateCardJson = z.input<typeof rateCardSchema>;
+
+/** The JSON form of a card: `rateCardSchema.parse` of it gives an equal card again. */
+export function rateCardToJson(card: RateCard): RateCardJson {
+  return JSON.parse(
+    JSON.stringify(card, (_key, value: unknown) =>
+      typeof value === 'bigint' ? value.toString() : value,
+    ),
+  ) as RateCardJson;
+}
+
+/** A card with its rules indexed, as `rate` takes it. */
+export interface CompiledRateCard {
+  readonly card: RateCard;
+  readonly rulesByType: Readonly<Record<UsageType, PrefixIndex>>;
+}
+
+interface PrefixIndex {
+  readonly rules: ReadonlyMap<string, RateRule>;
+  readonly longestPrefix: number;
+}
+
+/** Indexes a card's rules by type and prefix; done once a card, not once a usage. */
+export function compileRateCard(card: RateCard): CompiledRateCard {
+  const index = (type: UsageType): PrefixIndex => {
+    const rules = card.rules.filter((rule) => rule.type === type);
+    return {
+      rules: new Map(rules.map((rule) => [rule.prefix, rule])),
+      longestPrefix: rules.reduce((longest, rule) => Math.max(longest, rule.prefix.length), 0),
+    };
+  };
+  const entries = usageTypes.map((type) => [type, index(type)] as const);
+  return { card, rulesByType: Object.fromEntries(entries) as Record<UsageType, PrefixIndex> };
+}
+
+/**
+ * The rule with the longest prefix of `digits`, in at most one look-up for each digit however many
+ * prefixes the card has.
+ */
+export function findRule(
+  compiled: CompiledRateCard,
+  type: UsageType,
+  digits: string,
+): RateRule | undefined {
+  const { rules, longestPrefix } = compiled.rulesByType[type];
+  for (let length = Math.min(longestPrefix, digits.length); length >= 0; length -= 1) {
+    const rule = rules.get(digits.slice(0, length));
+    if (rule !== undefined) {
+      return rule;
+    }
+  }
+  return undefined;
+}
