@@ -1,0 +1,261 @@
+/**
+ * The readable specification of the ledger's SQL functions: what a command does to a wallet, and
+ * what it is answered. decide.db.test.ts holds the functions to it.
+ */
+import type { Detail, Keyed, WalletEvent, WalletMode } from './events.ts';
+import { evolve } from './evolve.ts';
+import {
+  type Answer,
+  answerOf,
+  availableMicros,
+  type OpenWallet,
+  type WalletState,
+} from './state.ts';
+
+/** The most that one operation moves. */
+export const maxAmountMicros = 10n ** 18n;
+/** A balance above this takes no more credit, arrears above it no more charges. */
+export const maxStandingMicros = 2n * 10n ** 18n;
+
+export interface OpenWalletCommand {
+  readonly type: 'open_wallet';
+  readonly currency: string;
+  readonly timezone: string;
+  readonly mode: WalletMode;
+  readonly actor: string;
+}
+
+interface MoneyCommand extends Keyed {
+  readonly actor: string;
+  readonly detail: Detail;
+}
+
+export interface GrantCredit extends MoneyCommand {
+  readonly type: 'grant_credit';
+  readonly amountMicros: bigint;
+}
+
+/** A payment that the processor has settled, checked against its top-up before it comes here. */
+export interface CreditTopUp extends MoneyCommand {
+  readonly type: 'credit_top_up';
+  readonly amountMicros: bigint;
+}
+
+export interface ChargeWallet extends MoneyCommand {
+  readonly type: 'charge_wallet';
+  /** Null when no rate was found. */
+  readonly amountMicros: bigint | null;
+  /** What happens to the part that the wallet cannot fund: refuse the charge, or let it be owed. */
+  readonly overrun: 'refuse' | 'arrears';
+}
+
+/** Debits what a closed month reserved. */
+export interface SettleAccruals extends MoneyCommand {
+  readonly type: 'settle_accruals';
+  readonly amountMicros: bigint;
+}
+
+export type Command = OpenWalletCommand | GrantCredit | CreditTopUp | ChargeWallet | SettleAccruals;
+
+/** Refusals in order of precedence: wallet, key, status, rate, limits, funds. */
+export type RefusalCode =
+  | 'WALLET_NOT_FOUND'
+  | 'KEY_REUSED'
+  | 'WALLET_FROZEN'
+  | 'WALLET_CLOSED'
+  | 'NO_RATE'
+  | 'LIMIT_EXCEEDED'
+  | 'INSUFFICIENT_FUNDS';
+
+/** KEY_REUSED carries the numbers of the answer that the key got first, other refusals the wallet's. */
+export type Outcome =
+  | { readonly code: 'WALLET_NOT_FOUND' }
+  | ({ readonly code: 'OK'; readonly replayed: boolean } & Answer)
+  | ({
+      readonly code: Exclude<RefusalCode, 'WALLET_NOT_FOUND'>;
+      readonly replayed: false;
+    } & Answer);
+
+export interface Decision {
+  readonly outcome: Outcome;
+  /** Written together or not at all; none for a refusal or a replay. */
+  readonly events: readonly WalletEvent[];
+}
+
+/**
+ * Decides a command on one wallet. Refusals are answers.
+ * @throws RangeError for a command that no caller may send: an amount of the wrong sign, or more
+ * settled than is held
+ */
+export function decide(command: Command, state: WalletState): Decision {
+  switch (command.type) {
+    case 'open_wallet':
+      return openWallet(command, state);
+    case 'grant_credit':
+      return grantCredit(command, state);
+    case 'credit_top_up':
+      return creditTopUp(command, state);
+    case 'charge_wallet':
+      return chargeWallet(command, state);
+    case 'settle_accruals':
+      return settleAccruals(command, state);
+    default: {
+      const unknown: never = command;
+      throw new TypeError(`unknown command ${String(unknown)}`);
+    }
+  }
+}
+
+function openWallet(command: OpenWalletCommand, state: WalletState): Decision {
+  if (state.opened) {
+    return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
+  }
+  const { currency, timezone, mode, actor } = command;
+  const event: WalletEvent = { type: 'wallet_opened', currency, timezone, mode, actor };
+  const opened = evolve(state, event);
+  return {
+    outcome: { code: 'OK', replayed: false, ...answerOf(opened, 0n, null) },
+    events: [event],
+  };
+}
+
+function grantCredit(command: GrantCredit, state: WalletState): Decision {
+  assertAllowed(command.amountMicros > 0n, 'a grant must be positive');
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const known = recall(command, state);
+  if (known) {
+    return answer(known);
+  }
+  // A frozen wallet may not spend, but it may receive.
+  if (state.status === 'closed') {
+    return refuse('WALLET_CLOSED', state, command.amountMicros);
+  }
+  return credit('grant', command, state);
+}
+
+/** Paid money is credited whatever the wallet's status: it is the user's. */
+function creditTopUp(command: CreditTopUp, state: WalletState): Decision {
+  assertAllowed(command.amountMicros > 0n, 'a top-up must be positive');
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const known = recall(command, state);
+  return known ? answer(known) : credit('top_up', command, state);
+}
+
+function credit(
+  type: 'top_up' | 'grant',
+  command: GrantCredit | CreditTopUp,
+  wallet: OpenWallet,
+): Decision {
+  const { key, requestHash, amountMicros, actor, detail } = command;
+  if (amountMicros > maxAmountMicros || wallet.balanceMicros > maxStandingMicros) {
+    return refuse('LIMIT_EXCEEDED', wallet, amountMicros);
+  }
+  const credited: WalletEvent = { type, key, requestHash, amountMicros, actor, detail };
+  return accept(command, wallet, [credited, ...repayArrears(evolve(wallet, credited), actor)]);
+}
+
+/** Repays arrears out of money that is neither held nor borrowed. */
+function repayArrears(wallet: OpenWallet, actor: string): readonly WalletEvent[] {
+  const repaidMicros = least(wallet.arrearsMicros, wallet.balanceMicros - wallet.heldMicros);
+  return repaidMicros > 0n
+    ? [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor }]
+    : [];
+}
+
+function chargeWallet(command: ChargeWallet, state: WalletState): Decision {
+  const { key, requestHash, amountMicros, overrun, actor, detail } = command;
+  assertAllowed(amountMicros === null || amountMicros >= 0n, 'a charge is never negative');
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const known = recall(command, state);
+  if (known) {
+    return answer(known);
+  }
+  if (state.status !== 'open') {
+    const code = state.status === 'frozen' ? 'WALLET_FROZEN' : 'WALLET_CLOSED';
+    return refuse(code, state, amountMicros);
+  }
+  if (amountMicros === null) {
+    return refuse('NO_RATE', state, null);
+  }
+  if (amountMicros > maxAmountMicros || state.arrearsMicros > maxStandingMicros) {
+    return refuse('LIMIT_EXCEEDED', state, amountMicros);
+  }
+
+  const spendableMicros = availableMicros(state);
+  const fundedMicros = least(amountMicros, spendableMicros > 0n ? spendableMicros : 0n);
+  const owedMicros = amountMicros - fundedMicros;
+  if (owedMicros > 0n && overrun === 'refuse') {
+    return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
+  }
+  const common = { key, requestHash, owedMicros, actor, detail };
+  return accept(command, state, [
+    state.mode === 'deferred'
+      ? { type: 'accrual', reservedMicros: fundedMicros, ...common }
+      : { type: 'charge', takenMicros: fundedMicros, ...common },
+  ]);
+}
+
+function settleAccruals(command: SettleAccruals, state: WalletState): Decision {
+  const { key, requestHash, amountMicros, actor, detail } = command;
+  assertAllowed(amountMicros > 0n, 'a settlement must be positive');
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const known = recall(command, state);
+  if (known) {
+    return answer(known);
+  }
+  assertAllowed(amountMicros <= state.heldMicros, 'a settlement debits what was reserved, no more');
+  return accept(command, state, [
+    { type: 'accrual_settled', key, requestHash, settledMicros: amountMicros, actor, detail },
+  ]);
+}
+
+/** The answer to a key that was used before, if it was. */
+function recall({ key, requestHash }: Keyed, wallet: OpenWallet): Outcome | undefined {
+  const known = wallet.answers.get(key);
+  if (!known) {
+    return undefined;
+  }
+  return known.requestHash === requestHash
+    ? { code: 'OK', replayed: true, ...known.answer }
+    : { code: 'KEY_REUSED', replayed: false, ...known.answer };
+}
+
+/** The answer is what a replay will find, so both are read from the same place. */
+function accept({ key }: Keyed, wallet: OpenWallet, events: readonly WalletEvent[]): Decision {
+  const after = events.reduce<OpenWallet>(evolve, wallet);
+  const written = after.answers.get(key);
+  if (!written) {
+    throw new Error('an accepted command leaves its key behind');
+  }
+  return { outcome: { code: 'OK', replayed: false, ...written.answer }, events };
+}
+
+function refuse(
+  code: Exclude<RefusalCode, 'WALLET_NOT_FOUND'>,
+  wallet: OpenWallet,
+  amountMicros: bigint | null,
+): Decision {
+  return answer({ code, replayed: false, ...answerOf(wallet, amountMicros, null) });
+}
+
+function answer(outcome: Outcome): Decision {
+  return { outcome, events: [] };
+}
+
+function assertAllowed(holds: boolean, message: string): asserts holds {
+  if (!holds) {
+    throw new RangeError(message);
+  }
+}
+
+function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

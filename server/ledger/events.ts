@@ -1,0 +1,121 @@
+/** What can happen to a wallet. Amounts are micros and never negative; `deltasOf` gives the signs. */
+
+export type Detail = Readonly<Record<string, unknown>>;
+
+/** The caller's idempotency key (a uuid) and the SHA-256, in hex, of what was asked with it. */
+export interface Keyed {
+  readonly key: string;
+  readonly requestHash: string;
+}
+
+export type WalletMode = 'live' | 'deferred';
+
+interface Opened {
+  readonly type: 'wallet_opened';
+  readonly currency: string;
+  readonly timezone: string;
+  readonly mode: WalletMode;
+}
+
+/** Money or promotional credit came in. */
+interface Credited extends Keyed {
+  readonly type: 'top_up' | 'grant';
+  readonly amountMicros: bigint;
+  readonly detail: Detail;
+}
+
+/** Usage of a live wallet: taken from the balance, and the rest owed. */
+interface Charged extends Keyed {
+  readonly type: 'charge';
+  readonly takenMicros: bigint;
+  readonly owedMicros: bigint;
+  readonly detail: Detail;
+}
+
+/** Usage of a deferred wallet: reserved until the month is closed, and the rest owed. */
+interface Accrued extends Keyed {
+  readonly type: 'accrual';
+  readonly reservedMicros: bigint;
+  readonly owedMicros: bigint;
+  readonly detail: Detail;
+}
+
+/** A closed month's accruals were debited. */
+interface AccrualSettled extends Keyed {
+  readonly type: 'accrual_settled';
+  readonly settledMicros: bigint;
+  readonly detail: Detail;
+}
+
+/** Arrears were repaid out of the credit `bySeq`, in the same operation. */
+interface ArrearsRepaid {
+  readonly type: 'arrears_repaid';
+  readonly repaidMicros: bigint;
+  readonly bySeq: bigint;
+}
+
+export type WalletEvent = { readonly actor: string } & (
+  | Opened
+  | Credited
+  | Charged
+  | Accrued
+  | AccrualSettled
+  | ArrearsRepaid
+);
+
+export interface Deltas {
+  readonly balanceDeltaMicros: bigint;
+  readonly heldDeltaMicros: bigint;
+  readonly arrearsDeltaMicros: bigint;
+}
+
+/** The signed changes that an event makes to its wallet. */
+export function deltasOf(event: WalletEvent): Deltas {
+  switch (event.type) {
+    case 'wallet_opened':
+      return deltas(0n, 0n, 0n);
+    case 'top_up':
+    case 'grant':
+      return deltas(event.amountMicros, 0n, 0n);
+    case 'charge':
+      return deltas(-event.takenMicros, 0n, event.owedMicros);
+    case 'accrual':
+      return deltas(0n, event.reservedMicros, event.owedMicros);
+    case 'accrual_settled':
+      return deltas(-event.settledMicros, -event.settledMicros, 0n);
+    case 'arrears_repaid':
+      return deltas(-event.repaidMicros, 0n, -event.repaidMicros);
+    default: {
+      const unknown: never = event;
+      throw new TypeError(`unknown event ${String(unknown)}`);
+    }
+  }
+}
+
+/** The detail that the ledger stores beside an event. */
+export function detailOf(event: WalletEvent): Detail {
+  switch (event.type) {
+    case 'wallet_opened':
+      return { currency: event.currency, mode: event.mode, timezone: event.timezone };
+    case 'arrears_repaid':
+      return { bySeq: Number(event.bySeq) };
+    case 'top_up':
+    case 'grant':
+    case 'charge':
+    case 'accrual':
+    case 'accrual_settled':
+      return event.detail;
+    default: {
+      const unknown: never = event;
+      throw new TypeError(`unknown event ${String(unknown)}`);
+    }
+  }
+}
+
+function deltas(
+  balanceDeltaMicros: bigint,
+  heldDeltaMicros: bigint,
+  arrearsDeltaMicros: bigint,
+): Deltas {
+  return { balanceDeltaMicros, heldDeltaMicros, arrearsDeltaMicros };
+}
