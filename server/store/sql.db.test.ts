@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { arrayLiteral, connect } from './sql.ts';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterAll(async () => {
+  await database.close();
+});
+
+describe('values', () => {
+  it('carries an int8 beyond 2^53 exactly, both ways', async () => {
+    const micros = 2n ** 53n + 1n;
+    const [row] =
+      await database.app`select ${micros}::int8 as sent, 9007199254740993::int8 as read`;
+    expect(row).toEqual({ sent: micros, read: micros });
+  });
+
+  it('carries the ends of int8 exactly', async () => {
+    const [max, min] = [2n ** 63n - 1n, -(2n ** 63n)];
+    const [row] = await database.app`select ${max}::int8 as max, ${min}::int8 as min`;
+    expect(row).toEqual({ max, min });
+  });
+
+  it('reads timestamptz as the same instant, to the millisecond', async () => {
+    const instant = new Date('2026-03-01T12:34:56.789Z');
+    const [row] = await database.app`
+      select ${instant}::timestamptz as sent, timestamptz '2026-03-01 13:34:56.789+01' as read`;
+    expect(row).toEqual({ sent: instant, read: instant });
+  });
+
+  it('parses jsonb and sends an object as jsonb', async () => {
+    const detail = { rule: 'call', micros: '375000', list: [1, null] };
+    const [row] = await database.app`
+      select ${database.app.json(detail)}::jsonb as sent,
+             ${JSON.stringify(detail)}::text::jsonb as text,
+             jsonb_typeof(${database.app.json(detail)}::jsonb) as type`;
+    expect(row).toEqual({ sent: detail, text: detail, type: 'object' });
+  });
+
+  it('sends a uuid, bytes, a boolean and a null', async () => {
+    const id = randomUUID();
+    const [row] = await database.app`
+      select ${id}::uuid as id, ${Buffer.from([0, 255])}::bytea as bytes, ${true}::bool as flag,
+             ${null}::text as nothing`;
+    expect(row).toEqual({ id, bytes: Buffer.from([0, 255]), flag: true, nothing: null });
+  });
+});
+
+describe('arrayLiteral', () => {
+  it('keeps every element of a text array as it was', async () => {
+    const values = [
+      'plain',
+      '',
+      'a,b',
+      '{}',
+      '"quoted"',
+      'back\\slash',
+      'NULL',
+      'null',
+      ' é\n',
+      null,
+    ];
+    const rows = await database.app<{ value: string | null }[]>`
+      select value from unnest(${arrayLiteral(values)}::text[]) as value`;
+    expect(rows.map(({ value }) => value)).toEqual(values);
+  });
+
+  it('sends bigints, uuids, booleans and no elements at all', async () => {
+    const ids = [randomUUID(), randomUUID()];
+    const amounts = [-(2n ** 63n), 2n ** 53n + 1n];
+    const [row] = await database.app`
+      select to_jsonb(${arrayLiteral(ids)}::uuid[]) as ids,
+             (select sum(x)::text from unnest(${arrayLiteral(amounts)}::int8[]) as x) as sum,
+             ${arrayLiteral([true, false])}::bool[] = array[true, false] as booleans,
+             cardinality(${arrayLiteral([])}::uuid[]) as empty`;
+    expect(row).toEqual({ ids, sum: '-9214364837600034815', booleans: true, empty: 0 });
+  });
+});
+
+describe('sessions', () => {
+  const roleOf = async (sql: TestDatabase['app']) =>
+    (await sql<{ role: string }[]>`select current_user::text as role`)[0]?.role;
+
+  it('have the role of the application when it is asked for, else the user of the URL', async () => {
+    expect(await roleOf(database.app)).toBe('wallet_app');
+    expect(await roleOf(database.owner)).toBe('postgres');
+  });
+
+  it('come back to the role of the application after RESET ROLE', async () => {
+    const sql = connect(database.ownerUrl, { role: 'wallet_app', max: 1 });
+    await sql`set role none`;
+    await sql`reset role`;
+    expect(await roleOf(sql)).toBe('wallet_app');
+    await sql.end();
+  });
+
+  it('have the role of the application with its URL alone', async () => {
+    const sql = connect(database.appUrl, { max: 1 });
+    expect(await roleOf(sql)).toBe('wallet_app');
+    await sql.end();
+  });
+
+  it('cancel a statement that runs beyond the limit', async () => {
+    const sql = connect(database.ownerUrl, { max: 1, statementTimeoutMs: 50 });
+    await expect(sql`select pg_sleep(10)`).rejects.toMatchObject({ code: '57014' });
+    await sql.end();
+  });
+});
+
+describe('the test clock', () => {
+  const now = async () => (await database.app<{ now: Date }[]>`select ledger_now() as now`)[0]?.now;
+
+  it('stands still where it is set, and runs again afterwards', async () => {
+    const instant = new Date('2026-02-28T23:59:59.999Z');
+    await database.setClock(instant.toISOString());
+    expect(await now()).toEqual(instant);
+    await database.setClock(null);
+    expect((await now())?.getTime()).toBeGreaterThan(Date.now() - 60_000);
+  });
+});
