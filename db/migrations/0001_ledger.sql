@@ -124,7 +124,7 @@ language sql immutable parallel safe as $$
   select w.balance_micros - w.held_micros + w.overdraft_limit_micros
 $$;
 
--- The canonical form that the chain hashes: sixteen lines, none of which can hold a line feed.
+-- The canonical form that the chain hashes: seventeen lines, none of which can hold a line feed.
 -- Instants are whole microseconds since 1970-01-01 UTC. server/ledger/hash.ts is its twin.
 create function event_canonical(e wallet_events) returns text
 language sql stable parallel safe as $$
@@ -272,6 +272,10 @@ declare
   e wallet_events;
   outcome ledger_outcome;
 begin
+  if p_key is null or p_request_hash is null then
+    raise exception 'a money operation needs its key and the hash of its request'
+      using errcode = 'invalid_parameter_value';
+  end if;
   select * into e from wallet_events where wallet_id = p_wallet_id and key = p_key;
   if not found then
     return null;
@@ -466,6 +470,27 @@ begin
   )::ledger_outcome;
 end $$;
 
+-- The last event recorded before an instant, by binary search: recorded_at grows with seq, so this
+-- reads some twenty rows however long the history is. 0 when there is none.
+create function seq_before(p_wallet_id uuid, p_at timestamptz) returns bigint
+language plpgsql stable parallel safe as $$
+declare
+  low bigint := 0;
+  high bigint := coalesce((select seq from wallets where id = p_wallet_id), 0);
+  middle bigint;
+begin
+  while low < high loop
+    middle := (low + high + 1) / 2;
+    if (select recorded_at < p_at from wallet_events
+        where wallet_id = p_wallet_id and seq = middle) then
+      low := middle;
+    else
+      high := middle - 1;
+    end if;
+  end loop;
+  return low;
+end $$;
+
 -- The account on the other side of each event type.
 create function contra_account(p_type text) returns text
 language sql immutable strict parallel safe as $$
@@ -507,7 +532,7 @@ grant select on currencies, wallets, wallet_events, journal, trial_balance, wall
   to wallet_app;
 grant execute on function
   ledger_now(), ledger_key(text, text), available_micros(wallets), contra_account(text),
-  event_canonical(wallet_events), event_hash(bytea, wallet_events),
+  seq_before(uuid, timestamptz), event_canonical(wallet_events), event_hash(bytea, wallet_events),
   open_wallet(uuid, text, text, text, text, text),
   grant_credit(uuid, uuid, bytea, bigint, text, jsonb),
   charge_wallet(uuid, uuid, bytea, bigint, text, timestamptz, text, jsonb)

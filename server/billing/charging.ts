@@ -1,0 +1,220 @@
+/** Pricing usage and charging it: from a service's words to one SQL function call. */
+import { Fault } from '../faults.ts';
+import type { WalletView } from '../http/load-context.ts';
+import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { type Breakdown, type RateResult, rate } from '../rating/rate.ts';
+import { canonicalUsage, type Usage, usageUnits } from '../rating/usage.ts';
+import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
+import type { Sql } from '../store/sql.ts';
+import type { WalletName } from '../store/wallets.ts';
+import type { RateCards } from './rate-cards.ts';
+import { onlyWallet } from './wallets.ts';
+
+/** How far a service's clock may run ahead of ours. */
+const MAX_CLOCK_LEAD_MS = 5 * 60_000;
+
+export interface ChargeRequest {
+  readonly wallet: WalletName;
+  readonly usage: Usage;
+  /** The caller's own name for this usage; with the usage's type it is the idempotency key. */
+  readonly referenceId: string;
+  /** When it was used; by default now. Prices are those of that instant. */
+  readonly occurredAt?: Date | undefined;
+  /** What happens to the part that the wallet cannot fund. */
+  readonly overrun: 'refuse' | 'arrears';
+}
+
+/** An expected refusal. Amounts are there where they help: what was asked, what there is. */
+export type Refusal =
+  | { ok: false; code: 'WALLET_NOT_FOUND' }
+  | { ok: false; code: 'KEY_REUSED'; seq: bigint }
+  | { ok: false; code: 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED' }
+  | { ok: false; code: 'NO_RATE'; message: string }
+  | {
+      ok: false;
+      code: 'INSUFFICIENT_FUNDS';
+      requiredMicros: bigint;
+      availableMicros: bigint;
+      shortfallMicros: bigint;
+    };
+
+export type ChargeAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      seq: bigint;
+      amountMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+      arrearsMicros: bigint;
+      breakdown: Breakdown;
+    }
+  | Refusal;
+
+export type QuoteAnswer =
+  | { ok: true; amountMicros: bigint; currency: string; breakdown: Breakdown }
+  | Extract<Refusal, { code: 'WALLET_NOT_FOUND' | 'NO_RATE' }>;
+
+export type GrantAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      seq: bigint;
+      amountMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+    }
+  | Refusal;
+
+export interface Charging {
+  /** Prices usage for a wallet and writes nothing. */
+  quote(wallet: WalletName, usage: Usage, at?: Date): Promise<QuoteAnswer>;
+  /** Charges usage once; the same request again gets the first answer, marked `replayed`. */
+  charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
+  /** Charges each item by itself, in order: one refusal fails no other. */
+  chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
+  /** Adds promotional credit once per key. */
+  grant(
+    request: { wallet: WalletName; amountMicros: bigint; key: string; reason: string },
+    actor: string,
+  ): Promise<GrantAnswer>;
+}
+
+/** The charging use cases. `now` is the instant of usage that does not say its own. */
+export function createCharging(options: {
+  sql: Sql;
+  rateCards: RateCards;
+  now: () => Date;
+}): Charging {
+  const { sql, rateCards, now } = options;
+
+  async function priceFor(wallet: WalletView, usage: Usage, at: Date): Promise<RateResult> {
+    if (at.getTime() > now().getTime() + MAX_CLOCK_LEAD_MS) {
+      throw new Fault('BAD_REQUEST', { publicMessage: 'occurredAt: must not be in the future' });
+    }
+    const card = await rateCards.inEffect(wallet.currency, at);
+    return card === null
+      ? { ok: false, code: 'NO_RATE', detail: `no rate card in ${wallet.currency} at that time` }
+      : rate(card, usage);
+  }
+
+  async function charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer> {
+    const wallet = await onlyWallet(sql, request.wallet);
+    if (wallet === null) {
+      return { ok: false, code: 'WALLET_NOT_FOUND' };
+    }
+    const usage = canonicalUsage(request.usage);
+    const rated = await priceFor(wallet, usage, request.occurredAt ?? now());
+    const outcome = await chargeWallet(sql, {
+      walletId: wallet.walletId,
+      key: ledgerKey(`usage:${usage.type}`, request.referenceId),
+      // Not the price: a replay after a price change is still the same request.
+      requestHash: requestHash({ usage, occurredAt: request.occurredAt?.toISOString() ?? null }),
+      amountMicros: rated.ok ? rated.amountMicros : null,
+      overrun: request.overrun,
+      occurredAt: request.occurredAt ?? null,
+      actor,
+      detail: {
+        usage,
+        units: usageUnits(usage).units,
+        referenceId: request.referenceId,
+        ...(rated.ok && { breakdown: rated.breakdown }),
+      },
+    });
+    if (outcome.code !== 'OK') {
+      return refusal(outcome, rated.ok ? '' : rated.detail);
+    }
+    const { breakdown } = outcome.detail as { breakdown: Breakdown };
+    const { replayed, seq, amountMicros, balanceMicros, availableMicros, arrearsMicros } = outcome;
+    return {
+      ok: true,
+      replayed,
+      seq,
+      amountMicros,
+      balanceMicros,
+      availableMicros,
+      arrearsMicros,
+      breakdown,
+    };
+  }
+
+  return {
+    charge,
+
+    async quote(name, usage, at) {
+      const wallet = await onlyWallet(sql, name);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const rated = await priceFor(wallet, canonicalUsage(usage), at ?? now());
+      return rated.ok
+        ? {
+            ok: true,
+            amountMicros: rated.amountMicros,
+            currency: wallet.currency,
+            breakdown: rated.breakdown,
+          }
+        : { ok: false, code: 'NO_RATE', message: rated.detail };
+    },
+
+    async chargeBatch(requests, actor) {
+      const answers: ChargeAnswer[] = [];
+      for (const request of requests) {
+        answers.push(await charge(request, actor));
+      }
+      return answers;
+    },
+
+    async grant(request, actor) {
+      const wallet = await onlyWallet(sql, request.wallet);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const { amountMicros, key, reason } = request;
+      const outcome = await grantCredit(sql, {
+        walletId: wallet.walletId,
+        key: ledgerKey('grant', key),
+        requestHash: requestHash({ amountMicros, reason }),
+        amountMicros,
+        actor,
+        detail: { reason },
+      });
+      if (outcome.code !== 'OK') {
+        return refusal(outcome, '');
+      }
+      const { replayed, seq, balanceMicros, availableMicros } = outcome;
+      return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };
+    },
+  };
+}
+
+function refusal(outcome: LedgerOutcome, noRateDetail: string): Refusal {
+  switch (outcome.code) {
+    case 'INSUFFICIENT_FUNDS': {
+      const { amountMicros, availableMicros } = outcome;
+      const fundsMicros = availableMicros > 0n ? availableMicros : 0n;
+      return {
+        ok: false,
+        code: 'INSUFFICIENT_FUNDS',
+        requiredMicros: amountMicros,
+        availableMicros,
+        shortfallMicros: amountMicros - fundsMicros,
+      };
+    }
+    case 'KEY_REUSED':
+      return { ok: false, code: 'KEY_REUSED', seq: outcome.seq };
+    case 'NO_RATE':
+      return { ok: false, code: 'NO_RATE', message: noRateDetail };
+    case 'WALLET_NOT_FOUND':
+    case 'WALLET_FROZEN':
+    case 'WALLET_CLOSED':
+    case 'LIMIT_EXCEEDED':
+      return { ok: false, code: outcome.code };
+    case 'OK':
+      throw new TypeError('an accepted write is not a refusal');
+    default: {
+      const unknown: never = outcome.code;
+      throw new TypeError(`unknown outcome ${unknown}`);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/** From Stripe's webhook to the ledger: receive, apply, and dispatch again what is not applied. */
+import type { Logger } from 'pino';
+import { Fault } from '../faults.ts';
+import type { Sql } from '../store/sql.ts';
+import {
+  claimEvents,
+  failEvent,
+  findEvent,
+  finishEvent,
+  storeEvent,
+} from '../store/stripe-inbox.ts';
+import { applyTopUp, recordTopUpAttempt } from '../store/top-ups.ts';
+import type { StripeGateway } from '../stripe/gateway.ts';
+import { type Background, everyInterval } from './background.ts';
+import { topUpStatusOf } from './top-ups.ts';
+
+/** After so many failures an event waits for a person. Outages alone do not reach it in a day. */
+const MAX_FAILURES = 60;
+
+/** The part of a Stripe event that is used; everything else is read again from Stripe. */
+export interface ReceivedEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly livemode: boolean;
+  readonly apiVersion: string | null;
+  readonly objectId: string | null;
+  /** The body as it was signed. */
+  readonly payload: string;
+}
+
+export interface StripeEvents {
+  /** Stores a verified event; false when it was stored before. */
+  receive(event: ReceivedEvent): Promise<boolean>;
+  /** Applies a stored event. Safe to repeat, at any time and in any order. */
+  apply(eventId: string): Promise<{ outcome: string }>;
+}
+
+export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }): StripeEvents {
+  const { sql, gateway } = options;
+
+  /**
+   * Brings a top-up to what Stripe says of its payment now. The event only says where to look: its
+   * own copy of the intent may be older than one that has been applied.
+   */
+  async function applyPaymentIntent(paymentIntentId: string): Promise<string> {
+    const intent = await gateway.retrieveIntent(paymentIntentId);
+    const status = topUpStatusOf(intent.status);
+    if (status === 'succeeded') {
+      const applied = await applyTopUp(sql, {
+        paymentIntentId: intent.id,
+        topUpId: intent.topUpId,
+        customerId: intent.customerId,
+        currency: intent.currency,
+        amountReceivedMinor: intent.amountReceivedMinor,
+        livemode: intent.livemode,
+        actor: `stripe:${intent.id}`,
+        occurredAt: intent.createdAt,
+      });
+      return applied.reason === null ? applied.code : `${applied.code}: ${applied.reason}`;
+    }
+    if (intent.topUpId === null) {
+      return 'not a top-up';
+    }
+    const failed = status === 'created' && intent.lastError !== null;
+    await recordTopUpAttempt(sql, {
+      topUpId: intent.topUpId,
+      paymentIntentId: intent.id,
+      status: failed ? 'failed' : status,
+      failureCode: intent.lastError?.code ?? null,
+      failureMessage: intent.lastError?.message ?? null,
+    });
+    return failed ? 'failed' : status;
+  }
+
+  return {
+    receive: (event) =>
+      storeEvent(sql, {
+        eventId: event.id,
+        type: event.type,
+        objectId: event.objectId,
+        livemode: event.livemode,
+        apiVersion: event.apiVersion,
+        payload: event.payload,
+      }),
+
+    async apply(eventId) {
+      const event = await findEvent(sql, eventId);
+      if (event === null) {
+        throw new Fault('NOT_FOUND', { publicMessage: 'There is no such event in the inbox.' });
+      }
+      if (event.status !== 'waiting' && event.status !== 'dead') {
+        return { outcome: event.outcome ?? event.status };
+      }
+      if (!event.type.startsWith('payment_intent.') || event.objectId === null) {
+        const moves = /^(?:refund|charge\.refund|charge\.dispute)/.test(event.type);
+        await finishEvent(sql, eventId, moves ? 'unhandled' : 'ignored', 'no money of a wallet');
+        return { outcome: 'ignored' };
+      }
+      try {
+        const outcome = await applyPaymentIntent(event.objectId);
+        await finishEvent(sql, eventId, 'applied', outcome);
+        return { outcome };
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : 'unknown error';
+        await failEvent(sql, eventId, reason.slice(0, 500), MAX_FAILURES);
+        throw error;
+      }
+    },
+  };
+}
+
+/**
+ * Sends every stored event that is not applied to Inngest again, ever more rarely. Each dispatch
+ * has an id of its own, because Inngest drops an event whose id it saw in the last 24 hours, even
+ * when that one's run failed.
+ */
+export function createStripeDispatcher(options: {
+  sql: Sql;
+  send: (event: { eventId: string; dispatchId: string }) => Promise<void>;
+  intervalMs: number;
+  logger: Logger;
+}): Background & { tick(): Promise<number> } {
+  const { sql, send, intervalMs, logger } = options;
+
+  async function tick(): Promise<number> {
+    const due = await claimEvents(sql, 100);
+    for (const { eventId, dispatch } of due) {
+      await send({ eventId, dispatchId: `${eventId}:${dispatch}` });
+    }
+    return due.length;
+  }
+
+  return {
+    tick,
+    ...everyInterval(tick, intervalMs, (err) => logger.warn({ err }, 'stripe dispatch failed')),
+  };
+}

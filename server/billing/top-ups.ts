@@ -1,0 +1,257 @@
+/** Top-ups by card: started here, credited only by what Stripe reports. */
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { Fault } from '../faults.ts';
+import type { Services, StartTopUp, TopUpLimits, TopUpStatus } from '../http/load-context.ts';
+import {
+  formatMicros,
+  microsFromMinor,
+  minorFromMicros,
+  type ParseAmountResult,
+  parseAmount,
+} from '../ledger/money.ts';
+import type { Sql } from '../store/sql.ts';
+import {
+  findStripeCustomer,
+  findTopUp,
+  listTopUps,
+  recordTopUpAttempt,
+  type StoredTopUp,
+  saveStripeCustomer,
+  startTopUp,
+} from '../store/top-ups.ts';
+import type { IntentStatus, StripeGateway } from '../stripe/gateway.ts';
+import { CURRENCY_EXPONENTS, type Wallets } from './wallets.ts';
+
+/** Smallest, largest and offered amounts in minor units of the currency. */
+const LIMITS_MINOR: Readonly<Record<string, { min: bigint; max: bigint; presets: bigint[] }>> = {
+  USD: { min: 500n, max: 100_000n, presets: [1_000n, 2_500n, 5_000n, 10_000n] },
+  EUR: { min: 500n, max: 100_000n, presets: [1_000n, 2_500n, 5_000n, 10_000n] },
+  GBP: { min: 500n, max: 100_000n, presets: [1_000n, 2_500n, 5_000n, 10_000n] },
+  CHF: { min: 500n, max: 100_000n, presets: [1_000n, 2_500n, 5_000n, 10_000n] },
+  CAD: { min: 500n, max: 100_000n, presets: [1_000n, 2_500n, 5_000n, 10_000n] },
+  AUD: { min: 500n, max: 100_000n, presets: [1_000n, 2_500n, 5_000n, 10_000n] },
+  JPY: { min: 500n, max: 150_000n, presets: [1_000n, 3_000n, 5_000n, 10_000n] },
+  KWD: { min: 2_000n, max: 300_000n, presets: [5_000n, 10_000n, 20_000n, 50_000n] },
+};
+
+/** The wallet's side of each state of a payment intent. */
+export function topUpStatusOf(status: IntentStatus): Exclude<TopUpStatus, 'quarantined'> {
+  switch (status) {
+    case 'succeeded':
+      return 'succeeded';
+    case 'processing':
+    case 'requires_capture':
+      return 'processing';
+    case 'requires_action':
+      return 'requires_action';
+    case 'canceled':
+      return 'canceled';
+    case 'requires_payment_method':
+    case 'requires_confirmation':
+      return 'created';
+    default: {
+      const unknown: never = status;
+      throw new TypeError(`unknown payment intent status ${unknown}`);
+    }
+  }
+}
+
+export type TopUps = Services['topUps'];
+
+export function createTopUps(options: {
+  sql: Sql;
+  wallets: Wallets;
+  gateway: StripeGateway;
+  livemode: boolean;
+  logger: Logger;
+}): TopUps {
+  const { sql, wallets, gateway, livemode, logger } = options;
+
+  async function customerOf(userId: string): Promise<string> {
+    const known = await findStripeCustomer(sql, userId, livemode);
+    if (known !== null) {
+      return known;
+    }
+    const created = await gateway.createCustomer({
+      userId,
+      idempotencyKey: `customer_${livemode ? 'live' : 'test'}_${userId}`,
+    });
+    await saveStripeCustomer(sql, { userId, livemode, customerId: created.id });
+    return (await findStripeCustomer(sql, userId, livemode)) ?? created.id;
+  }
+
+  /** Makes the top-up's payment intent, or finds the one that an earlier try made. */
+  async function intentOf(
+    topUp: StoredTopUp,
+    userId: string,
+  ): Promise<{ id: string; clientSecret: string; status: IntentStatus }> {
+    if (topUp.paymentIntentId !== null) {
+      return gateway.retrieveIntent(topUp.paymentIntentId);
+    }
+    return gateway.createTopUpIntent({
+      topUpId: topUp.topUpId,
+      customerId: await customerOf(userId),
+      amountMinor: topUp.amountMinor,
+      currency: topUp.currency,
+      idempotencyKey: `top_up_${topUp.topUpId}`,
+    });
+  }
+
+  return {
+    limits: topUpLimits,
+
+    async start({ userId, attemptKey, amount }): Promise<StartTopUp> {
+      const wallet = await wallets.ofUser(userId);
+      const limits = topUpLimits(wallet.currency);
+      const parsed = checkAmount(amount, limits);
+      if (!parsed.ok) {
+        return parsed;
+      }
+      if (!/^[A-Za-z0-9_-]{8,100}$/.test(attemptKey)) {
+        throw new Fault('BAD_REQUEST', {
+          publicMessage: 'attemptKey: must be 8 to 100 letters, digits, dashes or underscores',
+        });
+      }
+      const started = await startTopUp(sql, {
+        topUpId: randomUUID(),
+        walletId: wallet.walletId,
+        attemptKey,
+        amountMicros: parsed.amountMicros,
+        amountMinor: parsed.amountMinor,
+        livemode,
+      });
+      if (started.code !== 'OK') {
+        return refusedStart(started.code);
+      }
+      const { topUp } = started;
+      try {
+        const intent = await intentOf(topUp, userId);
+        const status = topUpStatusOf(intent.status);
+        if (topUp.paymentIntentId === null && status !== 'succeeded') {
+          await recordTopUpAttempt(sql, {
+            topUpId: topUp.topUpId,
+            paymentIntentId: intent.id,
+            status,
+            failureCode: null,
+            failureMessage: null,
+          });
+        }
+        return {
+          ok: true,
+          topUpId: topUp.topUpId,
+          // Paid at Stripe but not credited yet is still on its way for the wallet.
+          status: status === 'succeeded' ? 'processing' : status,
+          clientSecret: intent.clientSecret,
+          amountMinor: Number(topUp.amountMinor),
+        };
+      } catch (error) {
+        logger.warn({ err: error, topUpId: topUp.topUpId }, 'payment intent not available');
+        return {
+          ok: false,
+          code: 'PAYMENT_PROVIDER_UNAVAILABLE',
+          message: 'The payment could not be started. Nothing was charged; please try again.',
+        };
+      }
+    },
+
+    async get(userId, topUpId) {
+      if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(topUpId)) {
+        return null;
+      }
+      const wallet = await wallets.ofUser(userId);
+      return findTopUp(sql, wallet.walletId, topUpId);
+    },
+
+    async list(userId, limit = 20) {
+      const wallet = await wallets.ofUser(userId);
+      return listTopUps(sql, wallet.walletId, limit);
+    },
+  };
+}
+
+/** What a top-up in a currency may be. */
+function topUpLimits(currency: string): TopUpLimits {
+  const exponent = CURRENCY_EXPONENTS[currency];
+  const minor = LIMITS_MINOR[currency];
+  if (exponent === undefined || minor === undefined) {
+    throw new RangeError(`no top-up limits for ${currency}`);
+  }
+  return {
+    currency,
+    exponent,
+    minMicros: microsFromMinor(minor.min, exponent),
+    maxMicros: microsFromMinor(minor.max, exponent),
+    presetsMicros: minor.presets.map((preset) => microsFromMinor(preset, exponent)),
+  };
+}
+
+function checkAmount(
+  text: string,
+  limits: TopUpLimits,
+): { ok: true; amountMicros: bigint; amountMinor: bigint } | Extract<StartTopUp, { ok: false }> {
+  const { currency, exponent, minMicros, maxMicros } = limits;
+  const parsed = parseAmount(text, exponent);
+  if (!parsed.ok) {
+    return { ok: false, code: 'INVALID_AMOUNT', message: amountProblem(parsed.code, limits) };
+  }
+  const { amountMicros } = parsed;
+  if (amountMicros < minMicros) {
+    const least = `${formatMicros(minMicros, exponent)} ${currency}`;
+    return { ok: false, code: 'BELOW_MINIMUM', message: `The smallest top-up is ${least}.` };
+  }
+  if (amountMicros > maxMicros) {
+    const most = `${formatMicros(maxMicros, exponent)} ${currency}`;
+    return { ok: false, code: 'ABOVE_MAXIMUM', message: `The largest top-up is ${most}.` };
+  }
+  const minor = minorFromMicros(amountMicros, exponent);
+  return minor.ok
+    ? { ok: true, amountMicros, amountMinor: minor.minor }
+    : { ok: false, code: 'INVALID_AMOUNT', message: amountProblem('TOO_MANY_DECIMALS', limits) };
+}
+
+function amountProblem(
+  code: Exclude<ParseAmountResult, { ok: true }>['code'],
+  { currency, exponent }: TopUpLimits,
+): string {
+  switch (code) {
+    case 'EMPTY':
+      return 'Enter an amount.';
+    case 'NOT_A_NUMBER':
+      return 'Enter the amount in digits, such as 25.';
+    case 'TOO_MANY_DECIMALS':
+      return exponent === 0
+        ? `${currency} has no decimals: enter a whole amount.`
+        : `${currency} has ${exponent} decimals at the most.`;
+    case 'TOO_LARGE':
+      return 'This amount is too large.';
+    default: {
+      const unknown: never = code;
+      throw new TypeError(`unknown problem ${unknown}`);
+    }
+  }
+}
+
+function refusedStart(
+  code: 'WALLET_NOT_FOUND' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'KEY_REUSED',
+): StartTopUp {
+  switch (code) {
+    case 'KEY_REUSED':
+      return {
+        ok: false,
+        code,
+        message:
+          'This payment was started with another amount. Reload the page to start a new one.',
+      };
+    case 'WALLET_FROZEN':
+      return { ok: false, code, message: 'This wallet is frozen. Please contact support.' };
+    case 'WALLET_CLOSED':
+      return { ok: false, code, message: 'This wallet is closed.' };
+    case 'WALLET_NOT_FOUND':
+      throw new Fault('WALLET_NOT_FOUND');
+    default: {
+      const unknown: never = code;
+      throw new TypeError(`unknown refusal ${unknown}`);
+    }
+  }
+}

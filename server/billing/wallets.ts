@@ -1,0 +1,142 @@
+/** Reading and opening wallets. */
+import { randomUUID } from 'node:crypto';
+import { Fault } from '../faults.ts';
+import type { EventPage, Services, WalletView } from '../http/load-context.ts';
+import type { Sql } from '../store/sql.ts';
+import {
+  balanceAt,
+  eventsPage,
+  findWallets,
+  openWallet,
+  searchWallets,
+  usageThisMonth,
+  type WalletMode,
+  type WalletName,
+} from '../store/wallets.ts';
+
+export const DEFAULT_CURRENCY = 'USD';
+
+/** Currencies that a wallet can be kept in, with the decimals of their minor unit. */
+export const CURRENCY_EXPONENTS: Readonly<Record<string, number>> = {
+  USD: 2,
+  EUR: 2,
+  GBP: 2,
+  CHF: 2,
+  CAD: 2,
+  AUD: 2,
+  JPY: 0,
+  KWD: 3,
+};
+
+export const MAX_PAGE = 200;
+
+export interface Wallets {
+  /** Opens a user's wallet in a currency, or returns the one that is open already. */
+  open(
+    request: {
+      userId: string;
+      currency?: string | undefined;
+      timezone?: string | undefined;
+      mode?: WalletMode | undefined;
+    },
+    actor: string,
+  ): Promise<WalletView>;
+  /** The wallet that the name fits. Throws `WALLET_NOT_FOUND`. */
+  get(name: WalletName): Promise<WalletView>;
+  ofUser: Services['wallets']['ofUser'];
+  events: Services['wallets']['events'];
+  usageThisMonth: Services['wallets']['usageThisMonth'];
+  /** The wallet as it stood at an instant; null before it was opened. */
+  balanceAt(walletId: string, at: Date): ReturnType<typeof balanceAt>;
+  /** Wallets whose user id starts with the text. */
+  search(userIdPrefix: string): Promise<WalletView[]>;
+}
+
+export function createWallets(sql: Sql): Wallets {
+  const open: Wallets['open'] = async (request, actor) => {
+    const currency = request.currency ?? DEFAULT_CURRENCY;
+    if (!Object.hasOwn(CURRENCY_EXPONENTS, currency)) {
+      const known = Object.keys(CURRENCY_EXPONENTS).join(', ');
+      throw new Fault('BAD_REQUEST', { publicMessage: `currency: must be one of ${known}` });
+    }
+    const timezone = request.timezone ?? 'UTC';
+    if (!isTimezone(timezone)) {
+      throw new Fault('BAD_REQUEST', {
+        publicMessage: 'timezone: must be a name of the IANA time zone database',
+      });
+    }
+    return openWallet(sql, {
+      walletId: randomUUID(),
+      userId: request.userId,
+      currency,
+      timezone,
+      mode: request.mode ?? 'live',
+      actor,
+    });
+  };
+
+  return {
+    open,
+
+    async get(name) {
+      const wallet = await onlyWallet(sql, name);
+      if (wallet === null) {
+        throw new Fault('WALLET_NOT_FOUND');
+      }
+      return wallet;
+    },
+
+    async ofUser(userId) {
+      const [wallet] = await findWallets(sql, { userId });
+      return wallet ?? open({ userId }, `user:${userId}`);
+    },
+
+    async events(walletId, options): Promise<EventPage> {
+      return eventsPage(sql, walletId, {
+        beforeSeq: options.cursor === undefined ? null : parseCursor(options.cursor),
+        limit: Math.min(Math.max(options.limit ?? 50, 1), MAX_PAGE),
+        types: options.types === undefined || options.types.length === 0 ? null : options.types,
+        from: options.from ?? null,
+        to: options.to ?? null,
+      });
+    },
+
+    usageThisMonth: (walletId) => usageThisMonth(sql, walletId),
+    balanceAt: (walletId, at) => balanceAt(sql, walletId, at),
+    search: (userIdPrefix) => searchWallets(sql, userIdPrefix, 50),
+  };
+}
+
+/**
+ * The one wallet that a name fits, or null. A user with wallets in several currencies is asked to
+ * name the currency.
+ */
+export async function onlyWallet(sql: Sql, name: WalletName): Promise<WalletView | null> {
+  const [wallet, another] = await findWallets(sql, name);
+  if (another !== undefined) {
+    throw new Fault('BAD_REQUEST', {
+      publicMessage: 'currency: is required, this user has wallets in several currencies',
+    });
+  }
+  return wallet ?? null;
+}
+
+function parseCursor(cursor: string): bigint {
+  if (!/^[1-9]\d{0,17}$/.test(cursor)) {
+    throw new Fault('BAD_REQUEST', { publicMessage: 'cursor: is not one that this list gave' });
+  }
+  return BigInt(cursor);
+}
+
+/** Names such as `Europe/Berlin`; offsets such as `+02:00` have no daylight saving and are refused. */
+function isTimezone(name: string): boolean {
+  if (!/^[A-Za-z][A-Za-z0-9_+\-/]{0,63}$/.test(name)) {
+    return false;
+  }
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,148 @@
+/** Wallets and their events: opening, reading, paging. */
+import type { EventPage, EventView, WalletView } from '../http/load-context.ts';
+import type { Sql } from './sql.ts';
+
+export type WalletMode = 'live' | 'deferred';
+
+/** How a caller names a wallet: by its own id, or by the user it belongs to. */
+export type WalletName =
+  | { readonly walletId: string }
+  | { readonly userId: string; readonly currency?: string | undefined };
+
+const walletColumns = (sql: Sql) => sql`
+  w.id as "walletId", w.user_id as "userId", w.currency, w.timezone, w.mode, w.status,
+  w.balance_micros as "balanceMicros", w.held_micros as "heldMicros",
+  available_micros(w) as "availableMicros", w.arrears_micros as "arrearsMicros",
+  w.overdraft_limit_micros as "overdraftLimitMicros", w.seq`;
+
+/** Opens the wallet, or returns the one the user has in this currency already. */
+export async function openWallet(
+  sql: Sql,
+  wallet: {
+    walletId: string;
+    userId: string;
+    currency: string;
+    timezone: string;
+    mode: WalletMode;
+    actor: string;
+  },
+): Promise<WalletView> {
+  const [opened] = await sql<{ id: string }[]>`
+    select ((open_wallet(${wallet.walletId}, ${wallet.userId}, ${wallet.currency},
+      ${wallet.timezone}, ${wallet.mode}, ${wallet.actor})).wallet).id`;
+  const [row] = opened === undefined ? [] : await findWallets(sql, { walletId: opened.id });
+  if (row === undefined) {
+    throw new Error('open_wallet returned no wallet');
+  }
+  return row;
+}
+
+/** The wallets that the name fits: none, one, or several when a user has several currencies. */
+export async function findWallets(sql: Sql, name: WalletName): Promise<WalletView[]> {
+  if ('walletId' in name) {
+    return sql<WalletView[]>`
+      select ${walletColumns(sql)} from wallets w where w.id = ${name.walletId}`;
+  }
+  return sql<WalletView[]>`
+    select ${walletColumns(sql)} from wallets w
+    where w.user_id = ${name.userId} and w.currency = coalesce(${name.currency ?? null}, w.currency)
+    order by w.currency`;
+}
+
+/** Wallets whose user id starts with `prefix`, for support staff. */
+export async function searchWallets(
+  sql: Sql,
+  prefix: string,
+  limit: number,
+): Promise<WalletView[]> {
+  return sql<WalletView[]>`
+    select ${walletColumns(sql)} from wallets w
+    where starts_with(w.user_id, ${prefix}) order by w.user_id, w.currency limit ${limit}`;
+}
+
+interface EventFilter {
+  /** Only events before this sequence number. */
+  readonly beforeSeq: bigint | null;
+  readonly limit: number;
+  readonly types: readonly string[] | null;
+  /** Half-open interval of `recorded_at`. */
+  readonly from: Date | null;
+  readonly to: Date | null;
+}
+
+/** A page of a wallet's events, newest first. The cursor is the sequence number to go on below. */
+export async function eventsPage(
+  sql: Sql,
+  walletId: string,
+  filter: EventFilter,
+): Promise<EventPage> {
+  const events = await sql<EventView[]>`
+    select e.seq, e.type,
+      e.balance_delta_micros as "balanceDeltaMicros", e.held_delta_micros as "heldDeltaMicros",
+      e.arrears_delta_micros as "arrearsDeltaMicros", e.balance_micros as "balanceMicros",
+      e.held_micros as "heldMicros", e.arrears_micros as "arrearsMicros", e.actor,
+      e.occurred_at as "occurredAt", e.recorded_at as "recordedAt", encode(e.hash, 'hex') as hash,
+      e.detail
+    from wallet_events e
+    where e.wallet_id = ${walletId}
+      ${filter.beforeSeq === null ? sql`` : sql`and e.seq < ${filter.beforeSeq}`}
+      ${filter.types === null ? sql`` : sql`and e.type in ${sql([...filter.types])}`}
+      ${filter.from === null ? sql`` : sql`and e.seq > seq_before(${walletId}, ${filter.from})`}
+      ${filter.to === null ? sql`` : sql`and e.seq <= seq_before(${walletId}, ${filter.to})`}
+    order by e.seq desc
+    limit ${filter.limit + 1}`;
+  const page = events.slice(0, filter.limit);
+  const last = page.at(-1);
+  return {
+    events: page,
+    nextCursor: events.length > filter.limit && last !== undefined ? last.seq.toString() : null,
+  };
+}
+
+/** A wallet as it stood at an instant: the newest event recorded at or before it, or null. */
+export async function balanceAt(
+  sql: Sql,
+  walletId: string,
+  at: Date,
+): Promise<{
+  seq: bigint;
+  balanceMicros: bigint;
+  heldMicros: bigint;
+  arrearsMicros: bigint;
+  availableMicros: bigint;
+} | null> {
+  const [row] = await sql<
+    {
+      seq: bigint;
+      balanceMicros: bigint;
+      heldMicros: bigint;
+      arrearsMicros: bigint;
+      availableMicros: bigint;
+    }[]
+  >`
+    select seq, balance_micros as "balanceMicros", held_micros as "heldMicros",
+      arrears_micros as "arrearsMicros",
+      balance_micros - held_micros + overdraft_limit_micros as "availableMicros"
+    from wallet_events
+    where wallet_id = ${walletId}
+      and seq = seq_before(${walletId}, ${at}::timestamptz + interval '1 microsecond')`;
+  return row ?? null;
+}
+
+/** What a wallet used since its calendar month began, by usage type, dearest first. */
+export async function usageThisMonth(
+  sql: Sql,
+  walletId: string,
+): Promise<{ type: string; count: number; units: number; amountMicros: bigint }[]> {
+  return sql<{ type: string; count: number; units: number; amountMicros: bigint }[]>`
+    select e.detail #>> '{usage,type}' as type, count(*)::int as count,
+      sum((e.detail ->> 'units')::bigint)::float8 as units,
+      sum(e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::bigint
+        as "amountMicros"
+    from wallets w
+    join wallet_events e on e.wallet_id = w.id
+    where w.id = ${walletId} and e.type in ('charge', 'accrual')
+      and e.recorded_at >=
+        date_trunc('month', ledger_now() at time zone w.timezone) at time zone w.timezone
+    group by 1 order by 4 desc, 1`;
+}

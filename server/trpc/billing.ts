@@ -1,0 +1,14 @@
+import { z } from 'zod';
+import { router, scoped } from './context.ts';
+import { wire } from './inputs.ts';
+
+const periodSchema = z
+  .string()
+  .regex(/^\d{4}-(?:0[1-9]|1[0-2])$/, 'must be a calendar month as YYYY-MM');
+
+export const billingRouter = router({
+  /** How the month stands. */
+  status: scoped('billing:read')
+    .input(z.strictObject({ period: periodSchema.optional() }).default({}))
+    .query(async ({ ctx, input }) => wire(await ctx.services.month.status(input.period))),
+});

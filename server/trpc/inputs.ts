@@ -1,0 +1,101 @@
+/** Input schemas that several procedures share, and the form that answers travel in. */
+import { z } from 'zod';
+import type { WalletName } from '../store/wallets.ts';
+
+export const userIdSchema = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces');
+
+export const currencySchema = z
+  .string()
+  .regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as USD');
+
+/** The caller's own name of a thing: for retries it must be the same every time. */
+export const referenceSchema = z
+  .string()
+  .regex(/^[\x20-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters');
+
+export const instantSchema = z.iso
+  .datetime({ offset: true, error: 'must be an ISO 8601 instant with a zone' })
+  .transform((text) => new Date(text));
+
+/** The fields that name a wallet; spread into an input, then read with `walletName`. */
+export const walletFields = {
+  walletId: z.uuid('must be a UUID').optional(),
+  userId: userIdSchema.optional(),
+  currency: currencySchema.optional(),
+};
+
+/** Exactly one of `walletId` and `userId`; `currency` only beside `userId`. */
+export function namesOneWallet(
+  input: {
+    walletId?: string | undefined;
+    userId?: string | undefined;
+    currency?: string | undefined;
+  },
+  context: z.core.$RefinementCtx,
+): void {
+  const { walletId, userId, currency } = input;
+  if ((walletId === undefined) === (userId === undefined)) {
+    context.issues.push({
+      code: 'custom',
+      path: ['userId'],
+      message: 'name the wallet by userId or by walletId, and not by both',
+      input: undefined,
+    });
+  }
+  if (walletId !== undefined && currency !== undefined) {
+    context.issues.push({
+      code: 'custom',
+      path: ['currency'],
+      message: 'goes with userId only',
+      input: undefined,
+    });
+  }
+}
+
+/** The wallet's name out of an input that `namesOneWallet` has passed. */
+export function walletName(input: {
+  walletId?: string | undefined;
+  userId?: string | undefined;
+  currency?: string | undefined;
+}): WalletName {
+  if (input.walletId !== undefined) {
+    return { walletId: input.walletId };
+  }
+  if (input.userId === undefined) {
+    throw new TypeError('an input without a wallet has passed its schema');
+  }
+  return { userId: input.userId, currency: input.currency };
+}
+
+/** A value as JSON carries it: `bigint` as decimal string, `Date` as ISO instant. */
+export type Wire<T> = T extends bigint
+  ? string
+  : T extends Date
+    ? string
+    : T extends readonly (infer Item)[]
+      ? Wire<Item>[]
+      : T extends object
+        ? { [Key in keyof T]: Wire<T[Key]> }
+        : T;
+
+export function wire<T>(value: T): Wire<T> {
+  return toWire(value) as Wire<T>;
+}
+
+function toWire(value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    return value.toString();
+  }
+  if (value instanceof Date) {
+    return value.toISOString();
+  }
+  if (Array.isArray(value)) {
+    return value.map(toWire);
+  }
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, toWire(inner)]));
+  }
+  return value;
+}

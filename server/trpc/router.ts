@@ -1,0 +1,17 @@
+import { billingRouter } from './billing.ts';
+import { createCallerFactory, router } from './context.ts';
+import { rateCardsRouter } from './rate-cards.ts';
+import { usageRouter } from './usage.ts';
+import { walletsRouter } from './wallets.ts';
+
+/** Everything that internal services may ask for; INTERFACE of the typed client. */
+export const appRouter = router({
+  wallets: walletsRouter,
+  usage: usageRouter,
+  rateCards: rateCardsRouter,
+  billing: billingRouter,
+});
+
+export type AppRouter = typeof appRouter;
+
+export const createCaller = createCallerFactory(appRouter);

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { MAX_PAGE } from '../billing/wallets.ts';
+import { positiveMicrosSchema } from '../ledger/money.ts';
+import { router, scoped } from './context.ts';
+import {
+  currencySchema,
+  instantSchema,
+  namesOneWallet,
+  referenceSchema,
+  userIdSchema,
+  walletFields,
+  walletName,
+  wire,
+} from './inputs.ts';
+
+const openInput = z.strictObject({
+  userId: userIdSchema,
+  currency: currencySchema.optional(),
+  timezone: z.string().max(64).optional(),
+  mode: z.enum(['live', 'deferred']).optional(),
+});
+
+const eventsInput = z
+  .strictObject({
+    ...walletFields,
+    cursor: z.string().max(20).optional(),
+    limit: z.int().min(1).max(MAX_PAGE).optional(),
+    types: z.array(z.string().max(40)).max(50).optional(),
+    from: instantSchema.optional(),
+    to: instantSchema.optional(),
+  })
+  .superRefine(namesOneWallet);
+
+export const walletsRouter = router({
+  /** Opens a wallet, or returns the one the user has in this currency. */
+  open: scoped('wallets:write')
+    .input(openInput)
+    .mutation(async ({ ctx, input }) => wire(await ctx.services.wallets.open(input, ctx.actor))),
+
+  get: scoped('wallets:read')
+    .input(z.strictObject(walletFields).superRefine(namesOneWallet))
+    .query(async ({ ctx, input }) => wire(await ctx.services.wallets.get(walletName(input)))),
+
+  /** Wallets whose user id starts with the text. */
+  list: scoped('wallets:read')
+    .input(z.strictObject({ userIdPrefix: z.string().max(128).default('') }))
+    .query(async ({ ctx, input }) =>
+      wire({ wallets: await ctx.services.wallets.search(input.userIdPrefix) }),
+    ),
+
+  /** A page of events, newest first; `nextCursor` asks for the next one. */
+  events: scoped('wallets:read')
+    .input(eventsInput)
+    .query(async ({ ctx, input }) => {
+      const wallet = await ctx.services.wallets.get(walletName(input));
+      const { cursor, limit, types, from, to } = input;
+      return wire(
+        await ctx.services.wallets.events(wallet.walletId, { cursor, limit, types, from, to }),
+      );
+    }),
+
+  /** The wallet as it stood at an instant. */
+  balanceAt: scoped('wallets:read')
+    .input(z.strictObject({ ...walletFields, at: instantSchema }).superRefine(namesOneWallet))
+    .query(async ({ ctx, input }) => {
+      const { walletId } = await ctx.services.wallets.get(walletName(input));
+      return wire(await ctx.services.wallets.balanceAt(walletId, input.at));
+    }),
+
+  /** Promotional credit, once per key. */
+  grant: scoped('wallets:write')
+    .input(
+      z
+        .strictObject({
+          ...walletFields,
+          amountMicros: positiveMicrosSchema,
+          key: referenceSchema,
+          reason: z.string().trim().min(1).max(500),
+        })
+        .superRefine(namesOneWallet),
+    )
+    .mutation(async ({ ctx, input }) => {
+      const { amountMicros, key, reason } = input;
+      const request = { wallet: walletName(input), amountMicros, key, reason };
+      return wire(await ctx.services.charging.grant(request, ctx.actor));
+    }),
+});
