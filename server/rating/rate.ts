@@ -71,12 +71,17 @@ export type RateResult =
   | { readonly ok: true; readonly amountMicros: bigint; readonly breakdown: Breakdown }
   | NoRate;
 
+type Increments = Pick<Extract<RateRule, { type: 'call' }>, 'initialSeconds' | 'nextSeconds'>;
+
+/** Objects are filled in place here, because copying them by spread takes most of a rating's time. */
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 /** The part of a rule that decides an amount, for one usage. */
 interface Terms {
   readonly connectionFeeMicros: bigint;
   readonly priceMicros: bigint;
   readonly perUnits: number;
-  readonly increments?: { readonly initialSeconds: number; readonly nextSeconds: number };
+  readonly increments: Increments | undefined;
   readonly rounding: Rounding;
   readonly minimumMicros: bigint | undefined;
   readonly maximumMicros: bigint | undefined;
@@ -95,7 +100,7 @@ export function rate(compiled: CompiledRateCard, usage: Usage): RateResult {
     return noRate(compiled, usage.type);
   }
   const { card } = compiled;
-  const common = {
+  const breakdown: Writable<Breakdown> = {
     schema: 1,
     rateCardId: card.id,
     rateCardVersion: card.version,
@@ -103,24 +108,24 @@ export function rate(compiled: CompiledRateCard, usage: Usage): RateResult {
     type: usage.type,
     unit,
     units,
-    ...(rule && { ruleId: rule.id, prefix: rule.prefix }),
-  } as const;
+    amountMicros: '0',
+  };
+  if (rule !== undefined) {
+    breakdown.ruleId = rule.id;
+    breakdown.prefix = rule.prefix;
+  }
+  if (free !== undefined) {
+    breakdown.free = free;
+  }
   if (rule === undefined || free !== undefined) {
-    return {
-      ok: true,
-      amountMicros: 0n,
-      breakdown: { ...common, ...(free && { free }), amountMicros: '0' },
-    };
+    return { ok: true, amountMicros: 0n, breakdown };
   }
   const bytes = usage.type === 'file_transfer' ? usage.bytes : undefined;
   const terms = termsOf(rule, card.rounding, bytes);
-  const price = priceBreakdown(terms, units);
-  const { amountMicros } = amountOf(terms, units);
-  return {
-    ok: true,
-    amountMicros,
-    breakdown: { ...common, price, amountMicros: amountMicros.toString() },
-  };
+  const amount = amountOf(terms, units);
+  breakdown.price = priceBreakdown(terms, amount);
+  breakdown.amountMicros = amount.amountMicros.toString();
+  return { ok: true, amountMicros: amount.amountMicros, breakdown };
 }
 
 /** The amount of a breakdown, calculated anew from its units and prices. */
@@ -133,7 +138,7 @@ export function recompute(breakdown: Breakdown): bigint {
     connectionFeeMicros: BigInt(price.connectionFeeMicros),
     priceMicros: BigInt(price.priceMicros),
     perUnits: price.perUnits,
-    ...(price.increments && { increments: price.increments }),
+    increments: price.increments,
     rounding: price.rounding,
     minimumMicros: optionalMicros(price.minimumMicros),
     maximumMicros: optionalMicros(price.maximumMicros),
@@ -188,26 +193,27 @@ function freeReason(usage: Usage, units: number): FreeReason | undefined {
 }
 
 function termsOf(rule: RateRule, cardRounding: Rounding, bytes: number | undefined): Terms {
-  const common = {
+  return {
     connectionFeeMicros: rule.connectionFeeMicros,
+    priceMicros: priceOf(rule, bytes),
+    perUnits: rule.type === 'call' ? 60 : 1,
+    increments: rule.type === 'call' ? rule : undefined,
     rounding: rule.rounding ?? cardRounding,
     minimumMicros: rule.minimumMicros,
     maximumMicros: rule.maximumMicros,
   };
+}
+
+function priceOf(rule: RateRule, bytes: number | undefined): bigint {
   switch (rule.type) {
     case 'call':
-      return {
-        ...common,
-        priceMicros: rule.pricePerMinuteMicros,
-        perUnits: 60,
-        increments: { initialSeconds: rule.initialSeconds, nextSeconds: rule.nextSeconds },
-      };
+      return rule.pricePerMinuteMicros;
     case 'file_transfer':
-      return { ...common, priceMicros: transferPrice(rule, bytes), perUnits: 1 };
+      return transferPrice(rule, bytes);
     case 'sms':
     case 'email':
     case 'fax':
-      return { ...common, priceMicros: rule.pricePerUnitMicros, perUnits: 1 };
+      return rule.pricePerUnitMicros;
     default: {
       const unknown: never = rule;
       throw new TypeError(`unknown rule ${typeof unknown}`);
@@ -226,61 +232,72 @@ function transferPrice(
   return tier?.pricePerUnitMicros ?? rule.pricePerUnitMicros;
 }
 
-/** Units after increments, and how many increments that is. */
-function billedOf(terms: Terms, units: number): { billedUnits: number; count: number } {
-  if (terms.increments === undefined || units === 0) {
-    return { billedUnits: units, count: 0 };
-  }
-  const { initialSeconds, nextSeconds } = terms.increments;
-  const beyond = Math.max(0, units - initialSeconds);
-  const over = beyond % nextSeconds;
-  const further = (beyond - over) / nextSeconds + (over === 0 ? 0 : 1);
-  return { billedUnits: initialSeconds + further * nextSeconds, count: 1 + further };
+interface Amount {
+  readonly billedUnits: number;
+  readonly amountMicros: bigint;
+  readonly applied: 'minimum' | 'maximum' | undefined;
 }
 
-function amountOf(
-  terms: Terms,
-  units: number,
-): { amountMicros: bigint; applied?: 'minimum' | 'maximum' } {
+function amountOf(terms: Terms, units: number): Amount {
   const { connectionFeeMicros, priceMicros, minimumMicros, maximumMicros } = terms;
+  const billedUnits = billedOf(terms.increments, units);
   const perUnits = BigInt(terms.perUnits);
-  const { billedUnits } = billedOf(terms, units);
   const exact = {
     numerator: connectionFeeMicros * perUnits + BigInt(billedUnits) * priceMicros,
     denominator: perUnits,
   };
   const amountMicros = roundFraction(exact, terms.rounding);
   if (minimumMicros !== undefined && amountMicros < minimumMicros) {
-    return { amountMicros: minimumMicros, applied: 'minimum' };
+    return { billedUnits, amountMicros: minimumMicros, applied: 'minimum' };
   }
   if (maximumMicros !== undefined && amountMicros > maximumMicros) {
-    return { amountMicros: maximumMicros, applied: 'maximum' };
+    return { billedUnits, amountMicros: maximumMicros, applied: 'maximum' };
   }
-  return { amountMicros };
+  return { billedUnits, amountMicros, applied: undefined };
 }
 
-function priceBreakdown(terms: Terms, units: number): PriceBreakdown {
-  const { billedUnits, count } = billedOf(terms, units);
-  const { applied } = amountOf(terms, units);
+/** Units after rounding up to whole increments; the first increment is billed whole. */
+function billedOf(increments: Increments | undefined, units: number): number {
+  if (increments === undefined) {
+    return units;
+  }
+  const { initialSeconds, nextSeconds } = increments;
+  const beyond = Math.max(0, units - initialSeconds);
+  const over = beyond % nextSeconds;
+  return initialSeconds + beyond + (over === 0 ? 0 : nextSeconds - over);
+}
+
+function priceBreakdown(terms: Terms, { billedUnits, applied }: Amount): PriceBreakdown {
   const usageMicros = reduceFraction({
     numerator: BigInt(billedUnits) * terms.priceMicros,
     denominator: BigInt(terms.perUnits),
   });
-  return {
+  const price: Writable<PriceBreakdown> = {
     connectionFeeMicros: terms.connectionFeeMicros.toString(),
     priceMicros: terms.priceMicros.toString(),
     perUnits: terms.perUnits,
     billedUnits,
-    ...(terms.increments && { increments: { ...terms.increments, count } }),
     usageMicros: {
       numerator: usageMicros.numerator.toString(),
       denominator: usageMicros.denominator.toString(),
     },
     rounding: terms.rounding,
-    ...(terms.minimumMicros !== undefined && { minimumMicros: terms.minimumMicros.toString() }),
-    ...(terms.maximumMicros !== undefined && { maximumMicros: terms.maximumMicros.toString() }),
-    ...(applied && { applied }),
   };
+  if (terms.increments !== undefined) {
+    const { initialSeconds, nextSeconds } = terms.increments;
+    const count = 1 + (billedUnits - initialSeconds) / nextSeconds;
+    price.increments = { initialSeconds, nextSeconds, count };
+  }
+  if (terms.minimumMicros !== undefined) {
+    price.minimumMicros = terms.minimumMicros.toString();
+  }
+  if (terms.maximumMicros !== undefined) {
+    price.maximumMicros = terms.maximumMicros.toString();
+  }
+  if (applied !== undefined) {
+    price.applied = applied;
+  }
+  return price;
 }
 
 function optionalMicros(text: string | undefined): bigint | undefined {

@@ -46,7 +46,10 @@ export function isParty(text: string): boolean {
 
 function party(field: string) {
   return z
-    .string({ error: `${field} must be a text` })
+    .string({
+      error: (issue) =>
+        issue.input === undefined ? `${field} is required` : `${field} must be a text`,
+    })
     .refine(isParty, { error: `${field} must be 1 to 64 characters without control characters` });
 }
 
