@@ -50,7 +50,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
       );
     },
     async close() {
-      await Promise.all([owner.end({ timeout: 5 }), app.end({ timeout: 5 })]);
+      await Promise.all([owner.end({ timeout: 1 }), app.end({ timeout: 1 })]);
       await inCluster(clusterUrl, async (sql) => {
         await sql`drop database ${sql(name)} with (force)`;
       });
@@ -63,7 +63,7 @@ async function inCluster(url: string, use: (sql: Sql) => Promise<void>): Promise
   try {
     await use(sql);
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 1 });
   }
 }
 

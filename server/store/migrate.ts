@@ -79,7 +79,8 @@ export async function migrate(options: MigrateOptions): Promise<MigrationResult>
   try {
     return await applyPending(sql, options);
   } finally {
-    await sql.end();
+    // After a lost connection, postgres.js would wait for its end without a limit.
+    await sql.end({ timeout: 1 });
   }
 }
 
