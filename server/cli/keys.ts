@@ -1,0 +1,182 @@
+import { userInfo } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import postgres from 'postgres';
+import { type ApiKeys, createApiKeys, isScope, SCOPES, type Scope } from '../billing/api-keys.ts';
+import { describeProblems, type EnvSource, loadEnv, readDatabaseEnv } from '../env.ts';
+import { isDatabaseUnavailable } from '../faults.ts';
+import { createLogger } from '../log.ts';
+import { APP_ROLE, connect } from '../store/sql.ts';
+
+const HELP = `Keys by which internal services call the API.
+
+  npm run keys -- create --name NAME --scopes a,b   make a key; its secret is printed once
+  npm run keys -- list                              every key, without secrets
+  npm run keys -- revoke ID                         end a key at once
+
+Scopes: ${SCOPES.join(', ')}
+
+The database is the one of DATABASE_URL (environment, .env.local or .env).
+`;
+
+/** What the command line asked for makes no sense; the message says why. */
+class UsageError extends Error {}
+
+export interface Output {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+/**
+ * Runs `npm run keys` with its arguments. Returns the exit code: 0 done, 1 failed, 2 misused.
+ */
+export async function runKeys(
+  argv: readonly string[],
+  source: EnvSource,
+  output: Output,
+): Promise<number> {
+  try {
+    const run = parseCommand(argv);
+    if (run === 'help') {
+      output.out(HELP);
+      return 0;
+    }
+    const read = readDatabaseEnv(source);
+    if (!read.ok) {
+      output.err(`${describeProblems(read.problems)}\n`);
+      return 1;
+    }
+    const sql = connect(read.env.databaseUrl, {
+      role: APP_ROLE,
+      max: 1,
+      applicationName: 'prepaid-wallet keys',
+    });
+    try {
+      return await run(createApiKeys({ sql, logger: createLogger('silent') }), output);
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  } catch (error) {
+    if (error instanceof UsageError) {
+      output.err(`${error.message}\n\n${HELP}`);
+      return 2;
+    }
+    output.err(`${describeFailure(error)}\n`);
+    return 1;
+  }
+}
+
+type Command = (keys: ApiKeys, output: Output) => Promise<number>;
+
+function parseCommand(argv: readonly string[]): Command | 'help' {
+  const { values, positionals } = parseArguments(argv);
+  if (values.help) return 'help';
+  const [command, id, ...extra] = positionals;
+  if (command !== 'create' && (values.name !== undefined || values.scopes !== undefined)) {
+    throw new UsageError('--name and --scopes belong to create.');
+  }
+  if (command === 'create' && id === undefined) {
+    return createKey(parseName(values.name), parseScopes(values.scopes));
+  }
+  if (command === 'list' && id === undefined) return listKeys;
+  if (command === 'revoke' && id !== undefined && extra.length === 0) return revokeKey(id);
+  if (command === 'revoke') throw new UsageError('revoke needs the ID of one key.');
+  throw new UsageError(
+    command === undefined ? 'A command is missing.' : `Not understood: ${positionals.join(' ')}`,
+  );
+}
+
+function parseArguments(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        name: { type: 'string' },
+        scopes: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function parseName(given: string | undefined): string {
+  const name = given?.trim() ?? '';
+  if (name.length < 1 || name.length > 100) {
+    throw new UsageError('--name needs 1 to 100 characters.');
+  }
+  return name;
+}
+
+function parseScopes(given: string | undefined): Scope[] {
+  const named = (given ?? '').split(',').map((scope) => scope.trim());
+  const scopes = named.filter((scope) => scope !== '');
+  if (scopes.length === 0) throw new UsageError('--scopes needs at least one scope.');
+  const unknown = scopes.filter((scope) => !isScope(scope));
+  if (unknown.length > 0) throw new UsageError(`Unknown scopes: ${unknown.join(', ')}`);
+  return scopes.filter(isScope);
+}
+
+function createKey(name: string, scopes: readonly Scope[]): Command {
+  return async (keys, output) => {
+    const createdBy = `cli:${userInfo().username}`;
+    const { id, secret } = await keys.create({ name, scopes, createdBy });
+    output.err(`Created ${id} (${name}). This secret is not shown again:\n`);
+    output.out(`${secret}\n`);
+    return 0;
+  };
+}
+
+const listKeys: Command = async (keys, output) => {
+  const all = await keys.list();
+  if (all.length === 0) output.err('There are no keys yet.\n');
+  for (const key of all) {
+    const state = key.revokedAt ? `revoked ${key.revokedAt.toISOString()}` : 'live';
+    const used = key.lastUsedAt ? `used ${key.lastUsedAt.toISOString()}` : 'never used';
+    const columns = [key.id, `${key.prefix}…`, key.name, key.scopes.join(','), used, state];
+    output.out(`${columns.join('  ')}\n`);
+  }
+  return 0;
+};
+
+function revokeKey(id: string): Command {
+  return async (keys, output) => {
+    const key = await keys.revoke(id);
+    if (!key) {
+      output.err(`There is no key ${id}.\n`);
+      return 1;
+    }
+    output.out(`Revoked ${key.id} (${key.name}).\n`);
+    return 0;
+  };
+}
+
+const UNDEFINED_TABLE = '42P01';
+const ACCESS_REFUSED = /^(?:28...|42501|3D000)$/;
+const ROLE_UNKNOWN = '22023';
+
+/** Why the database did not do it, without its address or password. */
+function describeFailure(error: unknown): string {
+  if (isDatabaseUnavailable(error)) {
+    return 'The database of DATABASE_URL does not answer. Is it running?';
+  }
+  if (!(error instanceof postgres.PostgresError)) {
+    return error instanceof Error ? error.message : 'Something went wrong.';
+  }
+  if (error.code === UNDEFINED_TABLE || error.code === ROLE_UNKNOWN) {
+    return 'The database of DATABASE_URL has no schema yet, or an old one: npm run db:migrate';
+  }
+  if (ACCESS_REFUSED.test(error.code)) {
+    return `The database of DATABASE_URL refuses this login (${error.code}).`;
+  }
+  return `The database of DATABASE_URL refused this: ${error.message} (${error.code})`;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.exitCode = await runKeys(process.argv.slice(2), loadEnv(process.cwd()), {
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+  });
+}

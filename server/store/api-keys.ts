@@ -1,0 +1,73 @@
+/** Keys of services. Only the SHA-256 of a secret comes here. Each function is one statement. */
+import { arrayLiteral, type Sql } from './sql.ts';
+
+export interface ApiKeyRow {
+  id: string;
+  name: string;
+  scopes: string[];
+  prefix: string;
+  createdBy: string;
+  createdAt: Date;
+  lastUsedAt: Date | null;
+  revokedAt: Date | null;
+}
+
+const apiKeyColumns = (sql: Sql) => sql`
+  id, name, to_jsonb(scopes) as scopes, prefix, created_by as "createdBy",
+  created_at as "createdAt", last_used_at as "lastUsedAt", revoked_at as "revokedAt"`;
+
+export async function insertApiKey(
+  sql: Sql,
+  key: Pick<ApiKeyRow, 'id' | 'name' | 'scopes' | 'prefix' | 'createdBy'> & {
+    readonly secretHash: Uint8Array;
+  },
+): Promise<void> {
+  await sql`
+    insert into api_keys (id, name, scopes, secret_hash, prefix, created_by)
+    values (${key.id}, ${key.name}, ${arrayLiteral(key.scopes)}::text[], ${key.secretHash},
+      ${key.prefix}, ${key.createdBy})`;
+}
+
+/** Every key, revoked ones too, the newest first. */
+export async function listApiKeys(sql: Sql): Promise<ApiKeyRow[]> {
+  return sql<ApiKeyRow[]>`
+    select ${apiKeyColumns(sql)} from api_keys order by created_at desc, id`;
+}
+
+/** Revokes a key, or leaves a revoked one as it is; null when there is none of that id. */
+export async function revokeApiKey(sql: Sql, id: string): Promise<ApiKeyRow | null> {
+  const [row] = await sql<ApiKeyRow[]>`
+    update api_keys set revoked_at = coalesce(revoked_at, now()) where id = ${id}
+    returning ${apiKeyColumns(sql)}`;
+  return row ?? null;
+}
+
+export interface LiveApiKey {
+  id: string;
+  name: string;
+  scopes: string[];
+  /** Whether `last_used_at` is old enough to be written again. */
+  useIsStale: boolean;
+}
+
+/** The key of a secret, unless it is revoked. */
+export async function findLiveApiKey(
+  sql: Sql,
+  secretHash: Uint8Array,
+  staleAfterSeconds: number,
+): Promise<LiveApiKey | null> {
+  const [row] = await sql<LiveApiKey[]>`
+    select id, name, to_jsonb(scopes) as scopes,
+      last_used_at is null or last_used_at < now() - make_interval(secs => ${staleAfterSeconds})
+        as "useIsStale"
+    from api_keys where secret_hash = ${secretHash} and revoked_at is null`;
+  return row ?? null;
+}
+
+/** Notes that a key was used, unless another call did so just now. */
+export async function touchApiKey(sql: Sql, id: string, staleAfterSeconds: number): Promise<void> {
+  await sql`
+    update api_keys set last_used_at = now()
+    where id = ${id} and (last_used_at is null
+      or last_used_at < now() - make_interval(secs => ${staleAfterSeconds}))`;
+}
