@@ -1,10 +1,13 @@
-/**
- * The price of a usage by a rate card: pure, exact, and rounded once, at the very end.
- *
- * amount = clamp(round(connection fee + billed units × price ÷ units a price is for))
- */
-import { type Rounding, reduceFraction, roundFraction } from './exact.ts';
-import { type CompiledRateCard, findRule, type RateRule } from './rate-card.ts';
+/** What a usage costs by a rate card, why, and how much usage an amount of money pays for. */
+import {
+  amountOf,
+  type PriceBreakdown,
+  priceBreakdown,
+  termsOf,
+  termsOfBreakdown,
+  type Writable,
+} from './price.ts';
+import { type CompiledRateCard, findRule } from './rate-card.ts';
 import {
   dialledDigits,
   maxUnitsOfType,
@@ -43,49 +46,11 @@ export interface Breakdown {
   readonly amountMicros: string;
 }
 
-export interface PriceBreakdown {
-  readonly connectionFeeMicros: string;
-  /** What `perUnits` units cost: a call's price is for 60 seconds, every other for one unit. */
-  readonly priceMicros: string;
-  readonly perUnits: number;
-  /** Units after rounding up to whole increments. */
-  readonly billedUnits: number;
-  /** Calls: the increments and how many of them were billed, the initial one included. */
-  readonly increments?: {
-    readonly initialSeconds: number;
-    readonly nextSeconds: number;
-    readonly count: number;
-  };
-  /** billedUnits × priceMicros ÷ perUnits in lowest terms, before rounding. */
-  readonly usageMicros: { readonly numerator: string; readonly denominator: string };
-  readonly rounding: Rounding;
-  readonly minimumMicros?: string;
-  readonly maximumMicros?: string;
-  /** Which limit replaced the amount, if one did. */
-  readonly applied?: 'minimum' | 'maximum';
-}
-
 export type NoRate = { readonly ok: false; readonly code: 'NO_RATE'; readonly detail: string };
 
 export type RateResult =
   | { readonly ok: true; readonly amountMicros: bigint; readonly breakdown: Breakdown }
   | NoRate;
-
-type Increments = Pick<Extract<RateRule, { type: 'call' }>, 'initialSeconds' | 'nextSeconds'>;
-
-/** Objects are filled in place here, because copying them by spread takes most of a rating's time. */
-type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
-
-/** The part of a rule that decides an amount, for one usage. */
-interface Terms {
-  readonly connectionFeeMicros: bigint;
-  readonly priceMicros: bigint;
-  readonly perUnits: number;
-  readonly increments: Increments | undefined;
-  readonly rounding: Rounding;
-  readonly minimumMicros: bigint | undefined;
-  readonly maximumMicros: bigint | undefined;
-}
 
 /**
  * Prices a usage. A call that was not answered, and any usage of zero units, is free: no fee and no
@@ -134,16 +99,7 @@ export function recompute(breakdown: Breakdown): bigint {
   if (price === undefined) {
     return 0n;
   }
-  const terms: Terms = {
-    connectionFeeMicros: BigInt(price.connectionFeeMicros),
-    priceMicros: BigInt(price.priceMicros),
-    perUnits: price.perUnits,
-    increments: price.increments,
-    rounding: price.rounding,
-    minimumMicros: optionalMicros(price.minimumMicros),
-    maximumMicros: optionalMicros(price.maximumMicros),
-  };
-  return amountOf(terms, breakdown.units).amountMicros;
+  return amountOf(termsOfBreakdown(price), breakdown.units).amountMicros;
 }
 
 /**
@@ -190,116 +146,4 @@ function freeReason(usage: Usage, units: number): FreeReason | undefined {
     return 'not_answered';
   }
   return units === 0 ? 'no_usage' : undefined;
-}
-
-function termsOf(rule: RateRule, cardRounding: Rounding, bytes: number | undefined): Terms {
-  return {
-    connectionFeeMicros: rule.connectionFeeMicros,
-    priceMicros: priceOf(rule, bytes),
-    perUnits: rule.type === 'call' ? 60 : 1,
-    increments: rule.type === 'call' ? rule : undefined,
-    rounding: rule.rounding ?? cardRounding,
-    minimumMicros: rule.minimumMicros,
-    maximumMicros: rule.maximumMicros,
-  };
-}
-
-function priceOf(rule: RateRule, bytes: number | undefined): bigint {
-  switch (rule.type) {
-    case 'call':
-      return rule.pricePerMinuteMicros;
-    case 'file_transfer':
-      return transferPrice(rule, bytes);
-    case 'sms':
-    case 'email':
-    case 'fax':
-      return rule.pricePerUnitMicros;
-    default: {
-      const unknown: never = rule;
-      throw new TypeError(`unknown rule ${typeof unknown}`);
-    }
-  }
-}
-
-function transferPrice(
-  rule: Extract<RateRule, { type: 'file_transfer' }>,
-  bytes: number | undefined,
-): bigint {
-  const tier =
-    bytes === undefined
-      ? undefined
-      : rule.sizeTiers?.find(({ upToBytes }) => upToBytes === null || bytes <= upToBytes);
-  return tier?.pricePerUnitMicros ?? rule.pricePerUnitMicros;
-}
-
-interface Amount {
-  readonly billedUnits: number;
-  readonly amountMicros: bigint;
-  readonly applied: 'minimum' | 'maximum' | undefined;
-}
-
-function amountOf(terms: Terms, units: number): Amount {
-  const { connectionFeeMicros, priceMicros, minimumMicros, maximumMicros } = terms;
-  const billedUnits = billedOf(terms.increments, units);
-  const perUnits = BigInt(terms.perUnits);
-  const exact = {
-    numerator: connectionFeeMicros * perUnits + BigInt(billedUnits) * priceMicros,
-    denominator: perUnits,
-  };
-  const amountMicros = roundFraction(exact, terms.rounding);
-  if (minimumMicros !== undefined && amountMicros < minimumMicros) {
-    return { billedUnits, amountMicros: minimumMicros, applied: 'minimum' };
-  }
-  if (maximumMicros !== undefined && amountMicros > maximumMicros) {
-    return { billedUnits, amountMicros: maximumMicros, applied: 'maximum' };
-  }
-  return { billedUnits, amountMicros, applied: undefined };
-}
-
-/** Units after rounding up to whole increments; the first increment is billed whole. */
-function billedOf(increments: Increments | undefined, units: number): number {
-  if (increments === undefined) {
-    return units;
-  }
-  const { initialSeconds, nextSeconds } = increments;
-  const beyond = Math.max(0, units - initialSeconds);
-  const over = beyond % nextSeconds;
-  return initialSeconds + beyond + (over === 0 ? 0 : nextSeconds - over);
-}
-
-function priceBreakdown(terms: Terms, { billedUnits, applied }: Amount): PriceBreakdown {
-  const usageMicros = reduceFraction({
-    numerator: BigInt(billedUnits) * terms.priceMicros,
-    denominator: BigInt(terms.perUnits),
-  });
-  const price: Writable<PriceBreakdown> = {
-    connectionFeeMicros: terms.connectionFeeMicros.toString(),
-    priceMicros: terms.priceMicros.toString(),
-    perUnits: terms.perUnits,
-    billedUnits,
-    usageMicros: {
-      numerator: usageMicros.numerator.toString(),
-      denominator: usageMicros.denominator.toString(),
-    },
-    rounding: terms.rounding,
-  };
-  if (terms.increments !== undefined) {
-    const { initialSeconds, nextSeconds } = terms.increments;
-    const count = 1 + (billedUnits - initialSeconds) / nextSeconds;
-    price.increments = { initialSeconds, nextSeconds, count };
-  }
-  if (terms.minimumMicros !== undefined) {
-    price.minimumMicros = terms.minimumMicros.toString();
-  }
-  if (terms.maximumMicros !== undefined) {
-    price.maximumMicros = terms.maximumMicros.toString();
-  }
-  if (applied !== undefined) {
-    price.applied = applied;
-  }
-  return price;
-}
-
-function optionalMicros(text: string | undefined): bigint | undefined {
-  return text === undefined ? undefined : BigInt(text);
 }
