@@ -129,9 +129,12 @@ describe('findRule', () => {
 
   test('looks a destination up among 100,000 prefixes in microseconds', () => {
     const card = rateCardSchema.parse(cardOf(callRule));
-    const [rule] = card.rules;
+    const rule = card.rules.find((candidate) => candidate.type === 'call');
+    if (rule === undefined) {
+      throw new Error('the card has no call rule');
+    }
     const rules = Array.from({ length: 100_000 }, (_, index) => ({
-      ...(rule as NonNullable<typeof rule>),
+      ...rule,
       id: `rule-${index}`,
       prefix: `${index + 100_000}`,
     }));
