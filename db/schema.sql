@@ -1,0 +1,1489 @@
+-- The schema after all migrations, written by `npm run db:schema`. Do not edit.
+
+-- Role of the application
+
+create role wallet_app nologin;
+
+-- Types
+
+create domain billing_period as text collate "C"
+  constraint billing_period_check CHECK (VALUE ~ '^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'::text);
+
+create type ledger_outcome as (
+  code text,
+  replayed boolean,
+  seq bigint,
+  amount_micros bigint,
+  balance_micros bigint,
+  held_micros bigint,
+  arrears_micros bigint,
+  available_micros bigint,
+  recorded_at timestamp with time zone,
+  detail jsonb
+);
+
+-- Sequences
+
+create sequence statement_numbers as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
+-- Functions
+
+CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e wallet_events;
+begin
+  -- recorded_at grows with seq even when the machine's clock steps back.
+  w.updated_at := greatest(ledger_now(), w.updated_at);
+  w.seq := w.seq + 1;
+  w.balance_micros := w.balance_micros + p_balance_delta_micros;
+  w.held_micros := w.held_micros + p_held_delta_micros;
+  w.arrears_micros := w.arrears_micros + p_arrears_delta_micros;
+
+  e.wallet_id := w.id;
+  e.seq := w.seq;
+  e.type := p_type;
+  e.balance_delta_micros := p_balance_delta_micros;
+  e.held_delta_micros := p_held_delta_micros;
+  e.arrears_delta_micros := p_arrears_delta_micros;
+  e.balance_micros := w.balance_micros;
+  e.held_micros := w.held_micros;
+  e.arrears_micros := w.arrears_micros;
+  e.overdraft_limit_micros := w.overdraft_limit_micros;
+  e.key := p_key;
+  e.request_hash := p_request_hash;
+  e.actor := p_actor;
+  e.occurred_at := coalesce(p_occurred_at, w.updated_at);
+  e.recorded_at := w.updated_at;
+  e.detail := p_detail;
+  w.head_hash := event_hash(w.head_hash, e);
+
+  insert into wallet_events (
+    wallet_id, seq, type, balance_delta_micros, held_delta_micros, arrears_delta_micros,
+    balance_micros, held_micros, arrears_micros, overdraft_limit_micros, key, request_hash,
+    actor, occurred_at, recorded_at, detail, hash
+  ) values (
+    e.wallet_id, e.seq, e.type, e.balance_delta_micros, e.held_delta_micros,
+    e.arrears_delta_micros, e.balance_micros, e.held_micros, e.arrears_micros,
+    e.overdraft_limit_micros, e.key, e.request_hash, e.actor, e.occurred_at, e.recorded_at,
+    e.detail, w.head_hash
+  );
+
+  -- A wallet's first event comes before its row, which is inserted on it.
+  update wallets set
+    balance_micros = w.balance_micros, held_micros = w.held_micros,
+    arrears_micros = w.arrears_micros, seq = w.seq, head_hash = w.head_hash,
+    updated_at = w.updated_at
+  where id = w.id;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.apply_top_up(p_payment_intent_id text, p_top_up_id uuid, p_customer_id text, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_actor text, p_occurred_at timestamp with time zone, OUT code text, OUT reason text, OUT seq bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  t top_ups;
+  w wallets;
+  outcome ledger_outcome;
+begin
+  -- The wallet is locked before its top-up, as everywhere.
+  select w2.* into w from wallets w2
+  where w2.id = (select wallet_id from top_ups where id = p_top_up_id) for no key update;
+  select * into t from top_ups where id = p_top_up_id for update;
+  reason := case
+    when t.id is null then 'no top-up asked for this payment'
+    when t.payment_intent_id <> p_payment_intent_id then 'another payment belongs to this top-up'
+    when t.livemode <> p_livemode then 'livemode differs'
+    when t.currency <> p_currency then 'currency differs'
+    when t.amount_minor <> p_amount_received_minor then 'amount differs'
+    when not exists (
+      select from stripe_customers c
+      where c.user_id = w.user_id and c.livemode = p_livemode
+        and c.stripe_customer_id = p_customer_id
+    ) then 'customer differs'
+  end;
+  if t.status = 'succeeded' and t.payment_intent_id = p_payment_intent_id then
+    code := 'ALREADY_CREDITED';
+    seq := t.credited_seq;
+    reason := null;
+    return;
+  end if;
+  if reason is not null then
+    insert into stripe_quarantine (payment_intent_id, top_up_id, reason)
+    values (p_payment_intent_id, t.id, reason) on conflict do nothing;
+    update top_ups set status = 'quarantined', updated_at = clock_timestamp()
+    where id = t.id and status <> 'succeeded'
+      and coalesce(payment_intent_id, p_payment_intent_id) = p_payment_intent_id;
+    code := 'QUARANTINED';
+    return;
+  end if;
+
+  outcome := credit_wallet(
+    w, 'top_up', ledger_key('top_up', p_payment_intent_id),
+    sha256(convert_to(t.id || E'\n' || t.amount_micros, 'UTF8')),
+    t.amount_micros, p_actor, p_occurred_at,
+    jsonb_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id)
+  );
+  if outcome.code <> 'OK' then
+    -- Nothing is recorded, so the event stays in the inbox with this as its error.
+    raise exception 'payment % cannot be credited: %', p_payment_intent_id, outcome.code;
+  end if;
+  update top_ups set
+    status = 'succeeded', payment_intent_id = p_payment_intent_id, credited_seq = outcome.seq,
+    failure_code = null, failure_message = null, updated_at = clock_timestamp()
+  where id = t.id;
+  code := 'CREDITED';
+  seq := outcome.seq;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.available_micros(w wallets)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select w.balance_micros - w.held_micros + w.overdraft_limit_micros
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+  taken bigint;
+begin
+  if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
+    raise exception 'a charge is never negative, and overrun is refuse or arrears'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  -- Lock first, then look the key up: two calls with one key meet here, not at the unique index.
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status <> 'open' then
+    return refusal_of('WALLET_' || upper(w.status), w, p_amount_micros);
+  end if;
+  if p_amount_micros is null then
+    return refusal_of('NO_RATE', w, null);
+  end if;
+  if p_amount_micros > 1000000000000000000 or w.arrears_micros > 2000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
+  end if;
+
+  taken := least(p_amount_micros, greatest(available_micros(w), 0));
+  if taken < p_amount_micros and p_overrun = 'refuse' then
+    return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
+  end if;
+  if w.mode = 'deferred' then
+    w := append_event(
+      w, 'accrual', 0, taken, p_amount_micros - taken, p_key, p_request_hash, p_actor,
+      p_occurred_at, p_detail
+    );
+  else
+    w := append_event(
+      w, 'charge', -taken, 0, p_amount_micros - taken, p_key, p_request_hash, p_actor,
+      p_occurred_at, p_detail
+    );
+  end if;
+  return row(
+    'OK', false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, p_detail
+  )::ledger_outcome;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.claim_months(p_due_through text, p_quiet interval, p_actor text)
+ RETURNS TABLE(run_id uuid, period text)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  called_at constant timestamptz := ledger_now();
+begin
+  return query
+  with missing as (
+    insert into billing_runs (id, period, requested_by, started_at, emitted_at)
+    select gen_random_uuid(), to_char(month, 'YYYY-MM'), p_actor, called_at, called_at
+    from generate_series(
+      period_wall_clock((select period_of(min(w.opened_at), 'UTC') from wallets w)),
+      period_wall_clock(p_due_through), interval '1 month'
+    ) as month
+    where not exists (select from billing_runs r where r.period = to_char(month, 'YYYY-MM'))
+    on conflict (period) do nothing
+    returning id, period
+  ), quiet as (
+    select r.id from billing_runs r
+    where r.emitted_at < called_at - p_quiet
+      and (r.planned_to < 'ffffffff-ffff-ffff-ffff-ffffffffffff' or exists (
+        select from billing_ranges g where g.run_id = r.id and g.due_at <= called_at))
+      and not exists (
+        select from billing_ranges g where g.run_id = r.id
+          and greatest(g.planned_at, g.attempted_at) > called_at - p_quiet)
+    for update skip locked
+  ), stalled as (
+    update billing_runs r set emitted_at = called_at from quiet where r.id = quiet.id
+    returning r.id, r.period
+  )
+  select id, period::text from missing union all select id, period::text from stalled
+  order by 2;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.claim_stripe_events(p_limit integer)
+ RETURNS TABLE(event_id text, dispatch integer)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update stripe_inbox i set
+    dispatches = i.dispatches + 1,
+    next_dispatch_at = clock_timestamp()
+      + least(interval '1 hour', interval '5 seconds' * power(2, least(i.dispatches, 12)))
+  from (
+    select d.event_id from stripe_inbox d
+    where d.status = 'waiting' and d.next_dispatch_at <= clock_timestamp()
+    order by d.next_dispatch_at limit p_limit for update skip locked
+  ) due
+  where i.event_id = due.event_id
+  returning i.event_id, i.dispatches
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.close_range(p_run_id uuid, p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, OUT closed integer, OUT failed integer, OUT pending integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  called_at constant timestamptz := ledger_now();
+  month_end constant timestamp := period_wall_clock(next_period(p_period));
+  -- After this no wallet can be opened in the month any more: it has ended at UTC-12 too.
+  over_everywhere_at constant timestamptz := month_end at time zone interval '-12 hours';
+  due uuid[];
+  one uuid;
+  next_end timestamptz;
+  failures int;
+begin
+  perform from billing_ranges g join billing_runs r on r.id = g.run_id
+  where r.id = p_run_id and r.period = p_period
+    and g.from_wallet_id = p_from_wallet_id and g.to_wallet_id = p_to_wallet_id;
+  if not found then
+    raise exception 'run % of % has no such range', p_run_id, p_period
+      using errcode = 'no_data_found';
+  end if;
+
+  select array_agg(w.id order by w.id) into due
+  from wallets w
+  cross join lateral (select next_statement_period(w) as period) missing
+  where w.id > p_from_wallet_id and w.id <= p_to_wallet_id
+    and missing.period <= p_period
+    and period_ends_at(missing.period, w.timezone) <= called_at;
+  begin
+    perform close_wallets(due, p_period, called_at);
+  exception when others then
+    if is_passing_error(sqlstate) then
+      raise;
+    end if;
+    -- One of them cannot be closed; the others must not suffer for it.
+    foreach one in array due loop
+      begin
+        perform close_wallets(array[one], p_period, called_at);
+      exception when others then
+        if is_passing_error(sqlstate) then
+          raise;
+        end if;
+        insert into billing_failures as f (run_id, wallet_id, sqlstate, message, failed_at)
+        values (p_run_id, one, sqlstate, sqlerrm, called_at)
+        on conflict (run_id, wallet_id) do update set
+          sqlstate = excluded.sqlstate, message = excluded.message,
+          attempts = f.attempts + 1, failed_at = excluded.failed_at;
+      end;
+    end loop;
+  end;
+
+  select count(s.wallet_id),
+         count(f.wallet_id) filter (where s.wallet_id is null),
+         count(*) filter (where s.wallet_id is null and f.wallet_id is null),
+         min(month_end at time zone w.timezone)
+           filter (where s.wallet_id is null and f.wallet_id is null),
+         max(f.attempts) filter (where s.wallet_id is null)
+  into closed, failed, pending, next_end, failures
+  from wallets w
+  left join statements s on s.wallet_id = w.id and s.period = p_period
+  left join billing_failures f on f.run_id = p_run_id and f.wallet_id = w.id
+  where w.id > p_from_wallet_id and w.id <= p_to_wallet_id
+    and w.opened_at < month_end at time zone w.timezone;
+
+  update billing_ranges g set
+    attempts = g.attempts + 1, attempted_at = called_at,
+    closed = close_range.closed, failed = close_range.failed, pending = close_range.pending,
+    last_error = case when close_range.failed > 0 then (
+      select f.sqlstate from billing_failures f
+      where f.run_id = p_run_id and f.wallet_id > p_from_wallet_id
+        and f.wallet_id <= p_to_wallet_id
+      order by f.failed_at desc limit 1) end,
+    -- Failures are tried again ever more rarely, at last every five hours.
+    due_at = least(
+      next_end,
+      case when close_range.failed > 0
+        then called_at + interval '5 minutes' * power(2, least(failures - 1, 6)) end,
+      case when called_at < over_everywhere_at then over_everywhere_at end),
+    finished_at = case when close_range.failed + close_range.pending = 0
+      then coalesce(g.finished_at, called_at) end
+  where g.run_id = p_run_id and g.from_wallet_id = p_from_wallet_id;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.close_wallets(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  month billing_period;
+  closed uuid[];
+begin
+  perform from wallets where id = any (p_wallet_ids) order by id for no key update;
+  select min(next_statement_period(w)) into month from wallets w where w.id = any (p_wallet_ids);
+  while month <= p_period loop
+    closed := write_statements(p_wallet_ids, month, p_now);
+    -- No later event can claim an instant of a closed month, wherever the machine's clock goes.
+    update wallets set updated_at = greatest(updated_at, p_now) where id = any (closed);
+    -- What a deferred wallet reserved in the month is debited, once: by the month's key.
+    perform append_event(
+      w, 'accrual_settled', -s.accrued_micros, -s.accrued_micros, 0,
+      ledger_key('settlement', month),
+      sha256(convert_to(w.id || E'\n' || month || E'\n' || s.accrued_micros, 'UTF8')),
+      'system:month', null, jsonb_build_object('period', month, 'statement', s.number)
+    )
+    from statements s
+    join wallets w on w.id = s.wallet_id
+    where s.wallet_id = any (closed) and s.period = month and s.accrued_micros > 0;
+    month := next_period(month);
+  end loop;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.contra_account(p_type text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select case p_type
+    when 'top_up' then 'assets:processor_clearing'
+    when 'grant' then 'expenses:promotions'
+    when 'charge' then 'income:usage'
+    when 'accrual' then 'income:usage'
+    when 'accrual_settled' then 'income:usage'
+    when 'arrears_repaid' then 'assets:receivable'
+    when 'wallet_opened' then 'equity:opening'
+  end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+AS $function$
+declare
+  outcome ledger_outcome := replay_of(w.id, p_key, p_request_hash);
+  e wallet_events;
+begin
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if p_amount_micros > 1000000000000000000 or w.balance_micros > 2000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
+  end if;
+  w := append_event(
+    w, p_type, p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at, p_detail
+  );
+  select * into e from wallet_events where wallet_id = w.id and seq = w.seq;
+  w := repay_arrears(w, p_actor, jsonb_build_object('bySeq', w.seq));
+  return outcome_of(e, false);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.event_canonical(e wallet_events)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select 'v1'
+    || E'\n' || e.wallet_id
+    || E'\n' || e.seq
+    || E'\n' || e.type
+    || E'\n' || e.balance_delta_micros
+    || E'\n' || e.held_delta_micros
+    || E'\n' || e.arrears_delta_micros
+    || E'\n' || e.balance_micros
+    || E'\n' || e.held_micros
+    || E'\n' || e.arrears_micros
+    || E'\n' || e.overdraft_limit_micros
+    || E'\n' || coalesce(e.key::text, '')
+    || E'\n' || coalesce(encode(e.request_hash, 'hex'), '')
+    || E'\n' || e.actor
+    || E'\n' || (extract(epoch from e.occurred_at) * 1000000)::bigint
+    || E'\n' || (extract(epoch from e.recorded_at) * 1000000)::bigint
+    || E'\n' || e.detail::text
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.event_hash(p_previous bytea, e wallet_events)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select sha256(coalesce(p_previous, decode(repeat('00', 32), 'hex'))
+                || convert_to(event_canonical(e), 'UTF8'))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+begin
+  if p_amount_micros is null or p_amount_micros <= 0 then
+    raise exception 'a grant must be positive' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, p_amount_micros);
+  end if;
+  return credit_wallet(w, 'grant', p_key, p_request_hash, p_amount_micros, p_actor, null, p_detail);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.is_passing_error(p_sqlstate text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  -- Deadlocks and the like, no resources, an operator, the system; a lock that was not free.
+  select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03'
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_key(p_kind text, p_reference text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select encode(substring(sha256(convert_to(p_kind || E'\n' || p_reference, 'UTF8')) for 16), 'hex')::uuid
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_now()
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+AS $function$ select clock_timestamp() $function$
+;
+
+CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  month_end constant timestamp := period_wall_clock(next_period(p_period));
+  unplanned boolean;
+  unfinished boolean;
+begin
+  select r.id, r.started_at, r.planned_to < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+  into run_id, started_at, unplanned
+  from billing_runs r where r.period = p_period;
+  if not found then
+    status := 'not_started';
+  else
+    select bool_or(g.finished_at is null), max(g.finished_at) into unfinished, finished_at
+    from billing_ranges g where g.run_id = month_status.run_id;
+    status := case when unplanned or unfinished then 'running' else 'finished' end;
+  end if;
+  if status <> 'finished' then
+    finished_at := null;
+  end if;
+
+  select count(*), count(s.wallet_id), count(f.wallet_id) filter (where s.wallet_id is null)
+  into total, billed, failed
+  from wallets w
+  left join statements s on s.wallet_id = w.id and s.period = p_period
+  left join billing_failures f on f.run_id = month_status.run_id and f.wallet_id = w.id
+  where w.opened_at < month_end at time zone w.timezone;
+  pending := total - billed - failed;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.next_period(p_period billing_period)
+ RETURNS billing_period
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select case when right(p_period, 2) = '12'
+    then (left(p_period, 4)::int + 1)::text || '-01'
+    else left(p_period, 5) || lpad((right(p_period, 2)::int + 1)::text, 2, '0')
+  end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.next_statement_period(w wallets)
+ RETURNS billing_period
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select coalesce(
+    (select next_period(max(s.period)) from statements s where s.wallet_id = w.id),
+    period_of(w.opened_at, w.timezone)
+  )
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.open_wallet(p_wallet_id uuid, p_user_id text, p_currency text, p_timezone text, p_mode text, p_actor text, OUT opened boolean, OUT wallet wallets)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  -- Two openings of one wallet wait for each other here, so neither leaves an event behind.
+  perform pg_advisory_xact_lock(hashtextextended(p_user_id || E'\n' || p_currency, 0));
+  select * into wallet from wallets where user_id = p_user_id and currency = p_currency;
+  if found then
+    opened := false;
+    return;
+  end if;
+  -- Refuses a name that the database's time zone table does not know.
+  perform now() at time zone p_timezone;
+
+  wallet.id := p_wallet_id;
+  wallet.user_id := p_user_id;
+  wallet.currency := p_currency;
+  wallet.timezone := p_timezone;
+  wallet.mode := p_mode;
+  wallet.status := 'open';
+  wallet.balance_micros := 0;
+  wallet.held_micros := 0;
+  wallet.arrears_micros := 0;
+  wallet.overdraft_limit_micros := 0;
+  wallet.seq := 0;
+  wallet.updated_at := '-infinity';
+  wallet := append_event(
+    wallet, 'wallet_opened', 0, 0, 0, null, null, p_actor, null,
+    jsonb_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone)
+  );
+  wallet.opened_at := wallet.updated_at;
+  insert into wallets values (wallet.*);
+  opened := true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.outcome_of(e wallet_events, p_replayed boolean)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  credited constant boolean := e.type in ('top_up', 'grant');
+  settled wallet_events := e;
+begin
+  if credited then
+    -- A credit that repaid arrears ended with the event right behind it.
+    select * into settled from wallet_events
+    where wallet_id = e.wallet_id and seq = e.seq + 1 and type = 'arrears_repaid';
+    if not found then
+      settled := e;
+    end if;
+  end if;
+  return row(
+    'OK', p_replayed, e.seq,
+    -- What was asked for: for a debit what was taken, reserved and left in arrears.
+    case when credited then e.balance_delta_micros
+         else e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros end,
+    settled.balance_micros, settled.held_micros, settled.arrears_micros,
+    settled.balance_micros - settled.held_micros + settled.overdraft_limit_micros,
+    e.recorded_at, e.detail
+  )::ledger_outcome;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.period_ends_at(p_period billing_period, p_timezone text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select period_wall_clock(next_period(p_period)) at time zone p_timezone
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.period_is_over(p_period billing_period)
+ RETURNS boolean
+ LANGUAGE sql
+ STRICT
+AS $function$
+  select period_wall_clock(next_period(p_period)) at time zone interval '14 hours' <= ledger_now()
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.period_of(p_at timestamp with time zone, p_timezone text)
+ RETURNS billing_period
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+declare
+  on_the_wall constant billing_period := to_char(p_at at time zone p_timezone, 'YYYY-MM');
+begin
+  return case when p_at < period_wall_clock(on_the_wall) at time zone p_timezone
+    then previous_period(on_the_wall) else on_the_wall end;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.period_wall_clock(p_period billing_period)
+ RETURNS timestamp without time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select make_timestamp(left(p_period, 4)::int, right(p_period, 2)::int, 1, 0, 0, 0)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_month(p_run_id uuid, p_cursor uuid, p_limit integer, OUT ranges jsonb, OUT next_cursor uuid)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  wallets_per_range constant int := 1000;
+  highest_id constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  called_at constant timestamptz := ledger_now();
+  page_start constant uuid := coalesce(p_cursor, '00000000-0000-0000-0000-000000000000');
+  run billing_runs;
+  missing int;
+begin
+  select * into run from billing_runs where id = p_run_id for no key update;
+  if not found then
+    raise exception 'there is no billing run %', p_run_id using errcode = 'no_data_found';
+  end if;
+  if p_limit is null or p_limit < 1 then
+    raise exception 'a page has at least one range' using errcode = 'invalid_parameter_value';
+  end if;
+
+  select p_limit - count(*) into missing from (
+    select from billing_ranges where run_id = run.id and from_wallet_id >= page_start limit p_limit
+  ) planned;
+  if missing > 0 and run.planned_to < highest_id then
+    with bounds as (
+      select id from (
+        select id, row_number() over (order by id) as n from wallets where id > run.planned_to
+        order by id limit missing::bigint * wallets_per_range
+      ) counted
+      where n % wallets_per_range = 0
+    ), ends as (
+      select id from bounds
+      union all
+      select highest_id where (select count(*) from bounds) < missing
+    ), planned as (
+      insert into billing_ranges (run_id, from_wallet_id, to_wallet_id, planned_at, due_at)
+      select run.id, lag(id, 1, run.planned_to) over (order by id), id,
+             called_at, called_at
+      from ends
+      returning to_wallet_id
+    )
+    update billing_runs
+    set planned_to = (select to_wallet_id from planned order by to_wallet_id desc limit 1)
+    where id = run.id;
+  end if;
+
+  select coalesce(
+           jsonb_agg(jsonb_build_object('fromWalletId', from_wallet_id, 'toWalletId', to_wallet_id)
+                     order by from_wallet_id)
+             filter (where finished_at is null or due_at <= called_at), '[]'),
+         nullif((array_agg(to_wallet_id order by to_wallet_id desc))[1], highest_id)
+  into ranges, next_cursor
+  from (
+    select * from billing_ranges where run_id = run.id and from_wallet_id >= page_start
+    order by from_wallet_id limit p_limit
+  ) page;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.preview_month(p_period text, OUT code text, OUT months jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  called_at constant timestamptz := ledger_now();
+begin
+  if not period_is_over(p_period) then
+    code := 'PERIOD_NOT_OVER';
+    return;
+  end if;
+  code := 'OK';
+  select coalesce(jsonb_agg(
+    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
+  into months
+  from (
+    select to_char(month, 'YYYY-MM') as period, count(*) as statements
+    from wallets w
+    cross join lateral generate_series(
+      period_wall_clock(next_statement_period(w)), period_wall_clock(p_period), interval '1 month'
+    ) as month
+    where (month + interval '1 month') at time zone w.timezone <= called_at
+    group by 1
+  ) m;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.previous_period(p_period billing_period)
+ RETURNS billing_period
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select case when right(p_period, 2) = '01'
+    then (left(p_period, 4)::int - 1)::text || '-12'
+    else left(p_period, 5) || lpad((right(p_period, 2)::int - 1)::text, 2, '0')
+  end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.publish_rate_card(p_card jsonb, p_actor text, OUT code text, OUT version integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  lead_time constant interval := '60 seconds';
+  card_currency constant text := p_card ->> 'currency';
+begin
+  perform pg_advisory_xact_lock(hashtextextended('rate_cards ' || card_currency, 0));
+  select coalesce(max(c.version), 0) + 1 into version from rate_cards c where currency = card_currency;
+  if (p_card ->> 'effectiveFrom')::timestamptz < ledger_now() + lead_time then
+    code := 'EFFECTIVE_TOO_SOON';
+  elsif exists (select from rate_cards c where currency = card_currency
+                and c.effective_from >= (p_card ->> 'effectiveFrom')::timestamptz) then
+    code := 'EFFECTIVE_BEFORE_NEWEST';
+  elsif (p_card ->> 'version')::int <> version then
+    code := 'VERSION_TAKEN';
+  else
+    insert into rate_cards (id, currency, version, effective_from, card, created_by) values (
+      (p_card ->> 'id')::uuid, card_currency, version, (p_card ->> 'effectiveFrom')::timestamptz,
+      p_card, p_actor
+    );
+    code := 'OK';
+  end if;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_top_up_attempt(p_top_up_id uuid, p_payment_intent_id text, p_status text, p_failure_code text, p_failure_message text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update top_ups set
+    payment_intent_id = p_payment_intent_id, status = p_status, failure_code = p_failure_code,
+    failure_message = p_failure_message, updated_at = clock_timestamp()
+  where id = p_top_up_id and status not in ('succeeded', 'quarantined')
+    and (payment_intent_id is null or payment_intent_id = p_payment_intent_id)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.refusal_of(p_code text, w wallets, p_amount_micros bigint)
+ RETURNS ledger_outcome
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select row(
+    p_code, false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, null
+  )::ledger_outcome
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.refuse_ledger_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception '% of % is refused: the ledger is append-only', tg_op, tg_table_name
+    using errcode = 'restrict_violation';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.refuse_unknown_timezone()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform now() at time zone new.timezone;
+  return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail jsonb)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  repaid bigint := least(w.arrears_micros, w.balance_micros - w.held_micros);
+begin
+  if repaid > 0 then
+    w := append_event(w, 'arrears_repaid', -repaid, 0, -repaid, null, null, p_actor, null, p_detail);
+  end if;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.replace_password(p_user_id text, p_old_hash text, p_new_hash text, p_session_hash bytea, p_idle_seconds integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update users set password_hash = p_new_hash where id = p_user_id and password_hash = p_old_hash;
+  if not found then
+    return false;
+  end if;
+  delete from sessions where user_id = p_user_id;
+  insert into sessions (id_hash, user_id, expires_at)
+    values (p_session_hash, p_user_id, now() + make_interval(secs => p_idle_seconds));
+  return true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.replay_of(p_wallet_id uuid, p_key uuid, p_request_hash bytea)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  e wallet_events;
+  outcome ledger_outcome;
+begin
+  if p_key is null or p_request_hash is null then
+    raise exception 'a money operation needs its key and the hash of its request'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into e from wallet_events where wallet_id = p_wallet_id and key = p_key;
+  if not found then
+    return null;
+  end if;
+  outcome := outcome_of(e, true);
+  if e.request_hash <> p_request_hash then
+    outcome.code := 'KEY_REUSED';
+    outcome.replayed := false;
+  end if;
+  return outcome;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.request_month(p_period text, p_actor text, OUT code text, OUT run_id uuid)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  called_at constant timestamptz := ledger_now();
+begin
+  if not period_is_over(p_period) then
+    code := 'PERIOD_NOT_OVER';
+    return;
+  end if;
+  insert into billing_runs (id, period, requested_by, started_at, emitted_at)
+  values (gen_random_uuid(), p_period, p_actor, called_at, called_at)
+  on conflict (period) do nothing;
+  select r.id into run_id from billing_runs r where r.period = p_period;
+  code := 'OK';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+AS $function$
+declare
+  low bigint := 0;
+  high bigint := coalesce((select seq from wallets where id = p_wallet_id), 0);
+  middle bigint;
+begin
+  while low < high loop
+    middle := (low + high + 1) / 2;
+    if (select recorded_at < p_at from wallet_events
+        where wallet_id = p_wallet_id and seq = middle) then
+      low := middle;
+    else
+      high := middle - 1;
+    end if;
+  end loop;
+  return low;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.start_top_up(p_id uuid, p_wallet_id uuid, p_attempt_key text, p_amount_micros bigint, p_amount_minor bigint, p_livemode boolean, OUT code text, OUT top_up top_ups)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    code := 'WALLET_NOT_FOUND';
+    return;
+  end if;
+  select * into top_up from top_ups where wallet_id = p_wallet_id and attempt_key = p_attempt_key;
+  if found then
+    code := case when top_up.amount_micros = p_amount_micros then 'OK' else 'KEY_REUSED' end;
+    return;
+  end if;
+  if w.status <> 'open' then
+    code := 'WALLET_' || upper(w.status);
+    return;
+  end if;
+  insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode)
+  values (p_id, p_wallet_id, p_attempt_key, w.currency, p_amount_micros, p_amount_minor, p_livemode)
+  returning * into top_up;
+  code := 'OK';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.statement_movement(p_type text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select case p_type
+    when 'top_up' then 'top_ups'
+    when 'grant' then 'grants'
+    when 'charge' then 'usage'
+    when 'accrual_settled' then 'usage'
+    else 'other'
+  end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
+ RETURNS uuid[]
+ LANGUAGE sql
+AS $function$
+  with due as (
+    select w.id, w.currency, w.seq, w.updated_at, ends.at as ends_at,
+           coalesce(p.ends_at, period_wall_clock(p_period) at time zone w.timezone) as starts_at,
+           coalesce(p.to_seq, 0) as after_seq,
+           coalesce(p.closing_balance_micros, 0) as opening_balance_micros
+    from wallets w
+    cross join lateral (select period_ends_at(p_period, w.timezone) as at) ends
+    left join statements p on p.wallet_id = w.id and p.period = previous_period(p_period)
+    where w.id = any (p_wallet_ids) and ends.at <= p_now and next_statement_period(w) = p_period
+  ), bounded as (
+    -- Mostly nothing has happened since the month ended, which saves the search.
+    select due.*,
+           case when updated_at < ends_at then seq else seq_before(id, ends_at) end as to_seq
+    from due
+  ), written as (
+    insert into statements (
+      wallet_id, period, number, starts_at, ends_at, currency,
+      opening_balance_micros, closing_balance_micros, top_ups_micros, grants_micros, usage_micros,
+      fees_micros, refunds_micros, other_micros, held_micros, arrears_micros,
+      lines, accrued_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at
+    )
+    select b.id, p_period, p_period || '-' || lpad(n.n, greatest(6, length(n.n)), '0'),
+           b.starts_at, b.ends_at, b.currency, b.opening_balance_micros, head.balance_micros,
+           t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other,
+           head.held_micros, head.arrears_micros,
+           t.lines, t.accrued_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
+    from bounded b
+    join wallet_events head on head.wallet_id = b.id and head.seq = b.to_seq
+    cross join lateral (select nextval('statement_numbers')::text as n where b.id is not null) n
+    cross join lateral (
+      select
+        coalesce(sum(g.balance) filter (where g.movement = 'top_ups'), 0) as top_ups,
+        coalesce(sum(g.balance) filter (where g.movement = 'grants'), 0) as grants,
+        coalesce(sum(g.balance) filter (where g.movement = 'usage'), 0) as usage,
+        coalesce(sum(g.balance) filter (where g.movement = 'fees'), 0) as fees,
+        coalesce(sum(g.balance) filter (where g.movement = 'refunds'), 0) as refunds,
+        coalesce(sum(g.balance) filter (where g.movement = 'other'), 0) as other,
+        coalesce(sum(g.held) filter (where g.type = 'accrual'), 0) as accrued,
+        coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.type = 'charge'), '[]')
+          as lines,
+        coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.type = 'accrual'), '[]')
+          as accrued_lines
+      from (
+        select e.type, u.usage_type, statement_movement(e.type) as movement,
+               sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+               jsonb_build_object(
+                 'type', u.usage_type, 'count', count(*),
+                 'units', sum(case when jsonb_typeof(e.detail -> 'units') = 'number'
+                                   then (e.detail ->> 'units')::numeric else 0 end),
+                 'amountMicros', sum(
+                   e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::text
+               ) as line
+        from wallet_events e
+        cross join lateral (
+          select case when e.type in ('charge', 'accrual')
+            then coalesce(e.detail #>> '{usage,type}', 'other') end as usage_type
+        ) u
+        where e.wallet_id = b.id and e.seq > b.after_seq and e.seq <= b.to_seq
+        group by e.type, u.usage_type
+      ) g
+    ) t
+    returning wallet_id
+  )
+  select coalesce(array_agg(wallet_id), '{}') from written
+$function$
+;
+
+-- Tables
+
+create table api_keys (
+  id text not null,
+  name text not null,
+  scopes text[] not null,
+  secret_hash bytea not null,
+  prefix text not null,
+  created_by text not null,
+  created_at timestamp with time zone not null default now(),
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint api_keys_pkey PRIMARY KEY (id),
+  constraint api_keys_secret_hash_key UNIQUE (secret_hash),
+  constraint api_keys_check CHECK (revoked_at >= created_at),
+  constraint api_keys_created_by_check CHECK (length(created_by) >= 1 AND length(created_by) <= 200),
+  constraint api_keys_id_check CHECK (id ~ '^key_[a-z2-7]{16}$'::text),
+  constraint api_keys_name_check CHECK (length(name) >= 1 AND length(name) <= 100),
+  constraint api_keys_prefix_check CHECK (length(prefix) <= 8),
+  constraint api_keys_scopes_check CHECK (cardinality(scopes) > 0),
+  constraint api_keys_secret_hash_check CHECK (octet_length(secret_hash) = 32)
+);
+
+create table billing_failures (
+  run_id uuid not null,
+  wallet_id uuid not null,
+  sqlstate text not null,
+  message text not null,
+  attempts integer not null default 1,
+  failed_at timestamp with time zone not null,
+  constraint billing_failures_pkey PRIMARY KEY (run_id, wallet_id),
+  constraint billing_failures_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_runs(id)
+);
+
+create table billing_ranges (
+  run_id uuid not null,
+  from_wallet_id uuid not null,
+  to_wallet_id uuid not null,
+  planned_at timestamp with time zone not null,
+  attempts integer not null default 0,
+  attempted_at timestamp with time zone,
+  closed integer not null default 0,
+  failed integer not null default 0,
+  pending integer not null default 0,
+  last_error text,
+  due_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  constraint billing_ranges_pkey PRIMARY KEY (run_id, from_wallet_id),
+  constraint billing_ranges_check CHECK (to_wallet_id > from_wallet_id),
+  constraint billing_ranges_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_runs(id)
+);
+CREATE INDEX billing_ranges_due ON public.billing_ranges USING btree (run_id, due_at) WHERE (due_at IS NOT NULL);
+
+create table billing_runs (
+  id uuid not null,
+  period billing_period not null,
+  requested_by text not null,
+  started_at timestamp with time zone not null,
+  emitted_at timestamp with time zone not null,
+  planned_to uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
+  constraint billing_runs_pkey PRIMARY KEY (id),
+  constraint billing_runs_period_key UNIQUE (period),
+  constraint billing_runs_requested_by_check CHECK (requested_by ~ '^[a-z_]+:[[:print:]]{1,200}$'::text)
+);
+
+create table currencies (
+  code text not null,
+  exponent integer not null,
+  constraint currencies_pkey PRIMARY KEY (code),
+  constraint currencies_code_check CHECK (code ~ '^[A-Z]{3}$'::text),
+  constraint currencies_exponent_check CHECK (exponent >= 0 AND exponent <= 3)
+);
+
+create table rate_cards (
+  id uuid not null,
+  currency text not null,
+  version integer not null,
+  effective_from timestamp with time zone not null,
+  card jsonb not null,
+  created_at timestamp with time zone not null default now(),
+  created_by text not null,
+  constraint rate_cards_pkey PRIMARY KEY (id),
+  constraint rate_cards_currency_effective_from_key UNIQUE (currency, effective_from),
+  constraint rate_cards_currency_version_key UNIQUE (currency, version),
+  constraint rate_cards_version_check CHECK (version >= 1),
+  constraint rate_cards_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code)
+);
+CREATE TRIGGER rate_cards_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table schema_migrations (
+  version integer not null,
+  name text not null,
+  checksum text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  constraint schema_migrations_pkey PRIMARY KEY (version),
+  constraint schema_migrations_version_check CHECK (version > 0)
+);
+
+create table sessions (
+  id_hash bytea not null,
+  user_id text not null,
+  created_at timestamp with time zone not null default now(),
+  last_seen_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  constraint sessions_pkey PRIMARY KEY (id_hash),
+  constraint sessions_check CHECK (expires_at > created_at),
+  constraint sessions_id_hash_check CHECK (octet_length(id_hash) = 32),
+  constraint sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX sessions_expiry ON public.sessions USING btree (expires_at);
+CREATE INDEX sessions_user ON public.sessions USING btree (user_id);
+
+create table sign_in_attempts (
+  key_hash bytea not null,
+  kind text not null,
+  attempts integer not null,
+  window_ends_at timestamp with time zone not null,
+  constraint sign_in_attempts_pkey PRIMARY KEY (key_hash),
+  constraint sign_in_attempts_attempts_check CHECK (attempts >= 0),
+  constraint sign_in_attempts_key_hash_check CHECK (octet_length(key_hash) = 32),
+  constraint sign_in_attempts_kind_check CHECK (kind = ANY (ARRAY['sign_in_email'::text, 'sign_in_ip'::text, 'sign_up_ip'::text]))
+);
+CREATE INDEX sign_in_attempts_window ON public.sign_in_attempts USING btree (window_ends_at);
+
+create table statements (
+  wallet_id uuid not null,
+  period billing_period not null,
+  number text not null,
+  starts_at timestamp with time zone not null,
+  ends_at timestamp with time zone not null,
+  currency text not null,
+  opening_balance_micros bigint not null,
+  closing_balance_micros bigint not null,
+  top_ups_micros bigint not null,
+  grants_micros bigint not null,
+  usage_micros bigint not null,
+  fees_micros bigint not null,
+  refunds_micros bigint not null,
+  other_micros bigint not null,
+  held_micros bigint not null,
+  arrears_micros bigint not null,
+  lines jsonb not null,
+  accrued_lines jsonb not null,
+  accrued_micros bigint not null,
+  from_seq bigint not null,
+  to_seq bigint not null,
+  head_hash bytea not null,
+  closed_at timestamp with time zone not null,
+  previous_period billing_period generated always as (previous_period(period)) stored,
+  previous_to_seq bigint generated always as (NULLIF((from_seq - 1), 0)) stored,
+  constraint statements_pkey PRIMARY KEY (wallet_id, period),
+  constraint statements_number_key UNIQUE (number),
+  constraint statements_state_key UNIQUE (wallet_id, period, to_seq, closing_balance_micros, ends_at),
+  constraint statements_accrued_lines_check CHECK (jsonb_typeof(accrued_lines) = 'array'::text),
+  constraint statements_accrued_micros_check CHECK (accrued_micros >= 0),
+  constraint statements_add_up CHECK ((opening_balance_micros + top_ups_micros + grants_micros + usage_micros + fees_micros + refunds_micros + other_micros) = closing_balance_micros),
+  constraint statements_check CHECK (ends_at > starts_at),
+  constraint statements_check1 CHECK (to_seq >= (from_seq - 1)),
+  constraint statements_check2 CHECK (closed_at >= ends_at),
+  constraint statements_from_seq_check CHECK (from_seq >= 1),
+  constraint statements_head_hash_check CHECK (octet_length(head_hash) = 32),
+  constraint statements_lines_check CHECK (jsonb_typeof(lines) = 'array'::text),
+  constraint statements_start_from_zero CHECK (from_seq > 1 OR opening_balance_micros = 0 AND to_seq >= 1),
+  constraint statements_close_on_event FOREIGN KEY (wallet_id, to_seq, closing_balance_micros, held_micros, arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros),
+  constraint statements_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint statements_follow_previous FOREIGN KEY (wallet_id, previous_period, previous_to_seq, opening_balance_micros, starts_at) REFERENCES statements(wallet_id, period, to_seq, closing_balance_micros, ends_at)
+);
+CREATE UNIQUE INDEX statements_begin_once ON public.statements USING btree (wallet_id) WHERE (from_seq = 1);
+CREATE TRIGGER statements_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON statements FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table stripe_customers (
+  user_id text not null,
+  livemode boolean not null,
+  stripe_customer_id text not null,
+  created_at timestamp with time zone not null default now(),
+  constraint stripe_customers_pkey PRIMARY KEY (user_id, livemode),
+  constraint stripe_customers_stripe_customer_id_key UNIQUE (stripe_customer_id)
+);
+
+create table stripe_inbox (
+  event_id text not null,
+  type text not null,
+  object_id text,
+  livemode boolean not null,
+  api_version text,
+  payload jsonb not null,
+  received_at timestamp with time zone not null default now(),
+  status text not null default 'waiting'::text,
+  outcome text,
+  dispatches integer not null default 0,
+  next_dispatch_at timestamp with time zone not null default now(),
+  failures integer not null default 0,
+  last_error text,
+  finished_at timestamp with time zone,
+  constraint stripe_inbox_pkey PRIMARY KEY (event_id),
+  constraint stripe_inbox_status_check CHECK (status = ANY (ARRAY['waiting'::text, 'applied'::text, 'ignored'::text, 'unhandled'::text, 'dead'::text]))
+);
+CREATE INDEX stripe_inbox_due ON public.stripe_inbox USING btree (next_dispatch_at) WHERE (status = 'waiting'::text);
+
+create table stripe_quarantine (
+  payment_intent_id text not null,
+  top_up_id uuid,
+  reason text not null,
+  created_at timestamp with time zone not null default now(),
+  constraint stripe_quarantine_pkey PRIMARY KEY (payment_intent_id),
+  constraint stripe_quarantine_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id)
+);
+
+create table top_ups (
+  id uuid not null,
+  wallet_id uuid not null,
+  attempt_key text not null,
+  currency text not null,
+  amount_micros bigint not null,
+  amount_minor bigint not null,
+  livemode boolean not null,
+  status text not null default 'created'::text,
+  payment_intent_id text,
+  failure_code text,
+  failure_message text,
+  credited_seq bigint,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint top_ups_pkey PRIMARY KEY (id),
+  constraint top_ups_payment_intent_id_key UNIQUE (payment_intent_id),
+  constraint top_ups_wallet_id_attempt_key_key UNIQUE (wallet_id, attempt_key),
+  constraint top_ups_amount_micros_check CHECK (amount_micros > 0),
+  constraint top_ups_amount_minor_check CHECK (amount_minor > 0),
+  constraint top_ups_attempt_key_check CHECK (attempt_key ~ '^[A-Za-z0-9_-]{8,100}$'::text),
+  constraint top_ups_credit_means_success CHECK ((credited_seq IS NOT NULL) = (status = 'succeeded'::text)),
+  constraint top_ups_status_check CHECK (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text, 'quarantined'::text])),
+  constraint top_ups_credited_once FOREIGN KEY (wallet_id, credited_seq) REFERENCES wallet_events(wallet_id, seq),
+  constraint top_ups_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint top_ups_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
+
+create table users (
+  id text not null,
+  email text not null,
+  password_hash text not null,
+  role text not null default 'user'::text,
+  created_at timestamp with time zone not null default now(),
+  constraint users_pkey PRIMARY KEY (id),
+  constraint users_email_check CHECK (length(email) >= 3 AND length(email) <= 254 AND email !~ '[[:space:]]'::text),
+  constraint users_id_check CHECK (id ~ '^[A-Za-z0-9_.:-]{1,128}$'::text),
+  constraint users_password_hash_check CHECK (password_hash ~~ '$argon2id$%'::text),
+  constraint users_role_check CHECK (role = ANY (ARRAY['user'::text, 'support'::text]))
+);
+CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
+
+create table wallet_events (
+  wallet_id uuid not null,
+  seq bigint not null,
+  type text not null,
+  balance_delta_micros bigint not null,
+  held_delta_micros bigint not null,
+  arrears_delta_micros bigint not null,
+  balance_micros bigint not null,
+  held_micros bigint not null,
+  arrears_micros bigint not null,
+  overdraft_limit_micros bigint not null,
+  key uuid,
+  request_hash bytea,
+  actor text not null,
+  occurred_at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null,
+  detail jsonb not null,
+  hash bytea not null,
+  previous_seq bigint generated always as (NULLIF((seq - 1), 0)) stored,
+  previous_balance_micros bigint generated always as ((balance_micros - balance_delta_micros)) stored,
+  previous_held_micros bigint generated always as ((held_micros - held_delta_micros)) stored,
+  previous_arrears_micros bigint generated always as ((arrears_micros - arrears_delta_micros)) stored,
+  constraint wallet_events_pkey PRIMARY KEY (wallet_id, seq),
+  constraint wallet_events_once UNIQUE (wallet_id, key),
+  constraint wallet_events_state_key UNIQUE (wallet_id, seq, balance_micros, held_micros, arrears_micros),
+  constraint wallet_events_actor_check CHECK (actor ~ '^[a-z_]+:[[:print:]]{1,200}$'::text AND actor !~ '[\n\r]'::text),
+  constraint wallet_events_arrears_micros_check CHECK (arrears_micros >= 0 AND arrears_micros <= '4000000000000000000'::bigint),
+  constraint wallet_events_balance_micros_check CHECK (balance_micros >= '-4000000000000000000'::bigint AND balance_micros <= '4000000000000000000'::bigint),
+  constraint wallet_events_detail_check CHECK (jsonb_typeof(detail) = 'object'::text),
+  constraint wallet_events_hash_check CHECK (octet_length(hash) = 32),
+  constraint wallet_events_held_micros_check CHECK (held_micros >= 0 AND held_micros <= '4000000000000000000'::bigint),
+  constraint wallet_events_key_with_request CHECK ((key IS NULL) = (request_hash IS NULL)),
+  constraint wallet_events_overdraft_limit_micros_check CHECK (overdraft_limit_micros >= 0 AND overdraft_limit_micros <= '1000000000000000000'::bigint),
+  constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
+  constraint wallet_events_seq_check CHECK (seq >= 1),
+  constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text])),
+  constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
+);
+CREATE TRIGGER wallet_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON wallet_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table wallets (
+  id uuid not null,
+  user_id text not null,
+  currency text not null,
+  timezone text not null,
+  mode text not null,
+  status text not null default 'open'::text,
+  balance_micros bigint not null,
+  held_micros bigint not null,
+  arrears_micros bigint not null,
+  overdraft_limit_micros bigint not null,
+  seq bigint not null,
+  head_hash bytea not null,
+  opened_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint wallets_pkey PRIMARY KEY (id),
+  constraint wallets_user_id_currency_key UNIQUE (user_id, currency),
+  constraint wallets_head_hash_check CHECK (octet_length(head_hash) = 32),
+  constraint wallets_mode_check CHECK (mode = ANY (ARRAY['live'::text, 'deferred'::text])),
+  constraint wallets_status_check CHECK (status = ANY (ARRAY['open'::text, 'frozen'::text, 'closed'::text])),
+  constraint wallets_user_id_check CHECK (user_id ~ '^[[:graph:]]{1,128}$'::text),
+  constraint wallets_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint wallets_stand_on_head_event FOREIGN KEY (id, seq, balance_micros, held_micros, arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
+) with (fillfactor=50);
+CREATE INDEX wallets_opening ON public.wallets USING btree (opened_at);
+CREATE TRIGGER wallets_never_deleted BEFORE DELETE OR TRUNCATE ON wallets FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER wallets_timezone_known BEFORE INSERT OR UPDATE OF timezone ON wallets FOR EACH ROW EXECUTE FUNCTION refuse_unknown_timezone();
+
+-- Views
+
+create view journal as
+ SELECT e.wallet_id,
+    e.seq,
+    e.recorded_at,
+    e.type,
+    w.currency,
+    p.account,
+    p.amount_micros
+   FROM wallet_events e
+     JOIN wallets w ON w.id = e.wallet_id
+     CROSS JOIN LATERAL ( VALUES ('liabilities:wallets'::text,e.balance_delta_micros), ('assets:receivable'::text,- e.arrears_delta_micros), (contra_account(e.type),e.arrears_delta_micros - e.balance_delta_micros)) p(account, amount_micros)
+  WHERE p.amount_micros <> 0;
+
+create view monthly_billings as
+ SELECT s.number AS id,
+    w.user_id,
+    s.wallet_id,
+    s.period AS billing_period,
+    s.currency,
+    s.opening_balance_micros,
+    s.usage_micros,
+    s.accrued_micros,
+    s.closing_balance_micros,
+    s.closed_at
+   FROM statements s
+     JOIN wallets w ON w.id = s.wallet_id;
+
+create view trial_balance as
+ SELECT currency,
+    account,
+    sum(amount_micros) AS amount_micros
+   FROM journal
+  GROUP BY currency, account;
+
+create view wallet_transactions as
+ SELECT wallet_id,
+    seq,
+    type,
+    balance_delta_micros AS amount_micros,
+    balance_micros,
+    occurred_at,
+    recorded_at,
+    detail
+   FROM wallet_events;
+
+-- Privileges
+
+grant usage on schema public to public;
+grant usage on schema public to wallet_app;
+grant select on api_keys to wallet_app;
+grant select on billing_failures to wallet_app;
+grant select on billing_ranges to wallet_app;
+grant select on billing_runs to wallet_app;
+grant select on currencies to wallet_app;
+grant select on journal to wallet_app;
+grant select on monthly_billings to wallet_app;
+grant select on rate_cards to wallet_app;
+grant delete, insert, select on sessions to wallet_app;
+grant delete, insert, select on sign_in_attempts to wallet_app;
+grant select on statements to wallet_app;
+grant insert, select on stripe_customers to wallet_app;
+grant insert, select, update on stripe_inbox to wallet_app;
+grant select on stripe_quarantine to wallet_app;
+grant select on top_ups to wallet_app;
+grant select on trial_balance to wallet_app;
+grant select on users to wallet_app;
+grant select on wallet_events to wallet_app;
+grant select on wallet_transactions to wallet_app;
+grant select on wallets to wallet_app;
+grant insert (created_by, id, name, prefix, scopes, secret_hash), update (last_used_at, revoked_at) on api_keys to wallet_app;
+grant update (expires_at, last_seen_at) on sessions to wallet_app;
+grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
+grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
+grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
+grant execute on function available_micros(wallets) to wallet_app;
+grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,jsonb) to wallet_app;
+grant execute on function claim_months(text,interval,text) to wallet_app;
+grant execute on function claim_stripe_events(integer) to wallet_app;
+grant execute on function close_range(uuid,text,uuid,uuid) to wallet_app;
+grant execute on function contra_account(text) to wallet_app;
+grant execute on function event_canonical(wallet_events) to wallet_app;
+grant execute on function event_hash(bytea,wallet_events) to wallet_app;
+grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,jsonb) to wallet_app;
+grant execute on function ledger_key(text,text) to wallet_app;
+grant execute on function ledger_now() to wallet_app;
+grant execute on function month_status(text) to wallet_app;
+grant execute on function open_wallet(uuid,text,text,text,text,text) to wallet_app;
+grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
+grant execute on function preview_month(text) to wallet_app;
+grant execute on function publish_rate_card(jsonb,text) to wallet_app;
+grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
+grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
+grant execute on function request_month(text,text) to wallet_app;
+grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
+grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
