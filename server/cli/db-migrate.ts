@@ -1,20 +1,24 @@
+import { describeProblems, readVariables } from '../env.ts';
 import { migrate } from '../store/migrate.ts';
+import { commandEnv } from './environment.ts';
 
 /** `npm run db:migrate`: brings the database to this program's schema. */
 async function main(): Promise<number> {
+  const read = readVariables(commandEnv());
+  if (!read.ok) {
+    console.error(describeProblems(read.problems));
+    return 1;
+  }
   // The owner of the tables may be another user than the one the server connects as.
-  const url = process.env.DATABASE_OWNER_URL || process.env.DATABASE_URL;
-  if (!url) {
+  const url = read.env.DATABASE_OWNER_URL ?? read.env.DATABASE_URL;
+  if (url === undefined) {
     console.error('db:migrate: set DATABASE_OWNER_URL (the owner of the tables) or DATABASE_URL');
-    return 2;
+    return 1;
   }
   const { applied, version } = await migrate({ url });
   for (const name of applied) console.log(`applied ${name}`);
-  console.log(
-    applied.length === 0
-      ? `nothing to do: the schema is at version ${version}`
-      : `the schema is now at version ${version}`,
-  );
+  const outcome = applied.length === 0 ? 'nothing to do: the schema is' : 'the schema is now';
+  console.log(`${outcome} at version ${version}`);
   return 0;
 }
 
@@ -23,8 +27,13 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    const message = error instanceof Error ? error.message : String(error);
-    console.error(`db:migrate: ${message}`);
+    console.error(`db:migrate: ${reason(error)}`);
     process.exitCode = 1;
   },
 );
+
+function reason(error: unknown): string {
+  // A host of several addresses that all refuse has no message of its own.
+  if (error instanceof AggregateError) return error.errors.map(reason).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -169,14 +169,10 @@ async function supervise(
   };
   await run();
 
-  // A last resort for a process that exits without stopping: nothing stays behind.
-  const onProcessExit = () => child.kill('SIGINT');
-  process.once('exit', onProcessExit);
   return async () => {
     stopped = true;
     await starting;
     await shutDown(child);
-    process.off('exit', onProcessExit);
   };
 }
 
@@ -226,6 +222,10 @@ async function launchOnce(
   child.once('error', (error) => {
     failure = error.message;
   });
+  // A last resort for a process that exits without stopping: nothing stays behind.
+  const onProcessExit = () => child.kill('SIGINT');
+  process.once('exit', onProcessExit);
+  child.once('exit', () => process.off('exit', onProcessExit));
   await log.close();
   while (failure === '' && child.exitCode === null && child.signalCode === null) {
     const file = await readPostmasterFile(home.data);
