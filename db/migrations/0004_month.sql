@@ -1,0 +1,582 @@
+-- The month: runs and the key ranges they are made of, statements, and the functions that close
+-- wallets into them. A month is each wallet's own calendar month; by `recorded_at`, which is
+-- assigned under the wallet's lock and never decreases, every event falls into exactly one.
+
+create domain billing_period as text collate "C"
+  check (value ~ '^[1-9][0-9]{3}-(0[1-9]|1[0-2])$');
+
+create function next_period(p_period billing_period) returns billing_period
+language sql immutable strict parallel safe as $$
+  select case when right(p_period, 2) = '12'
+    then (left(p_period, 4)::int + 1)::text || '-01'
+    else left(p_period, 5) || lpad((right(p_period, 2)::int + 1)::text, 2, '0')
+  end
+$$;
+
+create function previous_period(p_period billing_period) returns billing_period
+language sql immutable strict parallel safe as $$
+  select case when right(p_period, 2) = '01'
+    then (left(p_period, 4)::int - 1)::text || '-12'
+    else left(p_period, 5) || lpad((right(p_period, 2)::int - 1)::text, 2, '0')
+  end
+$$;
+
+-- When the month begins on a wall clock, wherever the wall.
+create function period_wall_clock(p_period billing_period) returns timestamp
+language sql immutable strict parallel safe as $$
+  select make_timestamp(left(p_period, 4)::int, right(p_period, 2)::int, 1, 0, 0, 0)
+$$;
+
+-- When the month ends in a time zone; the instant at which the next one begins there.
+create function period_ends_at(p_period billing_period, p_timezone text) returns timestamptz
+language sql immutable strict parallel safe as $$
+  select period_wall_clock(next_period(p_period)) at time zone p_timezone
+$$;
+
+-- The month that an instant belongs to in a time zone. Where clocks are set back across midnight
+-- of the 1st (Havana in 2026), the wall says the new month twice and the month begins the second
+-- time, so what the wall says is checked against the month's own beginning.
+create function period_of(p_at timestamptz, p_timezone text) returns billing_period
+language plpgsql stable strict parallel safe as $$
+declare
+  on_the_wall constant billing_period := to_char(p_at at time zone p_timezone, 'YYYY-MM');
+begin
+  return case when p_at < period_wall_clock(on_the_wall) at time zone p_timezone
+    then previous_period(on_the_wall) else on_the_wall end;
+end $$;
+
+-- Whether the month has ended anywhere on earth: its end comes first at UTC+14.
+create function period_is_over(p_period billing_period) returns boolean
+language sql volatile strict as $$
+  select period_wall_clock(next_period(p_period)) at time zone interval '14 hours' <= ledger_now()
+$$;
+
+-- Closing a month computes with every wallet's time zone, so an unknown one must not get in.
+create function refuse_unknown_timezone() returns trigger
+language plpgsql as $$
+begin
+  perform now() at time zone new.timezone;
+  return new;
+end $$;
+create trigger wallets_timezone_known
+  before insert or update of timezone on wallets
+  for each row execute function refuse_unknown_timezone();
+
+create index wallets_opening on wallets (opened_at);
+
+-- One run a period. Whether it is finished is a fact about its ranges, told by month_status: a
+-- status column here would be one row that all ranges wait for, or one that two last ranges forget.
+create table billing_runs (
+  id uuid primary key,
+  period billing_period not null unique,
+  requested_by text not null check (requested_by ~ '^[a-z_]+:[[:print:]]{1,200}$'),
+  started_at timestamptz not null,
+  -- When the scheduler was last told of this run.
+  emitted_at timestamptz not null,
+  -- Wallets up to this id are in ranges; the highest id of all once the plan is complete.
+  planned_to uuid not null default '00000000-0000-0000-0000-000000000000'
+);
+
+-- Wallets whose id is above `from` and not above `to`. The ranges of a run cover all ids, so a
+-- wallet that is opened while its month still goes on in its time zone has a range too.
+create table billing_ranges (
+  run_id uuid not null references billing_runs,
+  from_wallet_id uuid not null,
+  to_wallet_id uuid not null check (to_wallet_id > from_wallet_id),
+  planned_at timestamptz not null,
+  attempts int not null default 0,
+  attempted_at timestamptz,
+  -- Wallets of this range as its last attempt left them.
+  closed int not null default 0,
+  failed int not null default 0,
+  pending int not null default 0,
+  -- The newest failure's SQLSTATE; billing_failures has each wallet's.
+  last_error text,
+  -- When there will be something to do: a time zone's month ends, or failures are tried again.
+  -- Null when nothing is left.
+  due_at timestamptz,
+  finished_at timestamptz,
+  primary key (run_id, from_wallet_id)
+);
+create index billing_ranges_due on billing_ranges (run_id, due_at) where due_at is not null;
+
+-- Wallets that could not be closed in a run; those that have the period's statement by now were
+-- closed by a later attempt.
+create table billing_failures (
+  run_id uuid not null references billing_runs,
+  wallet_id uuid not null,
+  sqlstate text not null,
+  message text not null,
+  attempts int not null default 1,
+  failed_at timestamptz not null,
+  primary key (run_id, wallet_id)
+);
+
+-- One sequence for all: a number is never used twice, and a closing that was rolled back leaves a
+-- gap. A counter without gaps would make all ranges of a month wait for each other, and a
+-- statement is no tax invoice: nobody is owed gapless numbers.
+create sequence statement_numbers;
+
+create table statements (
+  wallet_id uuid not null,
+  period billing_period not null,
+  number text not null unique,
+  -- The wallet's calendar month, half-open.
+  starts_at timestamptz not null,
+  ends_at timestamptz not null check (ends_at > starts_at),
+  currency text not null references currencies (code),
+  opening_balance_micros bigint not null,
+  closing_balance_micros bigint not null,
+  -- What moved the balance, signed as it moved it.
+  top_ups_micros bigint not null,
+  grants_micros bigint not null,
+  usage_micros bigint not null,
+  fees_micros bigint not null,
+  refunds_micros bigint not null,
+  other_micros bigint not null,
+  -- The closing state beside the balance.
+  held_micros bigint not null,
+  arrears_micros bigint not null,
+  -- Usage that was charged, by type: [{type, count, units, amountMicros}].
+  lines jsonb not null check (jsonb_typeof(lines) = 'array'),
+  -- Usage that was reserved in a deferred wallet, in the same form, and what its settlement
+  -- deducts in the next period.
+  accrued_lines jsonb not null check (jsonb_typeof(accrued_lines) = 'array'),
+  accrued_micros bigint not null check (accrued_micros >= 0),
+  -- First and last event, both inclusive; a month without events has from_seq = to_seq + 1.
+  from_seq bigint not null check (from_seq >= 1),
+  to_seq bigint not null check (to_seq >= from_seq - 1),
+  -- The wallet's chain at to_seq.
+  head_hash bytea not null check (octet_length(head_hash) = 32),
+  closed_at timestamptz not null check (closed_at >= ends_at),
+  -- Where this statement says that it goes on; the foreign key below makes the claim true.
+  previous_period billing_period generated always as (previous_period(period)) stored,
+  previous_to_seq bigint generated always as (nullif(from_seq - 1, 0)) stored,
+  primary key (wallet_id, period),
+  constraint statements_add_up check (
+    opening_balance_micros + top_ups_micros + grants_micros + usage_micros + fees_micros
+      + refunds_micros + other_micros = closing_balance_micros
+  ),
+  constraint statements_start_from_zero check (
+    from_seq > 1 or (opening_balance_micros = 0 and to_seq >= 1)
+  ),
+  constraint statements_state_key
+    unique (wallet_id, period, to_seq, closing_balance_micros, ends_at),
+  constraint statements_follow_previous
+    foreign key (wallet_id, previous_period, previous_to_seq, opening_balance_micros, starts_at)
+    references statements (wallet_id, period, to_seq, closing_balance_micros, ends_at),
+  constraint statements_close_on_event
+    foreign key (wallet_id, to_seq, closing_balance_micros, held_micros, arrears_micros)
+    references wallet_events (wallet_id, seq, balance_micros, held_micros, arrears_micros)
+);
+-- The first statement has no previous one to point at, so there can be only one.
+create unique index statements_begin_once on statements (wallet_id) where from_seq = 1;
+
+create trigger statements_append_only
+  before update or delete or truncate on statements
+  for each statement execute function refuse_ledger_change();
+
+-- The owner's original name for what a wallet was billed.
+create view monthly_billings as
+select s.number as id, w.user_id, s.wallet_id, s.period as billing_period, s.currency,
+       s.opening_balance_micros, s.usage_micros, s.accrued_micros, s.closing_balance_micros,
+       s.closed_at
+from statements s
+join wallets w on w.id = s.wallet_id;
+
+-- The column of the statement that an event's change of the balance is summed in.
+create function statement_movement(p_type text) returns text
+language sql immutable strict parallel safe as $$
+  select case p_type
+    when 'top_up' then 'top_ups'
+    when 'grant' then 'grants'
+    when 'charge' then 'usage'
+    when 'accrual_settled' then 'usage'
+    else 'other'
+  end
+$$;
+
+-- The oldest month that has no statement, ended or not. Internal.
+create function next_statement_period(w wallets) returns billing_period
+language sql stable as $$
+  select coalesce(
+    (select next_period(max(s.period)) from statements s where s.wallet_id = w.id),
+    period_of(w.opened_at, w.timezone)
+  )
+$$;
+
+-- Writes one month's statements of those of the wallets, all locked by the caller, that come next
+-- to it and have ended it by `p_now`; returns whom it closed. Internal.
+create function write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamptz)
+returns uuid[]
+language sql as $$
+  with due as (
+    select w.id, w.currency, w.seq, w.updated_at, ends.at as ends_at,
+           coalesce(p.ends_at, period_wall_clock(p_period) at time zone w.timezone) as starts_at,
+           coalesce(p.to_seq, 0) as after_seq,
+           coalesce(p.closing_balance_micros, 0) as opening_balance_micros
+    from wallets w
+    cross join lateral (select period_ends_at(p_period, w.timezone) as at) ends
+    left join statements p on p.wallet_id = w.id and p.period = previous_period(p_period)
+    where w.id = any (p_wallet_ids) and ends.at <= p_now and next_statement_period(w) = p_period
+  ), bounded as (
+    -- Mostly nothing has happened since the month ended, which saves the search.
+    select due.*,
+           case when updated_at < ends_at then seq else seq_before(id, ends_at) end as to_seq
+    from due
+  ), written as (
+    insert into statements (
+      wallet_id, period, number, starts_at, ends_at, currency,
+      opening_balance_micros, closing_balance_micros, top_ups_micros, grants_micros, usage_micros,
+      fees_micros, refunds_micros, other_micros, held_micros, arrears_micros,
+      lines, accrued_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at
+    )
+    select b.id, p_period, p_period || '-' || lpad(n.n, greatest(6, length(n.n)), '0'),
+           b.starts_at, b.ends_at, b.currency, b.opening_balance_micros, head.balance_micros,
+           t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other,
+           head.held_micros, head.arrears_micros,
+           t.lines, t.accrued_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
+    from bounded b
+    join wallet_events head on head.wallet_id = b.id and head.seq = b.to_seq
+    cross join lateral (select nextval('statement_numbers')::text as n where b.id is not null) n
+    cross join lateral (
+      select
+        coalesce(sum(g.balance) filter (where g.movement = 'top_ups'), 0) as top_ups,
+        coalesce(sum(g.balance) filter (where g.movement = 'grants'), 0) as grants,
+        coalesce(sum(g.balance) filter (where g.movement = 'usage'), 0) as usage,
+        coalesce(sum(g.balance) filter (where g.movement = 'fees'), 0) as fees,
+        coalesce(sum(g.balance) filter (where g.movement = 'refunds'), 0) as refunds,
+        coalesce(sum(g.balance) filter (where g.movement = 'other'), 0) as other,
+        coalesce(sum(g.held) filter (where g.type = 'accrual'), 0) as accrued,
+        coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.type = 'charge'), '[]')
+          as lines,
+        coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.type = 'accrual'), '[]')
+          as accrued_lines
+      from (
+        select e.type, u.usage_type, statement_movement(e.type) as movement,
+               sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+               jsonb_build_object(
+                 'type', u.usage_type, 'count', count(*),
+                 'units', sum(case when jsonb_typeof(e.detail -> 'units') = 'number'
+                                   then (e.detail ->> 'units')::numeric else 0 end),
+                 'amountMicros', sum(
+                   e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::text
+               ) as line
+        from wallet_events e
+        cross join lateral (
+          select case when e.type in ('charge', 'accrual')
+            then coalesce(e.detail #>> '{usage,type}', 'other') end as usage_type
+        ) u
+        where e.wallet_id = b.id and e.seq > b.after_seq and e.seq <= b.to_seq
+        group by e.type, u.usage_type
+      ) g
+    ) t
+    returning wallet_id
+  )
+  select coalesce(array_agg(wallet_id), '{}') from written
+$$;
+
+-- Closes every missing month that has ended by `p_now`, oldest first, up to the period. Internal.
+create function close_wallets(p_wallet_ids uuid[], p_period billing_period, p_now timestamptz)
+returns void
+language plpgsql as $$
+declare
+  month billing_period;
+  closed uuid[];
+begin
+  perform from wallets where id = any (p_wallet_ids) order by id for no key update;
+  select min(next_statement_period(w)) into month from wallets w where w.id = any (p_wallet_ids);
+  while month <= p_period loop
+    closed := write_statements(p_wallet_ids, month, p_now);
+    -- No later event can claim an instant of a closed month, wherever the machine's clock goes.
+    update wallets set updated_at = greatest(updated_at, p_now) where id = any (closed);
+    -- What a deferred wallet reserved in the month is debited, once: by the month's key.
+    perform append_event(
+      w, 'accrual_settled', -s.accrued_micros, -s.accrued_micros, 0,
+      ledger_key('settlement', month),
+      sha256(convert_to(w.id || E'\n' || month || E'\n' || s.accrued_micros, 'UTF8')),
+      'system:month', null, jsonb_build_object('period', month, 'statement', s.number)
+    )
+    from statements s
+    join wallets w on w.id = s.wallet_id
+    where s.wallet_id = any (closed) and s.period = month and s.accrued_micros > 0;
+    month := next_period(month);
+  end loop;
+end $$;
+
+-- Starts the run of a period, or finds it. Codes: OK, PERIOD_NOT_OVER.
+create function request_month(p_period text, p_actor text, out code text, out run_id uuid)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+  called_at constant timestamptz := ledger_now();
+begin
+  if not period_is_over(p_period) then
+    code := 'PERIOD_NOT_OVER';
+    return;
+  end if;
+  insert into billing_runs (id, period, requested_by, started_at, emitted_at)
+  values (gen_random_uuid(), p_period, p_actor, called_at, called_at)
+  on conflict (period) do nothing;
+  select r.id into run_id from billing_runs r where r.period = p_period;
+  code := 'OK';
+end $$;
+
+-- A page of the run's ranges that still have work, of at most `p_limit` ranges behind the cursor,
+-- planning them first where they are not planned yet. The next cursor is null on the last page.
+create function plan_month(
+  p_run_id uuid, p_cursor uuid, p_limit int, out ranges jsonb, out next_cursor uuid
+)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+  wallets_per_range constant int := 1000;
+  highest_id constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  called_at constant timestamptz := ledger_now();
+  page_start constant uuid := coalesce(p_cursor, '00000000-0000-0000-0000-000000000000');
+  run billing_runs;
+  missing int;
+begin
+  select * into run from billing_runs where id = p_run_id for no key update;
+  if not found then
+    raise exception 'there is no billing run %', p_run_id using errcode = 'no_data_found';
+  end if;
+  if p_limit is null or p_limit < 1 then
+    raise exception 'a page has at least one range' using errcode = 'invalid_parameter_value';
+  end if;
+
+  select p_limit - count(*) into missing from (
+    select from billing_ranges where run_id = run.id and from_wallet_id >= page_start limit p_limit
+  ) planned;
+  if missing > 0 and run.planned_to < highest_id then
+    with bounds as (
+      select id from (
+        select id, row_number() over (order by id) as n from wallets where id > run.planned_to
+        order by id limit missing::bigint * wallets_per_range
+      ) counted
+      where n % wallets_per_range = 0
+    ), ends as (
+      select id from bounds
+      union all
+      select highest_id where (select count(*) from bounds) < missing
+    ), planned as (
+      insert into billing_ranges (run_id, from_wallet_id, to_wallet_id, planned_at, due_at)
+      select run.id, lag(id, 1, run.planned_to) over (order by id), id,
+             called_at, called_at
+      from ends
+      returning to_wallet_id
+    )
+    update billing_runs
+    set planned_to = (select to_wallet_id from planned order by to_wallet_id desc limit 1)
+    where id = run.id;
+  end if;
+
+  select coalesce(
+           jsonb_agg(jsonb_build_object('fromWalletId', from_wallet_id, 'toWalletId', to_wallet_id)
+                     order by from_wallet_id)
+             filter (where finished_at is null or due_at <= called_at), '[]'),
+         nullif((array_agg(to_wallet_id order by to_wallet_id desc))[1], highest_id)
+  into ranges, next_cursor
+  from (
+    select * from billing_ranges where run_id = run.id and from_wallet_id >= page_start
+    order by from_wallet_id limit p_limit
+  ) page;
+end $$;
+
+-- Errors that say nothing of a wallet: the whole call is to be tried again.
+create function is_passing_error(p_sqlstate text) returns boolean
+language sql immutable strict parallel safe as $$
+  -- Deadlocks and the like, no resources, an operator, the system; a lock that was not free.
+  select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03'
+$$;
+
+-- Closes the wallets of a planned range and says how many of those that have lived in the period
+-- are closed, could not be closed, or wait for their month's end. Safe to call again, at any time.
+create function close_range(
+  p_run_id uuid, p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid,
+  out closed int, out failed int, out pending int
+)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+  called_at constant timestamptz := ledger_now();
+  month_end constant timestamp := period_wall_clock(next_period(p_period));
+  -- After this no wallet can be opened in the month any more: it has ended at UTC-12 too.
+  over_everywhere_at constant timestamptz := month_end at time zone interval '-12 hours';
+  due uuid[];
+  one uuid;
+  next_end timestamptz;
+  failures int;
+begin
+  perform from billing_ranges g join billing_runs r on r.id = g.run_id
+  where r.id = p_run_id and r.period = p_period
+    and g.from_wallet_id = p_from_wallet_id and g.to_wallet_id = p_to_wallet_id;
+  if not found then
+    raise exception 'run % of % has no such range', p_run_id, p_period
+      using errcode = 'no_data_found';
+  end if;
+
+  select array_agg(w.id order by w.id) into due
+  from wallets w
+  cross join lateral (select next_statement_period(w) as period) missing
+  where w.id > p_from_wallet_id and w.id <= p_to_wallet_id
+    and missing.period <= p_period
+    and period_ends_at(missing.period, w.timezone) <= called_at;
+  begin
+    perform close_wallets(due, p_period, called_at);
+  exception when others then
+    if is_passing_error(sqlstate) then
+      raise;
+    end if;
+    -- One of them cannot be closed; the others must not suffer for it.
+    foreach one in array due loop
+      begin
+        perform close_wallets(array[one], p_period, called_at);
+      exception when others then
+        if is_passing_error(sqlstate) then
+          raise;
+        end if;
+        insert into billing_failures as f (run_id, wallet_id, sqlstate, message, failed_at)
+        values (p_run_id, one, sqlstate, sqlerrm, called_at)
+        on conflict (run_id, wallet_id) do update set
+          sqlstate = excluded.sqlstate, message = excluded.message,
+          attempts = f.attempts + 1, failed_at = excluded.failed_at;
+      end;
+    end loop;
+  end;
+
+  select count(s.wallet_id),
+         count(f.wallet_id) filter (where s.wallet_id is null),
+         count(*) filter (where s.wallet_id is null and f.wallet_id is null),
+         min(month_end at time zone w.timezone)
+           filter (where s.wallet_id is null and f.wallet_id is null),
+         max(f.attempts) filter (where s.wallet_id is null)
+  into closed, failed, pending, next_end, failures
+  from wallets w
+  left join statements s on s.wallet_id = w.id and s.period = p_period
+  left join billing_failures f on f.run_id = p_run_id and f.wallet_id = w.id
+  where w.id > p_from_wallet_id and w.id <= p_to_wallet_id
+    and w.opened_at < month_end at time zone w.timezone;
+
+  update billing_ranges g set
+    attempts = g.attempts + 1, attempted_at = called_at,
+    closed = close_range.closed, failed = close_range.failed, pending = close_range.pending,
+    last_error = case when close_range.failed > 0 then (
+      select f.sqlstate from billing_failures f
+      where f.run_id = p_run_id and f.wallet_id > p_from_wallet_id
+        and f.wallet_id <= p_to_wallet_id
+      order by f.failed_at desc limit 1) end,
+    -- Failures are tried again ever more rarely, at last every five hours.
+    due_at = least(
+      next_end,
+      case when close_range.failed > 0
+        then called_at + interval '5 minutes' * power(2, least(failures - 1, 6)) end,
+      case when called_at < over_everywhere_at then over_everywhere_at end),
+    finished_at = case when close_range.failed + close_range.pending = 0
+      then coalesce(g.finished_at, called_at) end
+  where g.run_id = p_run_id and g.from_wallet_id = p_from_wallet_id;
+end $$;
+
+-- How a period stands: its run, and the wallets that have lived in it.
+create function month_status(
+  p_period text,
+  out run_id uuid, out status text, out started_at timestamptz, out finished_at timestamptz,
+  out total bigint, out billed bigint, out failed bigint, out pending bigint
+)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+  month_end constant timestamp := period_wall_clock(next_period(p_period));
+  unplanned boolean;
+  unfinished boolean;
+begin
+  select r.id, r.started_at, r.planned_to < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+  into run_id, started_at, unplanned
+  from billing_runs r where r.period = p_period;
+  if not found then
+    status := 'not_started';
+  else
+    select bool_or(g.finished_at is null), max(g.finished_at) into unfinished, finished_at
+    from billing_ranges g where g.run_id = month_status.run_id;
+    status := case when unplanned or unfinished then 'running' else 'finished' end;
+  end if;
+  if status <> 'finished' then
+    finished_at := null;
+  end if;
+
+  select count(*), count(s.wallet_id), count(f.wallet_id) filter (where s.wallet_id is null)
+  into total, billed, failed
+  from wallets w
+  left join statements s on s.wallet_id = w.id and s.period = p_period
+  left join billing_failures f on f.run_id = month_status.run_id and f.wallet_id = w.id
+  where w.opened_at < month_end at time zone w.timezone;
+  pending := total - billed - failed;
+end $$;
+
+-- What closing a period would do now, and nothing done: statements by month, oldest first.
+-- PERIOD_NOT_OVER is the only refusal, as in request_month.
+create function preview_month(p_period text, out code text, out months jsonb)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+  called_at constant timestamptz := ledger_now();
+begin
+  if not period_is_over(p_period) then
+    code := 'PERIOD_NOT_OVER';
+    return;
+  end if;
+  code := 'OK';
+  select coalesce(jsonb_agg(
+    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
+  into months
+  from (
+    select to_char(month, 'YYYY-MM') as period, count(*) as statements
+    from wallets w
+    cross join lateral generate_series(
+      period_wall_clock(next_statement_period(w)), period_wall_clock(p_period), interval '1 month'
+    ) as month
+    where (month + interval '1 month') at time zone w.timezone <= called_at
+    group by 1
+  ) m;
+end $$;
+
+-- Months that the scheduler is to be told of, oldest first: those through `p_due_through` that no
+-- run was started for, and runs with due work that has not moved for `p_quiet`. Each is handed to
+-- one caller only, and not again before it has been quiet for as long.
+create function claim_months(p_due_through text, p_quiet interval, p_actor text)
+returns table (run_id uuid, period text)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+#variable_conflict use_column
+declare
+  called_at constant timestamptz := ledger_now();
+begin
+  return query
+  with missing as (
+    insert into billing_runs (id, period, requested_by, started_at, emitted_at)
+    select gen_random_uuid(), to_char(month, 'YYYY-MM'), p_actor, called_at, called_at
+    from generate_series(
+      period_wall_clock((select period_of(min(w.opened_at), 'UTC') from wallets w)),
+      period_wall_clock(p_due_through), interval '1 month'
+    ) as month
+    where not exists (select from billing_runs r where r.period = to_char(month, 'YYYY-MM'))
+    on conflict (period) do nothing
+    returning id, period
+  ), quiet as (
+    select r.id from billing_runs r
+    where r.emitted_at < called_at - p_quiet
+      and (r.planned_to < 'ffffffff-ffff-ffff-ffff-ffffffffffff' or exists (
+        select from billing_ranges g where g.run_id = r.id and g.due_at <= called_at))
+      and not exists (
+        select from billing_ranges g where g.run_id = r.id
+          and greatest(g.planned_at, g.attempted_at) > called_at - p_quiet)
+    for update skip locked
+  ), stalled as (
+    update billing_runs r set emitted_at = called_at from quiet where r.id = quiet.id
+    returning r.id, r.period
+  )
+  select id, period::text from missing union all select id, period::text from stalled
+  order by 2;
+end $$;
+
+grant select on billing_runs, billing_ranges, billing_failures, statements, monthly_billings
+  to wallet_app;
+grant execute on function
+  request_month(text, text), plan_month(uuid, uuid, int),
+  close_range(uuid, text, uuid, uuid), month_status(text), preview_month(text),
+  claim_months(text, interval, text)
+  to wallet_app;
