@@ -3,10 +3,11 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { type ApiKeys, createApiKeys, isScope, SCOPES, type Scope } from '../billing/api-keys.ts';
-import { describeProblems, type EnvSource, loadEnv, readDatabaseEnv } from '../env.ts';
+import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import { isDatabaseUnavailable } from '../faults.ts';
 import { createLogger } from '../log.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
+import { commandEnv } from './environment.ts';
 
 const HELP = `Keys by which internal services call the API.
 
@@ -16,7 +17,8 @@ const HELP = `Keys by which internal services call the API.
 
 Scopes: ${SCOPES.join(', ')}
 
-The database is the one of DATABASE_URL (environment, .env.local or .env).
+The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
+npm run dev keeps in this folder.
 `;
 
 /** What the command line asked for makes no sense; the message says why. */
@@ -175,7 +177,7 @@ function describeFailure(error: unknown): string {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runKeys(process.argv.slice(2), loadEnv(process.cwd()), {
+  process.exitCode = await runKeys(process.argv.slice(2), commandEnv(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
   });

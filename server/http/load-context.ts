@@ -215,7 +215,11 @@ export interface Services {
     billing(): Promise<BillingStatus>;
     startBilling(actor: string): Promise<BillingStatus>;
     inbox(): Promise<InboxSummary>;
-    ledger(): Promise<{ wallets: number; events: bigint; totals: { currency: string; balanceMicros: bigint }[] }>;
+    ledger(): Promise<{
+      wallets: number;
+      events: bigint;
+      totals: { currency: string; balanceMicros: bigint }[];
+    }>;
     findWallets(query: string): Promise<WalletView[]>;
   };
 }
@@ -227,6 +231,8 @@ export interface LoadContext {
   user: SessionUser | null;
   ip: string;
   services: Services;
+  /** Logs, with the request id, an error that no page expected. */
+  reportError(error: unknown): void;
   config: {
     appName: string;
     appUrl: string;

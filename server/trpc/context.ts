@@ -1,7 +1,7 @@
 /** What every procedure builds on: the caller's key and scopes, and the shape of errors. */
 import { initTRPC, TRPCError } from '@trpc/server';
 import { ZodError } from 'zod';
-import type { ApiKey, Scope } from '../billing/api-keys.ts';
+import { type ApiCaller, hasScope, type Scope } from '../billing/api-keys.ts';
 import type { Charging } from '../billing/charging.ts';
 import type { Month } from '../billing/month.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
@@ -20,7 +20,7 @@ export interface TrpcContext {
   readonly services: RouterServices;
   readonly requestId: string;
   /** The key that the request's Bearer token names; null without one, or when it is revoked. */
-  readonly apiKey: ApiKey | null;
+  readonly apiKey: ApiCaller | null;
 }
 
 const t = initTRPC.context<TrpcContext>().create({
@@ -79,7 +79,7 @@ export function scoped(scope: Scope) {
     if (apiKey === null) {
       throw new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
     }
-    if (!apiKey.scopes.includes(scope) && !apiKey.scopes.includes('all')) {
+    if (!hasScope(apiKey, scope)) {
       throw new TRPCError({ code: 'FORBIDDEN', message: `This API key lacks the scope ${scope}.` });
     }
     return next({ ctx: { ...ctx, apiKey, actor: `api_key:${apiKey.id}` } });

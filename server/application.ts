@@ -1,0 +1,220 @@
+/** The composition root: every part is made here, once, out of the environment. */
+import type { RequestListener } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
+import type { Logger } from 'pino';
+import { createAccounts } from './billing/accounts.ts';
+import { createAdmin } from './billing/admin.ts';
+import { createApiKeys } from './billing/api-keys.ts';
+import { type Background, everyInterval } from './billing/background.ts';
+import { createCharging } from './billing/charging.ts';
+import { createMonth } from './billing/month.ts';
+import { createMonthWatchdog } from './billing/month-watchdog.ts';
+import { createPaymentMethods } from './billing/payment-methods.ts';
+import { createRateCards } from './billing/rate-cards.ts';
+import { createStatements } from './billing/statements.ts';
+import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
+import { createTopUps } from './billing/top-ups.ts';
+import { createWallets } from './billing/wallets.ts';
+import type { Env } from './env.ts';
+import { createHttpApp, type Pages } from './http/app.ts';
+import { billingRoutes } from './http/billing-routes.ts';
+import type { LoadContext, Services } from './http/load-context.ts';
+import { createMetrics } from './http/operations.ts';
+import { billingMonthRequested, createInngest, stripeEventReceived } from './inngest/client.ts';
+import { createFunctions } from './inngest/functions.ts';
+import { inngestHandler } from './inngest/serve.ts';
+import { pendingMigrations, schemaVersion } from './store/migrate.ts';
+import { claimMonths, type MonthRun } from './store/month.ts';
+import { APP_ROLE, connect } from './store/sql.ts';
+import { inboxSummary } from './store/stripe-inbox.ts';
+import { createStripeGateway } from './stripe/gateway.ts';
+
+const APP_NAME = 'Prepaid Wallet';
+
+const DISPATCH_INTERVAL_MS = 2_000;
+const WATCHDOG_INTERVAL_MS = 60_000;
+const PRUNE_INTERVAL_MS = 3_600_000;
+
+export interface ApplicationOptions {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly pages: Pages;
+  /** Development: the account that the sign-in page offers. */
+  readonly demoSignIn?: LoadContext['config']['demoSignIn'];
+  /** Development: the web socket of the server that reloads pages. */
+  readonly reloadWebSocket?: string | undefined;
+}
+
+export interface Application {
+  readonly listener: RequestListener;
+  /** Starts what runs beside the requests. */
+  start(): void;
+  /** Ends it, and the connections to the database. */
+  stop(): Promise<void>;
+}
+
+/** Makes the application. It answers requests at once, and connects to the database at the first. */
+export function createApplication(options: ApplicationOptions): Application {
+  const { env, logger } = options;
+  const clock = () => new Date();
+  const sql = connect(env.databaseUrl, { role: APP_ROLE, max: 20 });
+  const livemode = env.stripe.secretKey.includes('_live_');
+
+  const inngest = createInngest({
+    isDev: env.inngest.dev,
+    eventKey: env.inngest.eventKey ?? undefined,
+    signingKey: env.inngest.signingKey ?? undefined,
+    baseUrl: env.inngest.baseUrl ?? undefined,
+    logger,
+  });
+  const announceEvent = async (eventId: string, dispatchId: string) => {
+    await inngest.send({ ...stripeEventReceived.create({ eventId }), id: dispatchId });
+  };
+  const announceMonth = async ({ runId, period }: MonthRun) => {
+    await inngest.send(billingMonthRequested.create({ runId, period }));
+  };
+
+  const gateway = createStripeGateway({
+    secretKey: env.stripe.secretKey,
+    ...(env.stripe.apiBase !== null && { apiBase: env.stripe.apiBase }),
+  });
+  const wallets = createWallets(sql);
+  const rateCards = createRateCards({ sql, nowMs: Date.now });
+  const charging = createCharging({ sql, rateCards, now: clock });
+  const month = createMonth({ sql, clock, send: announceMonth, logger });
+  const stripeEvents = createStripeEvents({ sql, gateway });
+  const accounts = createAccounts({
+    sql,
+    sessionSecret: env.sessionSecret,
+    appUrl: env.appUrl,
+    openWallet: (userId) => wallets.ofUser(userId),
+    logger,
+  });
+  const services: Services = {
+    accounts,
+    wallets,
+    topUps: createTopUps({ sql, wallets, gateway, livemode, logger }),
+    statements: createStatements(sql),
+    paymentMethods: createPaymentMethods({ sql, gateway, livemode }),
+    admin: createAdmin({ sql, wallets, month }),
+  };
+  const config: LoadContext['config'] = {
+    appName: APP_NAME,
+    appUrl: env.appUrl,
+    stripePublishableKey: env.stripe.publishableKey,
+    stripeScriptUrl: env.stripe.apiBase === null ? null : `${env.stripe.apiBase}/endive/stripe.js`,
+    demoSignIn: options.demoSignIn ?? null,
+  };
+
+  const functions = createFunctions(inngest, {
+    applyStripeEvent: (eventId) => stripeEvents.apply(eventId),
+    requestMonth: (at) => month.requestMonth(at),
+    planMonth: (runId, cursor) => month.planMonth(runId, cursor),
+    closeRange: (input) => month.closeRange(input),
+  });
+
+  const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));
+
+  const app = createHttpApp({
+    logger,
+    appUrl: env.appUrl,
+    allowOwnHost: !env.production,
+    trustedProxies: env.trustedProxies,
+    security: {
+      appUrl: env.appUrl,
+      stripeApiBase: env.stripe.apiBase,
+      devWebSocket: options.reloadWebSocket ?? null,
+      inlineStyles: options.reloadWebSocket !== undefined,
+    },
+    router: { wallets, charging, rateCards, month },
+    apiKeys: createApiKeys({ sql, logger }),
+    stripeEvents,
+    webhookSecrets: env.stripe.webhookSecrets,
+    notifyStripeEvent: (eventId) => {
+      // Best effort: the dispatcher sends again what this loses.
+      announceEvent(eventId, eventId).catch((err: unknown) =>
+        logger.warn({ err, eventId }, 'stripe event not announced'),
+      );
+    },
+    inngest: inngestHandler(inngest, functions, { serveOrigin: env.appUrl }),
+    billing: billingRoutes({
+      month,
+      tokens: env.billingCronTokens,
+      cronSecret: env.cronSecret,
+      adminSession: async (request) => (await sessionOf(request))?.user.role === 'support',
+    }),
+    operations: {
+      metricsToken: env.metricsToken,
+      schema: async () => ({
+        version: await schemaVersion(sql),
+        missing: (await pendingMigrations({ sql })).length,
+      }),
+    },
+    metrics: createMetrics(() => inboxSummary(sql)),
+    pages: options.pages,
+    loadContext: async ({ request, requestId, cspNonce, ip }) => {
+      const session = await sessionOf(request);
+      const cookieHeader = request.headers.get('cookie');
+      return {
+        setCookie: session?.setCookie ?? null,
+        context: {
+          requestId,
+          cspNonce,
+          ip,
+          user: session?.user ?? null,
+          config,
+          reportError: (err) => logger.error({ err, requestId }, 'page failed'),
+          services: {
+            ...services,
+            // The session that the browser comes with ends when a new one starts.
+            accounts: {
+              ...accounts,
+              signUp: (input) => accounts.signUp({ ...input, cookieHeader }),
+              signIn: (input) => accounts.signIn({ ...input, cookieHeader }),
+            },
+          },
+        },
+      };
+    },
+  });
+
+  const backgrounds: Background[] = [
+    createStripeDispatcher({
+      sql,
+      send: ({ eventId, dispatchId }) => announceEvent(eventId, dispatchId),
+      intervalMs: DISPATCH_INTERVAL_MS,
+      logger,
+    }),
+    createMonthWatchdog({
+      store: { claim: (claim) => claimMonths(sql, claim) },
+      send: announceMonth,
+      clock,
+      intervalMs: WATCHDOG_INTERVAL_MS,
+      logger,
+    }),
+    everyInterval(
+      () => accounts.prune(),
+      PRUNE_INTERVAL_MS,
+      (err) => logger.warn({ err }, 'ended sessions not pruned'),
+    ),
+  ];
+
+  return {
+    listener: getRequestListener(app.fetch, {
+      // A HEAD or an aborted request must not end the process.
+      errorHandler: (err) => {
+        logger.error({ err }, 'request not handled');
+        return new Response(null, { status: 500 });
+      },
+    }),
+    start() {
+      for (const background of backgrounds) {
+        background.start();
+      }
+    },
+    async stop() {
+      await Promise.all(backgrounds.map((background) => background.stop()));
+      await sql.end({ timeout: 5 });
+    },
+  };
+}

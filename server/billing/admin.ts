@@ -1,0 +1,22 @@
+/** What support staff see. */
+import type { Services } from '../http/load-context.ts';
+import { ledgerTotals } from '../store/ledger-totals.ts';
+import type { Sql } from '../store/sql.ts';
+import { inboxSummary } from '../store/stripe-inbox.ts';
+import type { Month } from './month.ts';
+import type { Wallets } from './wallets.ts';
+
+export function createAdmin(options: {
+  sql: Sql;
+  wallets: Wallets;
+  month: Month;
+}): Services['admin'] {
+  const { sql, wallets, month } = options;
+  return {
+    billing: () => month.status(),
+    startBilling: (actor) => month.start(actor),
+    inbox: () => inboxSummary(sql),
+    ledger: () => ledgerTotals(sql),
+    findWallets: (query) => wallets.search(query),
+  };
+}

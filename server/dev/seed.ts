@@ -1,0 +1,148 @@
+/** Demo data: a user with a little history, a member of the support staff, and an API key. */
+import { createHash, randomUUID } from 'node:crypto';
+import { ensureUser } from '../billing/accounts.ts';
+import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { defaultRateCard } from '../rating/default-rate-card.ts';
+import { rate } from '../rating/rate.ts';
+import { compileRateCard, rateCardSchema } from '../rating/rate-card.ts';
+import { canonicalUsage, type Usage, usageUnits } from '../rating/usage.ts';
+import { insertApiKey } from '../store/api-keys.ts';
+import { chargeWallet, grantCredit } from '../store/charges.ts';
+import { connect, type Sql } from '../store/sql.ts';
+import { findWallets, openWallet } from '../store/wallets.ts';
+
+export const DEMO_USER = { email: 'demo@example.com', password: 'demo-password' };
+const SUPPORT_USER = { email: 'support@example.com', password: 'support-password' };
+const ACTOR = 'system:seed';
+
+/** What the demo user did, by days before the first of this month; later ones are in this month. */
+const HISTORY: readonly { daysBeforeMonth: number; usage: Usage }[] = [
+  { daysBeforeMonth: 24, usage: { type: 'call', durationSeconds: 330, to: '+14155550132' } },
+  { daysBeforeMonth: 22, usage: { type: 'sms', to: '+14155550132', segments: 2 } },
+  { daysBeforeMonth: 17, usage: { type: 'fax', to: '+442079460018', pages: 4 } },
+  { daysBeforeMonth: 12, usage: { type: 'email', recipients: 25 } },
+  { daysBeforeMonth: 9, usage: { type: 'call', durationSeconds: 1_260, to: '+442079460321' } },
+  { daysBeforeMonth: 3, usage: { type: 'file_transfer', transfers: 6, bytes: 48_000_000 } },
+  { daysBeforeMonth: 0, usage: { type: 'sms', to: '+4930901820', segments: 1 } },
+  { daysBeforeMonth: 0, usage: { type: 'call', durationSeconds: 95, to: '+14155550198' } },
+];
+
+/**
+ * Writes the demo data, as the schema's owner; a second time changes nothing. The history is
+ * recorded in the past: inside its one transaction the ledger's clock is replaced, which only the
+ * schema's owner can do, and no other session sees.
+ */
+export async function seedDemo(options: {
+  ownerUrl: string;
+  apiKey: string | null;
+  now: Date;
+}): Promise<void> {
+  const sql = connect(options.ownerUrl, { max: 1, applicationName: 'prepaid-wallet seed' });
+  try {
+    await ensureUser(sql, { id: 'demo', role: 'user', ...DEMO_USER });
+    await ensureUser(sql, { id: 'support', role: 'support', ...SUPPORT_USER });
+    if (options.apiKey !== null) {
+      await ensureApiKey(sql, options.apiKey);
+    }
+    const [wallet] = await findWallets(sql, { userId: 'demo' });
+    if (wallet === undefined) {
+      await sql.begin((transaction) => seedHistory(transaction as unknown as Sql, options.now));
+    }
+  } finally {
+    await sql.end();
+  }
+}
+
+async function ensureApiKey(sql: Sql, secret: string): Promise<void> {
+  const secretHash = createHash('sha256').update(secret).digest();
+  const [found] = await sql`select 1 from api_keys where secret_hash = ${secretHash}`;
+  if (found === undefined) {
+    await insertApiKey(sql, {
+      id: `key_demo_${secretHash.toString('hex').slice(0, 12)}`,
+      name: 'Demo',
+      scopes: ['all'],
+      secretHash,
+      prefix: secret.slice(0, 7),
+      createdBy: ACTOR,
+    });
+  }
+}
+
+async function seedHistory(sql: Sql, now: Date): Promise<void> {
+  const clock = await sql<{ definition: string }[]>`
+    select pg_get_functiondef('ledger_now()'::regprocedure) as definition`;
+  const monthStart = Date.UTC(now.getUTCFullYear(), now.getUTCMonth());
+  const at = async (instant: Date) => {
+    await sql.unsafe(`create or replace function ledger_now() returns timestamptz
+      language sql as $$ select timestamptz '${instant.toISOString()}' $$`);
+  };
+
+  await at(daysBefore(monthStart, 25));
+  const { walletId } = await openWallet(sql, {
+    walletId: randomUUID(),
+    userId: 'demo',
+    currency: 'USD',
+    timezone: 'UTC',
+    mode: 'live',
+    actor: ACTOR,
+  });
+  await grant(sql, walletId, 'welcome', 5_000_000n, 'Welcome credit');
+  for (const [index, { daysBeforeMonth, usage }] of HISTORY.entries()) {
+    const past = daysBefore(monthStart, daysBeforeMonth);
+    // On the first day of a month its own history is minutes old, never in the future.
+    await at(
+      past.getTime() < monthStart
+        ? past
+        : new Date(Math.min(monthStart + index * 60_000, now.getTime())),
+    );
+    if (index === 4) {
+      await grant(sql, walletId, 'beta', 20_000_000n, 'Thanks for testing the beta');
+    }
+    await charge(sql, walletId, `demo-${index + 1}`, usage);
+  }
+  await sql.unsafe(clock[0]?.definition ?? '');
+}
+
+function daysBefore(monthStartMs: number, days: number): Date {
+  return new Date(monthStartMs - days * 86_400_000 + 11 * 3_600_000);
+}
+
+async function grant(
+  sql: Sql,
+  walletId: string,
+  key: string,
+  amountMicros: bigint,
+  reason: string,
+): Promise<void> {
+  await grantCredit(sql, {
+    walletId,
+    key: ledgerKey('grant', key),
+    requestHash: requestHash({ amountMicros, reason }),
+    amountMicros,
+    actor: ACTOR,
+    detail: { reason },
+  });
+}
+
+async function charge(
+  sql: Sql,
+  walletId: string,
+  referenceId: string,
+  asReported: Usage,
+): Promise<void> {
+  const usage = canonicalUsage(asReported);
+  const rated = rate(compileRateCard(rateCardSchema.parse(defaultRateCard)), usage);
+  if (!rated.ok) {
+    throw new Error(`the default card does not price the demo's ${usage.type}`);
+  }
+  await chargeWallet(sql, {
+    walletId,
+    key: ledgerKey(`usage:${usage.type}`, referenceId),
+    requestHash: requestHash({ usage, occurredAt: null }),
+    amountMicros: rated.amountMicros,
+    overrun: 'refuse',
+    occurredAt: null,
+    actor: ACTOR,
+    detail: { usage, units: usageUnits(usage).units, referenceId, breakdown: rated.breakdown },
+  });
+}

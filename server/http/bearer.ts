@@ -1,0 +1,18 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+
+/**
+ * Whether an `Authorization` header is `Bearer` with one of the tokens. Every token is compared,
+ * by digests of equal length, so the time taken says nothing of how much of one matched.
+ */
+export function bearerMatches(header: string | undefined, tokens: readonly string[]): boolean {
+  const [, given] = /^Bearer (\S+)$/i.exec(header ?? '') ?? [];
+  if (given === undefined) {
+    return false;
+  }
+  const digest = sha256(given);
+  return tokens.map((token) => timingSafeEqual(sha256(token), digest)).includes(true);
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

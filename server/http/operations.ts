@@ -1,0 +1,74 @@
+/** What operators ask: is it alive, is it ready, how is it doing. */
+import { Hono } from 'hono';
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Fault } from '../faults.ts';
+import type { AppEnv } from './app.ts';
+import { bearerMatches } from './bearer.ts';
+import type { InboxSummary } from './load-context.ts';
+
+export interface Operations {
+  /** The schema's version and how many migrations it lacks. Throws when it cannot be this program's. */
+  readonly schema: () => Promise<{ version: number; missing: number }>;
+  readonly metricsToken: string | null;
+}
+
+export interface Metrics {
+  observe(method: string, status: number, seconds: number): void;
+  text(): Promise<string>;
+}
+
+/** Prometheus metrics of this process, and of the inbox that all processes share. */
+export function createMetrics(inbox: () => Promise<InboxSummary>): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const requests = new Histogram({
+    name: 'http_request_seconds',
+    help: 'Time to answer an HTTP request',
+    labelNames: ['method', 'status'],
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'stripe_inbox_events',
+    help: 'Events of Stripe by where they stand',
+    labelNames: ['status'],
+    registers: [registry],
+    async collect() {
+      const { applied, ignored, waiting, dead } = await inbox();
+      for (const [status, count] of Object.entries({ applied, ignored, waiting, dead })) {
+        this.set({ status }, count);
+      }
+    },
+  });
+  return {
+    observe: (method, status, seconds) =>
+      requests.observe({ method, status: String(status) }, seconds),
+    text: () => registry.metrics(),
+  };
+}
+
+export function operationRoutes(operations: Operations, metrics: Metrics): Hono<AppEnv> {
+  const routes = new Hono<AppEnv>();
+
+  routes.get('/healthz', (c) => c.json({ status: 'ok' }));
+
+  routes.get('/readyz', async (c) => {
+    const { version, missing } = await operations.schema();
+    if (missing > 0) {
+      throw new Fault('DATABASE_UNAVAILABLE', {
+        publicMessage: `The database lacks ${missing} migrations: run npm run db:migrate.`,
+      });
+    }
+    return c.json({ status: 'ready', schemaVersion: version });
+  });
+
+  routes.get('/metrics', async (c) => {
+    const tokens = operations.metricsToken === null ? [] : [operations.metricsToken];
+    if (!bearerMatches(c.req.header('authorization'), tokens)) {
+      throw new Fault('UNAUTHORIZED');
+    }
+    return c.text(await metrics.text());
+  });
+
+  return routes;
+}
