@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
-import { LOG_LEVELS, type LogLevel } from './log.ts';
+import { FORMATS, isLoopback, isPlainHttp } from './env-formats.ts';
+import type { LogLevel } from './log.ts';
 
 /** The variables of a process: `process.env`, or a test's own. */
 export type EnvSource = Readonly<Record<string, string | undefined>>;
@@ -17,6 +18,8 @@ export interface Env {
   readonly port: number;
   /** The origin where people reach this program, without a slash at the end. */
   readonly appUrl: string;
+  /** How many proxies in front of this program add to `X-Forwarded-For`. */
+  readonly trustedProxies: number;
   readonly sessionSecret: string;
   readonly stripe: {
     readonly secretKey: string;
@@ -68,49 +71,6 @@ function withoutEmpty(source: EnvSource): EnvSource {
   return Object.fromEntries(Object.entries(source).filter(([, value]) => value?.trim()));
 }
 
-const TOKEN_MIN_LENGTH = 16;
-
-/** How each variable must look when it is there. Messages never repeat a value. */
-const FORMATS = {
-  NODE_ENV: z.enum(
-    ['development', 'production', 'test'],
-    'must be development, production or test',
-  ),
-  DATABASE_URL: urlOf(['postgres:', 'postgresql:'], 'must be a postgres:// URL'),
-  DATABASE_OWNER_URL: urlOf(['postgres:', 'postgresql:'], 'must be a postgres:// URL'),
-  DATA_DIR: z.string(),
-  HOST: z.string().regex(/^[A-Za-z0-9.:-]+$/, 'must be a host name or an IP address'),
-  PORT: z
-    .string()
-    .refine(
-      (value) => /^\d{1,5}$/.test(value) && Number(value) <= 65_535,
-      'must be a whole number from 0 to 65535',
-    )
-    .transform(Number),
-  APP_URL: origin('https://wallet.example.com'),
-  SESSION_SECRET: secret(32),
-  STRIPE_SECRET_KEY: word(/^(?:sk|rk)_/, 'must start with sk_ or rk_ and hold no blanks'),
-  STRIPE_PUBLISHABLE_KEY: word(/^pk_/, 'must start with pk_ and hold no blanks'),
-  STRIPE_WEBHOOK_SECRET: listOf(
-    (item) => /^whsec_\S+$/.test(item),
-    'must start with whsec_ (comma-separated while rotating, none of them blank)',
-  ),
-  STRIPE_API_BASE: origin('https://stripe.example.com'),
-  BILLING_CRON_TOKEN: listOf(
-    (item) => item.length >= TOKEN_MIN_LENGTH,
-    `must have at least ${TOKEN_MIN_LENGTH} characters (comma-separated while rotating)`,
-  ),
-  CRON_SECRET: secret(TOKEN_MIN_LENGTH),
-  INNGEST_DEV: z.string(),
-  INNGEST_BASE_URL: origin('https://inngest.example.com'),
-  INNGEST_EVENT_KEY: word(/^/, 'must hold no blanks'),
-  INNGEST_SIGNING_KEY: word(/^/, 'must hold no blanks'),
-  SMTP_URL: urlOf(['smtp:', 'smtps:'], 'must be an smtp:// or smtps:// URL'),
-  MAIL_FROM: z.string().regex(/^[^\r\n]*\S@\S[^\r\n]*$/, 'must be an email address'),
-  METRICS_TOKEN: secret(TOKEN_MIN_LENGTH),
-  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`),
-};
-
 const ANY = z.object(FORMATS).partial();
 const SERVER = ANY.required({
   DATABASE_URL: true,
@@ -156,6 +116,7 @@ export function readEnv(
     host: given.HOST ?? '127.0.0.1',
     port,
     appUrl: given.APP_URL ?? `http://localhost:${port}`,
+    trustedProxies: given.TRUSTED_PROXIES ?? 0,
     sessionSecret: given.SESSION_SECRET,
     stripe: {
       secretKey: given.STRIPE_SECRET_KEY,
@@ -282,49 +243,4 @@ function unfitForProduction(source: EnvSource): EnvProblem[] {
 /** As Inngest's SDK reads it: absent, `0` and `false` mean its cloud or a server of one's own. */
 function asksForInngestDev(value: string | undefined): boolean {
   return Boolean(value?.trim()) && !/^(?:0|false)$/i.test(value?.trim() ?? '');
-}
-
-const LOOPBACK_HOST =
-  /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[^\]]*\])$/;
-
-function isLoopback(url: string): boolean {
-  return LOOPBACK_HOST.test(parseUrl(url)?.hostname ?? '');
-}
-
-function isPlainHttp(url: string): boolean {
-  return parseUrl(url)?.protocol === 'http:';
-}
-
-function parseUrl(value: string): URL | null {
-  return URL.canParse(value) ? new URL(value) : null;
-}
-
-function urlOf(protocols: readonly string[], problem: string) {
-  return z.string().refine((value) => protocols.includes(parseUrl(value)?.protocol ?? ''), problem);
-}
-
-/** An HTTP origin: the host and nothing after it. */
-function origin(example: string) {
-  return urlOf(['http:', 'https:'], `must be a URL such as ${example}`)
-    .refine(
-      (value) => /^https?:\/\/[^/?#@]+\/?$/i.test(value),
-      `must end after the host, as in ${example}`,
-    )
-    .transform((value) => parseUrl(value)?.origin ?? value);
-}
-
-function word(pattern: RegExp, problem: string) {
-  return z.string().refine((value) => pattern.test(value) && !/\s/.test(value), problem);
-}
-
-function secret(minLength: number) {
-  const problem = `must have at least ${minLength} characters`;
-  return z.string().refine((value) => value.trim().length >= minLength, problem);
-}
-
-function listOf(valid: (item: string) => boolean, problem: string) {
-  return z
-    .string()
-    .transform((value) => value.split(',').map((item) => item.trim()))
-    .refine((items) => items.every(valid), problem);
 }

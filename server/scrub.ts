@@ -42,7 +42,7 @@ export function scrubText(text: string): string {
   let clean = text;
   for (const [pattern, replacement] of SECRETS) clean = clean.replace(pattern, replacement);
   if (/@|%40/.test(clean)) clean = clean.replace(EMAIL, '[email]');
-  return clean.replace(DIGIT_RUN, scrubCards).replace(PHONE, '[phone]');
+  return clean.replace(PHONE, '[phone]').replace(DIGIT_RUN, scrubCards);
 }
 
 /**
