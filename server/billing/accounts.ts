@@ -105,6 +105,14 @@ export function createAccounts(options: AccountsOptions): Accounts {
     };
   }
 
+  /** Counts one check of a password; `forgive` it, and the failures before it, when it was right. */
+  async function attemptPassword(email: string, ip: string) {
+    const byIp = await attempt('sign_in_ip', ip);
+    const byEmail = await attempt('sign_in_email', email);
+    const forgive = () => Promise.all([byIp.takeBack(), byEmail.forgive()]);
+    return { refused: throttled(byIp, byEmail), forgive };
+  }
+
   return {
     async signUp({ email: typed, password, ip, cookieHeader }) {
       const email = emailSchema.safeParse(typed);
@@ -128,9 +136,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
     },
 
     async signIn({ email: typed, password, ip, cookieHeader }) {
-      const byIp = await attempt('sign_in_ip', ip);
-      const byEmail = await attempt('sign_in_email', typed);
-      const refused = throttled(byIp, byEmail);
+      const { refused, forgive } = await attemptPassword(typed, ip);
       if (refused) return refused;
 
       const email = emailSchema.safeParse(typed);
@@ -140,7 +146,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       if (!found || !matches || !(await insertSession(sql, found, session.row))) {
         return refusal('INVALID_CREDENTIALS');
       }
-      await Promise.all([byIp.takeBack(), byEmail.forgive()]);
+      await forgive();
       const { passwordHash: _, ...user } = found;
       return { ok: true, user, setCookie: session.setCookie };
     },
@@ -156,9 +162,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       if (!found) return refusal('INVALID_CREDENTIALS');
       const problem = passwordProblem(newPassword, found.email);
       if (problem) return { ok: false, code: 'WEAK_PASSWORD', message: problem };
-      const byIp = await attempt('sign_in_ip', ip);
-      const byEmail = await attempt('sign_in_email', found.email);
-      const refused = throttled(byIp, byEmail);
+      const { refused, forgive } = await attemptPassword(found.email, ip);
       if (refused) return refused;
 
       const wrong: Refusal = {
@@ -170,7 +174,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       const session = newSession();
       const newHash = await hashPassword(newPassword);
       if (!(await replacePassword(sql, found, newHash, session.row))) return wrong;
-      await Promise.all([byIp.takeBack(), byEmail.forgive()]);
+      await forgive();
       const { passwordHash: _, ...user } = found;
       return { ok: true, user, setCookie: session.setCookie };
     },
