@@ -77,8 +77,7 @@ begin
     arrears_micros = w.arrears_micros, seq = w.seq, head_hash = w.head_hash,
     updated_at = w.updated_at
   where id = w.id;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.apply_top_up(p_payment_intent_id text, p_top_up_id uuid, p_customer_id text, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_actor text, p_occurred_at timestamp with time zone, OUT code text, OUT reason text, OUT seq bigint)
  RETURNS record
@@ -139,8 +138,7 @@ begin
   where id = t.id;
   code := 'CREDITED';
   seq := outcome.seq;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.available_micros(w wallets)
  RETURNS bigint
@@ -148,8 +146,7 @@ CREATE OR REPLACE FUNCTION public.available_micros(w wallets)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select w.balance_micros - w.held_micros + w.overdraft_limit_micros
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail jsonb)
  RETURNS ledger_outcome
@@ -205,8 +202,7 @@ begin
     'OK', false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
     available_micros(w), w.updated_at, p_detail
   )::ledger_outcome;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.claim_months(p_due_through text, p_quiet interval, p_actor text)
  RETURNS TABLE(run_id uuid, period text)
@@ -244,8 +240,7 @@ begin
   )
   select id, period::text from missing union all select id, period::text from stalled
   order by 2;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.claim_stripe_events(p_limit integer)
  RETURNS TABLE(event_id text, dispatch integer)
@@ -264,8 +259,7 @@ AS $function$
   ) due
   where i.event_id = due.event_id
   returning i.event_id, i.dispatches
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.close_range(p_run_id uuid, p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, OUT closed integer, OUT failed integer, OUT pending integer)
  RETURNS record
@@ -350,8 +344,7 @@ begin
     finished_at = case when close_range.failed + close_range.pending = 0
       then coalesce(g.finished_at, called_at) end
   where g.run_id = p_run_id and g.from_wallet_id = p_from_wallet_id;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.close_wallets(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
  RETURNS void
@@ -379,8 +372,7 @@ begin
     where s.wallet_id = any (closed) and s.period = month and s.accrued_micros > 0;
     month := next_period(month);
   end loop;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.contra_account(p_type text)
  RETURNS text
@@ -396,8 +388,7 @@ AS $function$
     when 'arrears_repaid' then 'assets:receivable'
     when 'wallet_opened' then 'equity:opening'
   end
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
  RETURNS ledger_outcome
@@ -419,8 +410,7 @@ begin
   select * into e from wallet_events where wallet_id = w.id and seq = w.seq;
   w := repay_arrears(w, p_actor, jsonb_build_object('bySeq', w.seq));
   return outcome_of(e, false);
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.event_canonical(e wallet_events)
  RETURNS text
@@ -444,8 +434,7 @@ AS $function$
     || E'\n' || (extract(epoch from e.occurred_at) * 1000000)::bigint
     || E'\n' || (extract(epoch from e.recorded_at) * 1000000)::bigint
     || E'\n' || e.detail::text
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.event_hash(p_previous bytea, e wallet_events)
  RETURNS bytea
@@ -454,8 +443,7 @@ CREATE OR REPLACE FUNCTION public.event_hash(p_previous bytea, e wallet_events)
 AS $function$
   select sha256(coalesce(p_previous, decode(repeat('00', 32), 'hex'))
                 || convert_to(event_canonical(e), 'UTF8'))
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail jsonb)
  RETURNS ledger_outcome
@@ -483,8 +471,7 @@ begin
     return refusal_of('WALLET_CLOSED', w, p_amount_micros);
   end if;
   return credit_wallet(w, 'grant', p_key, p_request_hash, p_amount_micros, p_actor, null, p_detail);
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.is_passing_error(p_sqlstate text)
  RETURNS boolean
@@ -493,8 +480,7 @@ CREATE OR REPLACE FUNCTION public.is_passing_error(p_sqlstate text)
 AS $function$
   -- Deadlocks and the like, no resources, an operator, the system; a lock that was not free.
   select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03'
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_key(p_kind text, p_reference text)
  RETURNS uuid
@@ -502,14 +488,12 @@ CREATE OR REPLACE FUNCTION public.ledger_key(p_kind text, p_reference text)
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
   select encode(substring(sha256(convert_to(p_kind || E'\n' || p_reference, 'UTF8')) for 16), 'hex')::uuid
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_now()
  RETURNS timestamp with time zone
  LANGUAGE sql
-AS $function$ select clock_timestamp() $function$
-;
+AS $function$ select clock_timestamp() $function$;
 
 CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
  RETURNS record
@@ -543,8 +527,7 @@ begin
   left join billing_failures f on f.run_id = month_status.run_id and f.wallet_id = w.id
   where w.opened_at < month_end at time zone w.timezone;
   pending := total - billed - failed;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.next_period(p_period billing_period)
  RETURNS billing_period
@@ -555,8 +538,7 @@ AS $function$
     then (left(p_period, 4)::int + 1)::text || '-01'
     else left(p_period, 5) || lpad((right(p_period, 2)::int + 1)::text, 2, '0')
   end
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.next_statement_period(w wallets)
  RETURNS billing_period
@@ -567,8 +549,7 @@ AS $function$
     (select next_period(max(s.period)) from statements s where s.wallet_id = w.id),
     period_of(w.opened_at, w.timezone)
   )
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.open_wallet(p_wallet_id uuid, p_user_id text, p_currency text, p_timezone text, p_mode text, p_actor text, OUT opened boolean, OUT wallet wallets)
  RETURNS record
@@ -606,8 +587,7 @@ begin
   wallet.opened_at := wallet.updated_at;
   insert into wallets values (wallet.*);
   opened := true;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.outcome_of(e wallet_events, p_replayed boolean)
  RETURNS ledger_outcome
@@ -635,8 +615,7 @@ begin
     settled.balance_micros - settled.held_micros + settled.overdraft_limit_micros,
     e.recorded_at, e.detail
   )::ledger_outcome;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.period_ends_at(p_period billing_period, p_timezone text)
  RETURNS timestamp with time zone
@@ -644,8 +623,7 @@ CREATE OR REPLACE FUNCTION public.period_ends_at(p_period billing_period, p_time
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
   select period_wall_clock(next_period(p_period)) at time zone p_timezone
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.period_is_over(p_period billing_period)
  RETURNS boolean
@@ -653,8 +631,7 @@ CREATE OR REPLACE FUNCTION public.period_is_over(p_period billing_period)
  STRICT
 AS $function$
   select period_wall_clock(next_period(p_period)) at time zone interval '14 hours' <= ledger_now()
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.period_of(p_at timestamp with time zone, p_timezone text)
  RETURNS billing_period
@@ -666,8 +643,7 @@ declare
 begin
   return case when p_at < period_wall_clock(on_the_wall) at time zone p_timezone
     then previous_period(on_the_wall) else on_the_wall end;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.period_wall_clock(p_period billing_period)
  RETURNS timestamp without time zone
@@ -675,8 +651,7 @@ CREATE OR REPLACE FUNCTION public.period_wall_clock(p_period billing_period)
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
   select make_timestamp(left(p_period, 4)::int, right(p_period, 2)::int, 1, 0, 0, 0)
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.plan_month(p_run_id uuid, p_cursor uuid, p_limit integer, OUT ranges jsonb, OUT next_cursor uuid)
  RETURNS record
@@ -736,8 +711,7 @@ begin
     select * from billing_ranges where run_id = run.id and from_wallet_id >= page_start
     order by from_wallet_id limit p_limit
   ) page;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.preview_month(p_period text, OUT code text, OUT months jsonb)
  RETURNS record
@@ -765,8 +739,7 @@ begin
     where (month + interval '1 month') at time zone w.timezone <= called_at
     group by 1
   ) m;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.previous_period(p_period billing_period)
  RETURNS billing_period
@@ -777,8 +750,7 @@ AS $function$
     then (left(p_period, 4)::int - 1)::text || '-12'
     else left(p_period, 5) || lpad((right(p_period, 2)::int - 1)::text, 2, '0')
   end
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.publish_rate_card(p_card jsonb, p_actor text, OUT code text, OUT version integer)
  RETURNS record
@@ -806,8 +778,7 @@ begin
     );
     code := 'OK';
   end if;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.record_top_up_attempt(p_top_up_id uuid, p_payment_intent_id text, p_status text, p_failure_code text, p_failure_message text)
  RETURNS void
@@ -820,8 +791,7 @@ AS $function$
     failure_message = p_failure_message, updated_at = clock_timestamp()
   where id = p_top_up_id and status not in ('succeeded', 'quarantined')
     and (payment_intent_id is null or payment_intent_id = p_payment_intent_id)
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.refusal_of(p_code text, w wallets, p_amount_micros bigint)
  RETURNS ledger_outcome
@@ -832,8 +802,7 @@ AS $function$
     p_code, false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
     available_micros(w), w.updated_at, null
   )::ledger_outcome
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_ledger_change()
  RETURNS trigger
@@ -842,8 +811,7 @@ AS $function$
 begin
   raise exception '% of % is refused: the ledger is append-only', tg_op, tg_table_name
     using errcode = 'restrict_violation';
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_unknown_timezone()
  RETURNS trigger
@@ -852,8 +820,7 @@ AS $function$
 begin
   perform now() at time zone new.timezone;
   return new;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail jsonb)
  RETURNS wallets
@@ -865,8 +832,7 @@ begin
   if repaid > 0 then
     w := append_event(w, 'arrears_repaid', -repaid, 0, -repaid, null, null, p_actor, null, p_detail);
   end if;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.replace_password(p_user_id text, p_old_hash text, p_new_hash text, p_session_hash bytea, p_idle_seconds integer)
  RETURNS boolean
@@ -881,8 +847,7 @@ begin
   insert into sessions (id_hash, user_id, expires_at)
     values (p_session_hash, p_user_id, now() + make_interval(secs => p_idle_seconds));
   return true;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.replay_of(p_wallet_id uuid, p_key uuid, p_request_hash bytea)
  RETURNS ledger_outcome
@@ -907,8 +872,7 @@ begin
     outcome.replayed := false;
   end if;
   return outcome;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.request_month(p_period text, p_actor text, OUT code text, OUT run_id uuid)
  RETURNS record
@@ -928,8 +892,7 @@ begin
   on conflict (period) do nothing;
   select r.id into run_id from billing_runs r where r.period = p_period;
   code := 'OK';
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp with time zone)
  RETURNS bigint
@@ -951,8 +914,7 @@ begin
     end if;
   end loop;
   return low;
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.start_top_up(p_id uuid, p_wallet_id uuid, p_attempt_key text, p_amount_micros bigint, p_amount_minor bigint, p_livemode boolean, OUT code text, OUT top_up top_ups)
  RETURNS record
@@ -981,8 +943,7 @@ begin
   values (p_id, p_wallet_id, p_attempt_key, w.currency, p_amount_micros, p_amount_minor, p_livemode)
   returning * into top_up;
   code := 'OK';
-end $function$
-;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.statement_movement(p_type text)
  RETURNS text
@@ -996,8 +957,7 @@ AS $function$
     when 'accrual_settled' then 'usage'
     else 'other'
   end
-$function$
-;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
  RETURNS uuid[]
@@ -1067,8 +1027,7 @@ AS $function$
     returning wallet_id
   )
   select coalesce(array_agg(wallet_id), '{}') from written
-$function$
-;
+$function$;
 
 -- Tables
 

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   chmod,
   cp,
   lstat,
   mkdir,
+  mkdtemp,
   readFile,
   realpath,
   rename,
@@ -13,7 +13,7 @@ import {
   symlink,
 } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { EmbeddedPostgresError } from './postgres-error.ts';
 import { hasCode } from './process-lock.ts';
@@ -73,7 +73,12 @@ export async function prepareHome(dataDir: string): Promise<PostgresHome> {
       if (canEnter(base, nobody)) await mkdir(entry);
       else await linkToFallback(entry);
     }
-    const directory = await realpath(entry);
+    const directory = await realpath(entry).catch(() => {
+      throw new EmbeddedPostgresError(
+        'NOT_WRITABLE',
+        `${entry} points to a directory that is gone: remove the link to start with an empty database`,
+      );
+    });
     await chmod(directory, 0o711);
     // Data that another user made before root came stays theirs.
     const owner = await stat(join(directory, 'data')).catch(() => undefined);
@@ -97,11 +102,10 @@ function homeAt(directory: string, user: ServerUser | undefined): PostgresHome {
 }
 
 async function linkToFallback(entry: string): Promise<void> {
-  const id = createHash('sha256').update(entry).digest('hex').slice(0, 12);
-  const target = join(ROOT_FALLBACK, id);
-  await mkdir(target, { recursive: true });
+  await mkdir(ROOT_FALLBACK, { recursive: true });
   await chmod(ROOT_FALLBACK, 0o711);
-  await symlink(target, entry);
+  // A new place each time: who removes the data directory wants to start with an empty database.
+  await symlink(await mkdtemp(join(ROOT_FALLBACK, 'data-')), entry);
 }
 
 async function findNobody(): Promise<ServerUser> {
@@ -141,7 +145,10 @@ export async function prepareBinaries(home: PostgresHome): Promise<PostgresBinar
 
   const unfinished = `${copy}.${process.pid}`;
   await rm(copy, { recursive: true, force: true });
-  await cp(join(packageDirectory, 'native'), join(unfinished, 'native'), { recursive: true });
+  await cp(join(packageDirectory, 'native'), join(unfinished, 'native'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
   await makeSymlinks(unfinished);
   await rename(unfinished, copy);
   const { works, reason } = runs(copied, home);
@@ -194,7 +201,8 @@ async function makeSymlinks(packageCopy: string): Promise<void> {
   const list = join(packageCopy, 'native', 'pg-symlinks.json');
   const text = await readFile(list, 'utf8').catch(() => '[]');
   for (const { source, target } of SYMLINKS.parse(JSON.parse(text))) {
-    await rm(join(packageCopy, target), { force: true });
-    await symlink(join(packageCopy, source), join(packageCopy, target));
+    const link = join(packageCopy, target);
+    await rm(link, { force: true });
+    await symlink(relative(dirname(link), join(packageCopy, source)), link);
   }
 }

@@ -116,7 +116,7 @@ async function describeFunctions(sql: Sql): Promise<string[]> {
               case when aggfinalfn = 0 then '' else ', finalfunc = ' || aggfinalfn end,
               coalesce(', initcond = ' || quote_literal(agginitval), ''))
             from pg_aggregate where aggfnoid = p.oid)
-      else regexp_replace(pg_get_functiondef(oid), '\s+$', '') || ';' end as text
+      else rtrim(pg_get_functiondef(oid), E'\n') || ';' end as text
     from pg_proc p where pronamespace = 'public'::regnamespace
     order by proname collate "C", pg_get_function_identity_arguments(oid) collate "C"`;
   return textsOf(rows);
