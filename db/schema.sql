@@ -1408,6 +1408,7 @@ grant select on currencies to wallet_app;
 grant select on journal to wallet_app;
 grant select on monthly_billings to wallet_app;
 grant select on rate_cards to wallet_app;
+grant select on schema_migrations to wallet_app;
 grant delete, insert, select on sessions to wallet_app;
 grant delete, insert, select on sign_in_attempts to wallet_app;
 grant select on statements to wallet_app;

@@ -253,7 +253,9 @@ language sql security definer set search_path = pg_catalog, public, pg_temp as $
   returning i.event_id, i.dispatches
 $$;
 
-grant select on rate_cards, stripe_customers, top_ups, stripe_quarantine, stripe_inbox to wallet_app;
+grant select
+  on rate_cards, stripe_customers, top_ups, stripe_quarantine, stripe_inbox, schema_migrations
+  to wallet_app;
 grant insert on stripe_customers to wallet_app;
 grant insert, update on stripe_inbox to wallet_app;
 grant execute on function

@@ -33,6 +33,7 @@ export type Refusal =
   | {
       ok: false;
       code: 'INSUFFICIENT_FUNDS';
+      currency: string;
       requiredMicros: bigint;
       availableMicros: bigint;
       shortfallMicros: bigint;
@@ -122,7 +123,7 @@ export function createCharging(options: {
       },
     });
     if (outcome.code !== 'OK') {
-      return refusal(outcome, rated.ok ? '' : rated.detail);
+      return refusal(outcome, wallet.currency, rated.ok ? '' : rated.detail);
     }
     const { breakdown } = outcome.detail as { breakdown: Breakdown };
     const { replayed, seq, amountMicros, balanceMicros, availableMicros, arrearsMicros } = outcome;
@@ -180,7 +181,7 @@ export function createCharging(options: {
         detail: { reason },
       });
       if (outcome.code !== 'OK') {
-        return refusal(outcome, '');
+        return refusal(outcome, wallet.currency, '');
       }
       const { replayed, seq, balanceMicros, availableMicros } = outcome;
       return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };
@@ -188,7 +189,7 @@ export function createCharging(options: {
   };
 }
 
-function refusal(outcome: LedgerOutcome, noRateDetail: string): Refusal {
+function refusal(outcome: LedgerOutcome, currency: string, noRateDetail: string): Refusal {
   switch (outcome.code) {
     case 'INSUFFICIENT_FUNDS': {
       const { amountMicros, availableMicros } = outcome;
@@ -196,6 +197,7 @@ function refusal(outcome: LedgerOutcome, noRateDetail: string): Refusal {
       return {
         ok: false,
         code: 'INSUFFICIENT_FUNDS',
+        currency,
         requiredMicros: amountMicros,
         availableMicros,
         shortfallMicros: amountMicros - fundsMicros,

@@ -50,7 +50,8 @@ export type CommunicationAnswer =
       refusal?: Refused;
     };
 
-export interface BillingClient extends TRPCClient<AppRouter> {
+export interface BillingClient
+  extends Pick<TRPCClient<AppRouter>, 'wallets' | 'usage' | 'rateCards' | 'billing'> {
   /**
    * Charges one communication at the wallet's prices. Never throws: a refusal, bad input and an
    * unreachable service are all `success: false`.
@@ -126,7 +127,8 @@ export function createBillingClient(options: BillingClientOptions): BillingClien
     }
   }
 
-  return Object.assign(trpc, { processCommunicationBilling });
+  const { wallets, usage, rateCards, billing } = trpc;
+  return { wallets, usage, rateCards, billing, processCommunicationBilling };
 }
 
 /** No answer, or one that says "not now". Anything else would be answered the same way again. */

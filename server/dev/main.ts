@@ -231,7 +231,7 @@ async function createDatabase(url: string, name: string): Promise<void> {
       await sql`create database ${sql(name)}`;
     }
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 1 });
   }
 }
 

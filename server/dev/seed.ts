@@ -49,7 +49,7 @@ export async function seedDemo(options: {
       await sql.begin((transaction) => seedHistory(transaction as unknown as Sql, options.now));
     }
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 1 });
   }
 }
 

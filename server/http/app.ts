@@ -118,7 +118,8 @@ export function createHttpApp(options: AppOptions): Hono<AppEnv> {
   app.use('/api/stripe/webhook', limitBody(1024 * KIB));
   app.post('/api/stripe/webhook', stripeWebhook(options));
 
-  app.use('/api/inngest', limitBody(4 * 1024 * KIB));
+  // A run's step outputs come with every request.
+  app.use('/api/inngest', limitBody(16 * 1024 * KIB));
   app.on(['GET', 'PUT', 'POST'], '/api/inngest', (c) => options.inngest(c.req.raw));
 
   app.use('/api/billing/*', limitBody(16 * KIB));

@@ -1,0 +1,393 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createApiKeys } from '../billing/api-keys.ts';
+import { createCharging } from '../billing/charging.ts';
+import { createMonth } from '../billing/month.ts';
+import { createRateCards } from '../billing/rate-cards.ts';
+import { createWallets } from '../billing/wallets.ts';
+import { type BillingClient, createBillingClient } from '../client/client.ts';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { createLogger } from '../log.ts';
+import { appRouter } from './router.ts';
+
+const logger = createLogger('silent');
+let database: TestDatabase;
+let server: Server;
+let url: string;
+let client: BillingClient;
+let users = 0;
+let userId: string;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const sql = database.app;
+  const apiKeys = createApiKeys({ sql, logger });
+  const rateCards = createRateCards({ sql, nowMs: Date.now });
+  const clock = () => new Date();
+  const services = {
+    wallets: createWallets(sql),
+    charging: createCharging({ sql, rateCards, now: clock }),
+    rateCards,
+    month: createMonth({ sql, clock, send: async () => {}, logger }),
+  };
+  server = createServer(
+    getRequestListener((req) =>
+      fetchRequestHandler({
+        endpoint: '/trpc',
+        req,
+        router: appRouter,
+        createContext: async () => ({
+          services,
+          requestId: 'request-1',
+          apiKey: await apiKeys.authenticate(req.headers.get('authorization')?.slice(7) ?? ''),
+        }),
+      }),
+    ),
+  );
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  client = await clientWith('all');
+});
+
+afterAll(async () => {
+  server?.close();
+  await database?.close();
+});
+
+beforeEach(async () => {
+  users += 1;
+  userId = `user-${users}`;
+  await client.wallets.open.mutate({ userId });
+});
+
+async function clientWith(...scopes: ('all' | 'wallets:read')[]): Promise<BillingClient> {
+  const key = await createApiKeys({ sql: database.app, logger }).create({
+    name: 'test',
+    scopes,
+    createdBy: 'cli:test',
+  });
+  return createBillingClient({ url, apiKey: key.secret });
+}
+
+function fund(amountMicros: string): Promise<unknown> {
+  return client.wallets.grant.mutate({ userId, amountMicros, key: 'fund', reason: 'test' });
+}
+
+describe('processCommunicationBilling', () => {
+  it.each([
+    ['call', { duration: 5.5, to: '+14155550132' }, '375000'],
+    ['sms', { to: '+14155550132' }, '20000'],
+    ['email', {}, '10000'],
+    ['fax', { pages: 1, to: '+14155550132' }, '150000'],
+    ['file_transfer', {}, '50000'],
+  ] as const)('charges a %s at the default price', async (type, details, amountMicros) => {
+    await fund('1000000');
+    const answer = await client.processCommunicationBilling(userId, type, {
+      ...details,
+      referenceId: 'one',
+    });
+    expect(answer).toMatchObject({
+      success: true,
+      replayed: false,
+      amountMicros,
+      balanceMicros: (1_000_000n - BigInt(amountMicros)).toString(),
+    });
+  });
+
+  it('charges the same referenceId once', async () => {
+    await fund('1000000');
+    const call = () =>
+      client.processCommunicationBilling(userId, 'sms', { to: '+14155550132', referenceId: 'r' });
+    const first = await call();
+    const again = await call();
+    expect(again).toEqual({ ...first, replayed: true });
+    expect(await client.wallets.get.query({ userId })).toMatchObject({ balanceMicros: '980000' });
+  });
+
+  it('says what is missing when the wallet is empty, and charges the same key after a top-up', async () => {
+    const call = () =>
+      client.processCommunicationBilling(userId, 'call', {
+        duration: 5.5,
+        to: '+14155550132',
+        referenceId: 'r',
+      });
+    expect(await call()).toMatchObject({
+      success: false,
+      code: 'INSUFFICIENT_FUNDS',
+      error: 'Insufficient funds: 0.375 USD needed, 0.00 USD available, 0.375 USD missing.',
+      refusal: { requiredMicros: '375000', availableMicros: '0', shortfallMicros: '375000' },
+    });
+    await fund('375000');
+    expect(await call()).toMatchObject({ success: true, replayed: false, balanceMicros: '0' });
+  });
+
+  it('answers bad input and an unreachable service without throwing', async () => {
+    expect(
+      await client.processCommunicationBilling(userId, 'call', { duration: -1 }),
+    ).toMatchObject({
+      success: false,
+      code: 'BAD_REQUEST',
+      error: 'duration: must be a number of minutes, 0 or more',
+    });
+    expect(
+      await client.processCommunicationBilling(userId, 'fax', { pages: 1.5, to: 'x' }),
+    ).toMatchObject({
+      success: false,
+      code: 'BAD_REQUEST',
+      error: expect.stringContaining('usage.pages'),
+    });
+    const unreachable = createBillingClient({
+      url: 'http://127.0.0.1:1',
+      apiKey: 'sk_x',
+      maxTries: 2,
+    });
+    expect(await unreachable.processCommunicationBilling(userId, 'email', {})).toMatchObject({
+      success: false,
+      code: 'UNREACHABLE',
+    });
+  });
+});
+
+describe('usage.charge', () => {
+  const usage = { type: 'sms', to: '+14155550132' } as const;
+
+  it('refuses a key that was used for another usage', async () => {
+    await fund('1000000');
+    await client.usage.charge.mutate({ userId, usage, referenceId: 'r' });
+    expect(
+      await client.usage.charge.mutate({
+        userId,
+        usage: { ...usage, segments: 2 },
+        referenceId: 'r',
+      }),
+    ).toEqual({ ok: false, code: 'KEY_REUSED', seq: '3' });
+  });
+
+  it('books what the wallet cannot fund as arrears, which the next credit repays first', async () => {
+    await fund('5000');
+    expect(
+      await client.usage.charge.mutate({ userId, usage, referenceId: 'r', overrun: 'arrears' }),
+    ).toMatchObject({
+      ok: true,
+      amountMicros: '20000',
+      balanceMicros: '0',
+      arrearsMicros: '15000',
+    });
+    await client.wallets.grant.mutate({ userId, amountMicros: '50000', key: 'g2', reason: 'test' });
+    expect(await client.wallets.get.query({ userId })).toMatchObject({
+      balanceMicros: '35000',
+      arrearsMicros: '0',
+    });
+  });
+
+  it('rates usage by the card that was in effect when it happened', async () => {
+    await fund('1000000');
+    expect(
+      await client.usage.charge.mutate({
+        userId,
+        usage,
+        referenceId: 'r',
+        occurredAt: '1999-12-31T23:59:59Z',
+      }),
+    ).toMatchObject({ ok: false, code: 'NO_RATE' });
+  });
+
+  it('keeps amounts beyond 2^53 exact from end to end', async () => {
+    const amountMicros = (2n ** 53n + 1n).toString();
+    await fund(amountMicros);
+    expect(await client.wallets.get.query({ userId })).toMatchObject({
+      balanceMicros: amountMicros,
+    });
+  });
+
+  it('gives each item of a batch its own verdict', async () => {
+    await fund('25000');
+    const items = ['a', 'b', 'c'].map((referenceId) => ({ userId, usage, referenceId }));
+    const answers = await client.usage.chargeBatch.mutate({
+      items: [...items, { userId: 'nobody', usage, referenceId: 'd' }],
+    });
+    expect(answers.map((answer) => (answer.ok ? 'OK' : answer.code))).toEqual([
+      'OK',
+      'INSUFFICIENT_FUNDS',
+      'INSUFFICIENT_FUNDS',
+      'WALLET_NOT_FOUND',
+    ]);
+  });
+});
+
+describe('bad input is a BAD_REQUEST that names the field', () => {
+  const call = { type: 'call', to: '+14155550132', durationSeconds: 60 };
+  it.each([
+    ['an unknown usage type', { usage: { type: 'telegram' } }, 'usage'],
+    [
+      'a fractional duration',
+      { usage: { ...call, durationSeconds: 1.5 } },
+      'usage.durationSeconds',
+    ],
+    ['a negative duration', { usage: { ...call, durationSeconds: -1 } }, 'usage.durationSeconds'],
+    ['a huge duration', { usage: { ...call, durationSeconds: 1e12 } }, 'usage.durationSeconds'],
+    ['a number as text', { usage: { ...call, durationSeconds: '1e3' } }, 'usage.durationSeconds'],
+    ['no number', { usage: { ...call, durationSeconds: null } }, 'usage.durationSeconds'],
+    ['an unknown field', { usage: { ...call, price: 1 } }, 'price'],
+    ['no reference', { referenceId: undefined }, 'referenceId'],
+    ['an instant without a zone', { occurredAt: '2026-01-01T00:00:00' }, 'occurredAt'],
+    ['an instant in the future', { occurredAt: '2999-01-01T00:00:00Z' }, 'occurredAt'],
+    ['a malformed currency', { currency: 'dollars' }, 'currency'],
+    ['two names of the wallet', { walletId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10' }, 'userId'],
+    ['an unknown overrun', { overrun: 'free' }, 'overrun'],
+  ])('%s', async (_name, change, field) => {
+    const response = await post('usage.charge', {
+      userId,
+      usage: call,
+      referenceId: 'r',
+      ...change,
+    });
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as { error: { message: string; data: unknown } };
+    expect(error.message).toContain(field);
+    expect(error.data).toEqual({
+      code: 'BAD_REQUEST',
+      httpStatus: 400,
+      path: 'usage.charge',
+      requestId: 'request-1',
+    });
+  });
+
+  it.each(['1.5', '1e3', '-1', '0', 'NaN', '9223372036854775808', '007'])(
+    'an amount of %s micros',
+    async (amountMicros) => {
+      const response = await post('wallets.grant', { userId, amountMicros, key: 'k', reason: 'r' });
+      expect(response.status).toBe(400);
+      expect(await response.text()).toContain('amountMicros');
+    },
+  );
+
+  it('malformed JSON', async () => {
+    const response = await post('usage.charge', '{"userId": ');
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      error: { message: expect.stringContaining('JSON'), data: { code: 'BAD_REQUEST' } },
+    });
+  });
+
+  async function post(procedure: string, body: unknown): Promise<Response> {
+    const key = await createApiKeys({ sql: database.app, logger }).create({
+      name: 'test',
+      scopes: ['all'],
+      createdBy: 'cli:test',
+    });
+    return fetch(`${url}/trpc/${procedure}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key.secret}`, 'content-type': 'application/json' },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+  }
+});
+
+describe('API keys', () => {
+  it('a missing, wrong or revoked key is UNAUTHORIZED', async () => {
+    const apiKeys = createApiKeys({ sql: database.app, logger });
+    const key = await apiKeys.create({ name: 'test', scopes: ['all'], createdBy: 'cli:test' });
+    const revoked = createBillingClient({ url, apiKey: key.secret });
+    expect(await revoked.wallets.get.query({ userId })).toMatchObject({ userId });
+    await apiKeys.revoke(key.id);
+    for (const bad of [revoked, createBillingClient({ url, apiKey: 'sk_wrong' })]) {
+      await expect(bad.wallets.get.query({ userId })).rejects.toMatchObject({
+        data: { code: 'UNAUTHORIZED' },
+      });
+    }
+  });
+
+  it('a missing scope is FORBIDDEN and named', async () => {
+    const reader = await clientWith('wallets:read');
+    expect(await reader.wallets.get.query({ userId })).toMatchObject({ userId });
+    await expect(
+      reader.usage.charge.mutate({ userId, usage: { type: 'email' }, referenceId: 'r' }),
+    ).rejects.toMatchObject({
+      message: 'This API key lacks the scope usage:charge.',
+      data: { code: 'FORBIDDEN' },
+    });
+  });
+});
+
+describe('wallets', () => {
+  it('opening twice returns the same wallet', async () => {
+    const again = await client.wallets.open.mutate({ userId, timezone: 'Asia/Tokyo' });
+    expect(again).toMatchObject({ userId, timezone: 'UTC', seq: '1' });
+  });
+
+  it('a user with wallets in two currencies is asked which one', async () => {
+    await client.wallets.open.mutate({ userId, currency: 'EUR' });
+    await expect(client.wallets.get.query({ userId })).rejects.toMatchObject({
+      message: expect.stringContaining('currency'),
+      data: { code: 'BAD_REQUEST' },
+    });
+    expect(await client.wallets.get.query({ userId, currency: 'EUR' })).toMatchObject({
+      currency: 'EUR',
+    });
+  });
+
+  it('pages events newest first, each once', async () => {
+    await fund('1000000');
+    for (let sent = 0; sent < 7; sent += 1) {
+      await client.usage.charge.mutate({
+        userId,
+        usage: { type: 'email' },
+        referenceId: `e${sent}`,
+      });
+    }
+    const seqs: string[] = [];
+    let cursor: string | null | undefined;
+    do {
+      const page = await client.wallets.events.query({
+        userId,
+        limit: 4,
+        ...(typeof cursor === 'string' && { cursor }),
+      });
+      seqs.push(...page.events.map((event) => event.seq));
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    expect(seqs).toEqual(['9', '8', '7', '6', '5', '4', '3', '2', '1']);
+  });
+
+  it('knows the balance at any instant', async () => {
+    const beforeMs = Date.now() - 1;
+    await fund('1000000');
+    const fundedAt = (await client.wallets.events.query({ userId, limit: 1 })).events[0]
+      ?.recordedAt;
+    await client.usage.charge.mutate({ userId, usage: { type: 'email' }, referenceId: 'e' });
+    const at = (instant: string) => client.wallets.balanceAt.query({ userId, at: instant });
+    expect(await at(new Date(beforeMs - 86_400_000).toISOString())).toBeNull();
+    // Instants on the wire have milliseconds, the ledger's microseconds.
+    const fundedMs = Date.parse(fundedAt ?? '') + 1;
+    expect(await at(new Date(Math.max(fundedMs, beforeMs)).toISOString())).toMatchObject({
+      balanceMicros: expect.stringMatching(/^(1000000|990000)$/),
+    });
+    expect(await at('2999-01-01T00:00:00Z')).toMatchObject({ balanceMicros: '990000', seq: '3' });
+  });
+
+  it('publishes a rate card for later only, and in order', async () => {
+    const [card] = (await client.rateCards.list.query()).rateCards;
+    const next = {
+      ...JSON.parse(JSON.stringify(card)),
+      id: '11111111-1111-4111-8111-111111111111',
+      version: 2,
+    };
+    await expect(client.rateCards.publish.mutate(next)).rejects.toMatchObject({
+      message: expect.stringContaining('effectiveFrom'),
+    });
+    const effectiveFrom = '2999-01-01T00:00:00.000Z';
+    await expect(
+      client.rateCards.publish.mutate({ ...next, version: 7, effectiveFrom }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('version must be 2') });
+    expect(await client.rateCards.publish.mutate({ ...next, effectiveFrom })).toMatchObject({
+      version: 2,
+    });
+    expect((await client.rateCards.list.query()).rateCards.map(({ version }) => version)).toEqual([
+      1, 2,
+    ]);
+  });
+});
