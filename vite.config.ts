@@ -5,4 +5,8 @@ import remixConfig from './remix.config.js';
 
 export default defineConfig({
   plugins: [tailwindcss(), remix(remixConfig)],
+  build: {
+    // The content security policy allows no data: addresses, so that no asset may be inlined.
+    assetsInlineLimit: 0,
+  },
 });

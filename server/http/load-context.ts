@@ -98,6 +98,14 @@ export type StartTopUp =
       message: string;
     };
 
+/** Usage of one type: how often, how many of its units, and what it cost. */
+export interface UsageLine {
+  type: string;
+  count: number;
+  units: number;
+  amountMicros: bigint;
+}
+
 export interface StatementView {
   /** Human number, for example `2026-10-000042`: unique, never reused. */
   number: string;
@@ -116,7 +124,10 @@ export interface StatementView {
   refundsMicros: bigint;
   otherMicros: bigint;
   arrearsMicros: bigint;
-  lines: { type: string; count: number; units: number; amountMicros: bigint }[];
+  lines: UsageLine[];
+  /** What a deferred wallet reserved in the period, which is deducted in the next. */
+  accruedMicros: bigint;
+  accruedLines: UsageLine[];
   fromSeq: bigint;
   toSeq: bigint;
   /** Lower-case hex head of the wallet's hash chain at the period's end. */
@@ -187,9 +198,7 @@ export interface Services {
       },
     ): Promise<EventPage>;
     /** Charges of the current calendar month of the wallet, by usage type. */
-    usageThisMonth(
-      walletId: string,
-    ): Promise<{ type: string; count: number; units: number; amountMicros: bigint }[]>;
+    usageThisMonth(walletId: string): Promise<UsageLine[]>;
   };
   topUps: {
     limits(currency: string): TopUpLimits;

@@ -1,0 +1,19 @@
+import { type AppLoadContext, json, redirect } from '@remix-run/node';
+import type { SessionUser } from '../server/http/load-context.ts';
+
+/** The signed-in user; without one, the visitor is sent to sign in. */
+export function requireUser(context: AppLoadContext): SessionUser {
+  if (context.user === null) throw redirect('/login');
+  return context.user;
+}
+
+/** The signed-in member of the support staff; to everyone else the page does not exist. */
+export function requireSupport(context: AppLoadContext): SessionUser {
+  if (context.user?.role !== 'support') throw notFound();
+  return context.user;
+}
+
+/** The answer for what does not exist, or not for this user. */
+export function notFound(): Response {
+  return json(null, { status: 404, statusText: 'Not Found' });
+}

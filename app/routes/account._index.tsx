@@ -1,0 +1,174 @@
+import { json, type LoaderFunctionArgs } from '@remix-run/node';
+import { useLoaderData } from '@remix-run/react';
+import type { WalletView } from '../../server/http/load-context.ts';
+import { ButtonLink } from '../components/button.tsx';
+import { Card } from '../components/card.tsx';
+import { DefinitionList } from '../components/definition-list.tsx';
+import { EmptyState } from '../components/empty-state.tsx';
+import { EventList } from '../components/event-list.tsx';
+import { Money } from '../components/money.tsx';
+import { Notice } from '../components/notice.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { TextLink } from '../components/text-link.tsx';
+import { UsageTable } from '../components/usage-table.tsx';
+import { describeEvent } from '../events.ts';
+import { formatPeriod } from '../format.ts';
+import { requireUser } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+import { toWire, type Wire } from '../wire.ts';
+
+export const meta = pageTitle('Overview');
+
+const LATEST_EVENTS = 6;
+const LATEST_TOP_UPS = 5;
+
+export async function loader({ context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  const { wallets, statements, topUps } = context.services;
+  const wallet = await wallets.ofUser(user.id);
+  const { walletId, currency, timezone } = wallet;
+  const [usage, page, closed, recentTopUps] = await Promise.all([
+    wallets.usageThisMonth(walletId),
+    wallets.events(walletId, { limit: LATEST_EVENTS }),
+    statements.list(user.id),
+    topUps.list(user.id, LATEST_TOP_UPS),
+  ]);
+  const spentMicros = usage.reduce((sum, line) => sum + magnitude(line.amountMicros), 0n);
+  const statement = closed[0];
+  return json({
+    wallet: toWire(wallet),
+    usage: toWire(usage),
+    spentMicros: spentMicros.toString(),
+    events: page.events.map((event) => describeEvent(event, currency, timezone)),
+    statement: statement ? { number: statement.number, period: statement.period } : null,
+    pendingTopUps: recentTopUps
+      .filter(({ status }) => status === 'processing' || status === 'requires_action')
+      .map(({ topUpId, status, amountMicros }) => ({
+        topUpId,
+        needsAction: status === 'requires_action',
+        amountMicros: amountMicros.toString(),
+      })),
+  });
+}
+
+function magnitude(micros: bigint): bigint {
+  return micros < 0n ? -micros : micros;
+}
+
+export default function OverviewPage() {
+  const { wallet, usage, spentMicros, events, statement, pendingTopUps } =
+    useLoaderData<typeof loader>();
+  const { currency } = wallet;
+  return (
+    <>
+      <PageHeader title="Overview" />
+      <div className="grid gap-5">
+        <WalletNotices wallet={wallet} />
+        {pendingTopUps.map(({ topUpId, needsAction, amountMicros }) => (
+          <Notice key={topUpId}>
+            A payment of <Money micros={amountMicros} currency={currency} />{' '}
+            {needsAction ? 'waits for you to confirm it.' : 'is on its way.'}{' '}
+            <TextLink to={`/account/top-up/${topUpId}`}>Follow it</TextLink>
+          </Notice>
+        ))}
+        <div className="grid gap-5 lg:grid-cols-2">
+          <BalanceCard wallet={wallet} spentMicros={spentMicros} />
+          <Card title="Usage this month">
+            {usage.length === 0 ? (
+              <EmptyState title="Nothing used yet this month" />
+            ) : (
+              <UsageTable caption="Usage this month" lines={usage} currency={currency} />
+            )}
+          </Card>
+        </div>
+        <Card
+          title="Latest activity"
+          action={<TextLink to="/account/activity">All activity</TextLink>}
+        >
+          {events.length === 0 ? (
+            <EmptyState title="No activity yet" />
+          ) : (
+            <EventList events={events} />
+          )}
+        </Card>
+        <Card
+          title="Latest statement"
+          action={<TextLink to="/account/statements">All statements</TextLink>}
+        >
+          {statement === null ? (
+            <EmptyState title="No statement yet">
+              The first one is made on the 1st of next month.
+            </EmptyState>
+          ) : (
+            <TextLink to={`/account/statements/${statement.number}`}>
+              {formatPeriod(statement.period)}
+            </TextLink>
+          )}
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function WalletNotices({ wallet }: { wallet: Wire<WalletView> }) {
+  const { status, arrearsMicros, currency } = wallet;
+  return (
+    <>
+      {status === 'frozen' && (
+        <Notice tone="warning" title="Your wallet is frozen">
+          Nothing can be spent until a disputed payment is settled. Your balance is kept.
+        </Notice>
+      )}
+      {status === 'closed' && (
+        <Notice tone="warning" title="Your wallet is closed">
+          It can no longer be topped up or spent from.
+        </Notice>
+      )}
+      {arrearsMicros !== '0' && (
+        <Notice tone="warning" title="You owe for past usage">
+          <Money micros={arrearsMicros} currency={currency} /> of usage was more than your balance.
+          Your next top-up pays it first.
+        </Notice>
+      )}
+    </>
+  );
+}
+
+interface BalanceCardProps {
+  wallet: Wire<WalletView>;
+  spentMicros: string;
+}
+
+function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
+  const { currency, arrearsMicros, overdraftLimitMicros } = wallet;
+  const money = (micros: string) => <Money micros={micros} currency={currency} />;
+  return (
+    <Card>
+      <h2 className="text-ink-soft">Available to spend</h2>
+      <p
+        data-testid="available-balance"
+        className="mt-1 text-4xl font-semibold tracking-tight break-words tabular-nums sm:text-5xl"
+      >
+        {money(wallet.availableMicros)}
+      </p>
+      <ButtonLink to="/account/top-up" className="my-6">
+        Add funds
+      </ButtonLink>
+      <DefinitionList
+        items={[
+          { label: 'Balance', value: money(wallet.balanceMicros) },
+          {
+            label: 'On hold',
+            hint: 'Reserved for usage in progress, not spent',
+            value: money(wallet.heldMicros),
+          },
+          { label: 'Spent this month', value: money(spentMicros) },
+          ...(overdraftLimitMicros === '0'
+            ? []
+            : [{ label: 'Credit limit', value: money(overdraftLimitMicros) }]),
+          ...(arrearsMicros === '0' ? [] : [{ label: 'Owed', value: money(arrearsMicros) }]),
+        ]}
+      />
+    </Card>
+  );
+}

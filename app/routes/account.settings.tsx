@@ -1,0 +1,131 @@
+import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
+import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { z } from 'zod';
+import { Button } from '../components/button.tsx';
+import { Card } from '../components/card.tsx';
+import { DefinitionList } from '../components/definition-list.tsx';
+import { Field } from '../components/field.tsx';
+import { Notice } from '../components/notice.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { refusal, refusalInit } from '../credentials.server.ts';
+import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { requireUser } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+
+export const meta = pageTitle('Settings');
+
+const passwordSchema = z
+  .object({
+    currentPassword: z.string().min(1, { error: 'Enter your current password.' }).max(1024),
+    newPassword: z.string().min(1, { error: 'Enter a new password.' }).max(1024, {
+      error: 'This password is too long.',
+    }),
+    repeatedPassword: z.string(),
+  })
+  .refine(({ newPassword, repeatedPassword }) => newPassword === repeatedPassword, {
+    path: ['repeatedPassword'],
+    error: 'This is not the same as the new password.',
+  });
+
+export async function loader({ request, context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  const { timezone, currency } = await context.services.wallets.ofUser(user.id);
+  const wasChanged = new URL(request.url).searchParams.has('changed');
+  return json({ email: user.email, timezone, currency, wasChanged });
+}
+
+export async function action({ request, context }: ActionFunctionArgs) {
+  const user = requireUser(context);
+  const parsed = passwordSchema.safeParse(Object.fromEntries(await request.formData()));
+  if (!parsed.success) return json({ errors: fieldErrors(parsed.error) }, { status: 400 });
+
+  const { currentPassword, newPassword } = parsed.data;
+  const result = await context.services.accounts.changePassword({
+    userId: user.id,
+    currentPassword,
+    newPassword,
+    ip: context.ip,
+  });
+  if (!result.ok) {
+    const fields = { INVALID_CREDENTIALS: 'currentPassword', WEAK_PASSWORD: 'newPassword' };
+    return json({ errors: refusal(result, fields) }, refusalInit(result));
+  }
+  return redirect('/account/settings?changed', { headers: { 'Set-Cookie': result.setCookie } });
+}
+
+export default function SettingsPage() {
+  const { email, timezone, currency, wasChanged } = useLoaderData<typeof loader>();
+  const errors = useActionData<typeof action>()?.errors;
+  return (
+    <>
+      <PageHeader title="Settings" />
+      <div className="grid max-w-2xl gap-5">
+        {wasChanged && !errors && (
+          <div role="status">
+            <Notice>Your password was changed.</Notice>
+          </div>
+        )}
+        <Card title="Account">
+          <DefinitionList
+            items={[
+              { label: 'Email', value: email },
+              { label: 'Currency', value: currency },
+              {
+                label: 'Time zone',
+                hint: 'Your months begin and end by it',
+                value: timezone,
+              },
+            ]}
+          />
+        </Card>
+        <Card title="Change password">
+          <PasswordForm email={email} errors={errors} />
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function PasswordForm({ email, errors }: { email: string; errors: FormErrors | undefined }) {
+  const busy = useNavigation().state === 'submitting';
+  const formRef = useFocusFirstError(errors);
+  return (
+    <Form method="post" ref={formRef} noValidate className="grid gap-5">
+      {errors?.form && (
+        <Notice tone="danger" alert>
+          {errors.form}
+        </Notice>
+      )}
+      {/* Lets a password manager know whose password this is. */}
+      <input type="hidden" name="username" autoComplete="username" value={email} readOnly />
+      <Field
+        name="currentPassword"
+        label="Current password"
+        type="password"
+        autoComplete="current-password"
+        required
+        error={errors?.fields.currentPassword}
+      />
+      <Field
+        name="newPassword"
+        label="New password"
+        hint="At least 8 characters."
+        type="password"
+        autoComplete="new-password"
+        required
+        error={errors?.fields.newPassword}
+      />
+      <Field
+        name="repeatedPassword"
+        label="New password again"
+        type="password"
+        autoComplete="new-password"
+        required
+        error={errors?.fields.repeatedPassword}
+      />
+      <Button busy={busy} className="justify-self-start">
+        Change password
+      </Button>
+    </Form>
+  );
+}

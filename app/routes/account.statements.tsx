@@ -1,0 +1,65 @@
+import { json, type LoaderFunctionArgs } from '@remix-run/node';
+import { useLoaderData } from '@remix-run/react';
+import { Card } from '../components/card.tsx';
+import { DataTable } from '../components/data-table.tsx';
+import { EmptyState } from '../components/empty-state.tsx';
+import { Money } from '../components/money.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { TextLink } from '../components/text-link.tsx';
+import { absoluteMicros, formatPeriod } from '../format.ts';
+import { requireUser } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+import { toWire } from '../wire.ts';
+
+export const meta = pageTitle('Statements');
+
+export async function loader({ context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  return json({ statements: toWire(await context.services.statements.list(user.id)) });
+}
+
+export default function StatementsPage() {
+  const { statements } = useLoaderData<typeof loader>();
+  return (
+    <>
+      <PageHeader title="Statements" lead="One for each closed month." />
+      <Card>
+        {statements.length === 0 ? (
+          <EmptyState title="No statement yet">
+            The first one is made when this month is over.
+          </EmptyState>
+        ) : (
+          <DataTable
+            caption="Statements"
+            columns={[
+              { key: 'month', title: 'Month' },
+              { key: 'number', title: 'Number' },
+              { key: 'usage', title: 'Usage', numeric: true },
+              { key: 'closing', title: 'Closing balance', numeric: true },
+            ]}
+            rows={statements.map((statement) => ({
+              key: statement.number,
+              cells: {
+                month: (
+                  <TextLink to={`/account/statements/${statement.number}`}>
+                    {formatPeriod(statement.period)}
+                  </TextLink>
+                ),
+                number: <span className="whitespace-nowrap">{statement.number}</span>,
+                usage: (
+                  <Money
+                    micros={absoluteMicros(statement.usageMicros)}
+                    currency={statement.currency}
+                  />
+                ),
+                closing: (
+                  <Money micros={statement.closingBalanceMicros} currency={statement.currency} />
+                ),
+              },
+            }))}
+          />
+        )}
+      </Card>
+    </>
+  );
+}

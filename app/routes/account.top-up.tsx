@@ -1,0 +1,75 @@
+import { json, type LoaderFunctionArgs } from '@remix-run/node';
+import { useLoaderData } from '@remix-run/react';
+import { Card } from '../components/card.tsx';
+import { Money } from '../components/money.tsx';
+import { Notice } from '../components/notice.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { TopUpForm } from '../components/top-up-form.tsx';
+import { requireUser } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+import { isOver, topUpPhase } from '../top-up-phase.ts';
+import { useHydrated } from '../use-hydrated.ts';
+import { toWire } from '../wire.ts';
+
+export const meta = pageTitle('Add funds');
+
+const RECENT_TOP_UPS = 20;
+
+export async function loader({ context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  const { wallets, topUps } = context.services;
+  const [wallet, recent] = await Promise.all([
+    wallets.ofUser(user.id),
+    topUps.list(user.id, RECENT_TOP_UPS),
+  ]);
+  const now = { isConfirmed: false, nowMs: Date.now() };
+  return json({
+    availableMicros: wallet.availableMicros.toString(),
+    isClosed: wallet.status === 'closed',
+    form: {
+      ...toWire(topUps.limits(wallet.currency)),
+      walletId: wallet.walletId,
+      stripePublishableKey: context.config.stripePublishableKey,
+      overTopUpIds: recent
+        .filter((topUp) => isOver(topUpPhase(topUp, now)))
+        .map(({ topUpId }) => topUpId),
+    },
+  });
+}
+
+export default function TopUpPage() {
+  const { availableMicros, isClosed, form } = useLoaderData<typeof loader>();
+  const isHydrated = useHydrated();
+  return (
+    <div className="max-w-xl">
+      <PageHeader
+        title="Add funds"
+        lead={
+          <>
+            Available now: <Money micros={availableMicros} currency={form.currency} />
+          </>
+        }
+      />
+      {isClosed ? (
+        <Notice tone="warning" title="Your wallet is closed">
+          It can no longer be topped up.
+        </Notice>
+      ) : (
+        <Card>
+          <noscript>
+            <Notice tone="warning" title="Card entry needs JavaScript">
+              The card form is Stripe’s and works only with JavaScript. Turn it on for this page to
+              add funds. Everything else here works without it.
+            </Notice>
+          </noscript>
+          {/* Nothing of the form works before scripts do. */}
+          {isHydrated ? (
+            <TopUpForm {...form} />
+          ) : (
+            <div className="min-h-96 [@media(scripting:none)]:hidden" />
+          )}
+        </Card>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,169 @@
+import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
+import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { z } from 'zod';
+import type { BillingStatus, WalletView } from '../../server/http/load-context.ts';
+import { Button } from '../components/button.tsx';
+import { Card } from '../components/card.tsx';
+import { DefinitionList } from '../components/definition-list.tsx';
+import { EmptyState } from '../components/empty-state.tsx';
+import { Field } from '../components/field.tsx';
+import { Money } from '../components/money.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { formatCount, formatDateTime, formatPeriod, humanize } from '../format.ts';
+import { requireSupport } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+import { toWire, type Wire } from '../wire.ts';
+
+export const meta = pageTitle('Admin');
+
+const actionSchema = z.discriminatedUnion('intent', [
+  z.object({ intent: z.literal('start_month') }),
+  z.object({
+    intent: z.literal('find_wallets'),
+    userId: z.string().trim().min(1, { error: 'Enter a user id.' }).max(200, {
+      error: 'This user id is too long.',
+    }),
+  }),
+]);
+
+export async function loader({ context }: LoaderFunctionArgs) {
+  requireSupport(context);
+  const { admin } = context.services;
+  const [billing, inbox, ledger] = await Promise.all([
+    admin.billing(),
+    admin.inbox(),
+    admin.ledger(),
+  ]);
+  return json(toWire({ billing, inbox, ledger }));
+}
+
+/** The search is a POST, so that a user id never stands in an address or an access log. */
+export async function action({ request, context }: ActionFunctionArgs) {
+  const user = requireSupport(context);
+  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
+  if (!parsed.success) {
+    return json({ errors: fieldErrors(parsed.error), found: null }, { status: 400 });
+  }
+  if (parsed.data.intent === 'start_month') {
+    await context.services.admin.startBilling(`support:${user.id}`);
+    return redirect('/admin');
+  }
+  const wallets = await context.services.admin.findWallets(parsed.data.userId);
+  return json({ errors: null, found: { userId: parsed.data.userId, wallets: toWire(wallets) } });
+}
+
+export default function AdminPage() {
+  const { billing, inbox, ledger } = useLoaderData<typeof loader>();
+  return (
+    <>
+      <PageHeader title="Admin" lead="How the whole system stands. Times in UTC." />
+      <div className="grid gap-5 lg:grid-cols-2">
+        <MonthCard billing={billing} />
+        <Card title="Stripe inbox">
+          <DefinitionList items={counts(inbox)} />
+        </Card>
+        <Card title="Ledger">
+          <DefinitionList
+            items={[
+              { label: 'Wallets', value: formatCount(ledger.wallets) },
+              { label: 'Events', value: formatCount(ledger.events) },
+              ...ledger.totals.map(({ currency, balanceMicros }) => ({
+                label: `All balances in ${currency}`,
+                value: <Money micros={balanceMicros} currency={currency} />,
+              })),
+            ]}
+          />
+        </Card>
+        <FindWallets />
+      </div>
+    </>
+  );
+}
+
+function MonthCard({ billing }: { billing: Wire<BillingStatus> }) {
+  const isStarting = useNavigation().formData?.get('intent') === 'start_month';
+  const instant = (iso: string | null) => (iso === null ? '—' : formatDateTime(iso, 'UTC'));
+  return (
+    <Card title={`Month of ${formatPeriod(billing.period)}`}>
+      <DefinitionList
+        items={[
+          { label: 'Status', value: humanize(billing.status) },
+          ...counts(billing.wallets).map(({ label, value }) => ({
+            label: `Wallets ${label.toLowerCase()}`,
+            value,
+          })),
+          { label: 'Started', value: instant(billing.startedAt) },
+          { label: 'Finished', value: instant(billing.finishedAt) },
+          { label: 'Next run', value: instant(billing.nextRunAt) },
+        ]}
+      />
+      <Form method="post" className="mt-5 grid gap-2">
+        <input type="hidden" name="intent" value="start_month" />
+        <Button busy={isStarting} className="justify-self-start">
+          Close the month
+        </Button>
+        <p className="text-sm text-ink-soft">Doing it twice changes nothing that was done.</p>
+      </Form>
+    </Card>
+  );
+}
+
+function counts(numbers: Record<string, number>) {
+  return Object.entries(numbers).map(([name, count]) => ({
+    label: humanize(name),
+    value: formatCount(count),
+  }));
+}
+
+function FindWallets() {
+  const answer = useActionData<typeof action>();
+  const errors = answer?.errors ?? undefined;
+  const formRef = useFocusFirstError(errors);
+  return (
+    <Card title="Find a wallet">
+      <Form method="post" ref={formRef} noValidate className="mb-5 grid gap-4">
+        <input type="hidden" name="intent" value="find_wallets" />
+        <Field
+          name="userId"
+          label="User id"
+          hint="Or how it begins."
+          autoComplete="off"
+          spellCheck={false}
+          required
+          defaultValue={answer?.found?.userId}
+          error={errors?.fields.userId}
+        />
+        <Button tone="secondary" className="justify-self-start">
+          Find
+        </Button>
+      </Form>
+      <div role="status">{answer?.found && <FoundWallets wallets={answer.found.wallets} />}</div>
+    </Card>
+  );
+}
+
+function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
+  if (wallets.length === 0) return <EmptyState title="No wallet of this user" />;
+  return (
+    <ul className="divide-y divide-line">
+      {wallets.map(({ walletId, userId, status, currency, ...wallet }) => (
+        <li key={walletId} className="py-3">
+          <DefinitionList
+            items={[
+              { label: 'User', value: userId },
+              { label: 'Wallet', value: walletId },
+              { label: 'Status', value: humanize(status) },
+              {
+                label: 'Balance',
+                value: <Money micros={wallet.balanceMicros} currency={currency} />,
+              },
+              { label: 'On hold', value: <Money micros={wallet.heldMicros} currency={currency} /> },
+              { label: 'Owed', value: <Money micros={wallet.arrearsMicros} currency={currency} /> },
+            ]}
+          />
+        </li>
+      ))}
+    </ul>
+  );
+}
