@@ -266,6 +266,7 @@ CREATE OR REPLACE FUNCTION public.close_range(p_run_id uuid, p_period text, p_fr
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET jit TO 'off'
 AS $function$
 declare
   called_at constant timestamptz := ledger_now();
@@ -285,12 +286,17 @@ begin
       using errcode = 'no_data_found';
   end if;
 
-  select array_agg(w.id order by w.id) into due
-  from wallets w
-  cross join lateral (select next_statement_period(w) as period) missing
-  where w.id > p_from_wallet_id and w.id <= p_to_wallet_id
-    and missing.period <= p_period
-    and period_ends_at(missing.period, w.timezone) <= called_at;
+  with unbilled as materialized (
+    -- Statements have no gaps, so whoever has this period's lacks none before it.
+    select w from wallets w
+    where w.id > p_from_wallet_id and w.id <= p_to_wallet_id and not exists (
+      select from statements s where s.wallet_id = w.id and s.period = p_period)
+  ), missing as materialized (
+    select (w).id, (w).timezone, next_statement_period(w) as period from unbilled
+  )
+  select array_agg(id order by id) into due
+  from missing
+  where period <= p_period and period_ends_at(period, timezone) <= called_at;
   begin
     perform close_wallets(due, p_period, called_at);
   exception when others then
@@ -500,6 +506,7 @@ CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, O
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET jit TO 'off'
 AS $function$
 declare
   month_end constant timestamp := period_wall_clock(next_period(p_period));
@@ -538,6 +545,14 @@ AS $function$
     then (left(p_period, 4)::int + 1)::text || '-01'
     else left(p_period, 5) || lpad((right(p_period, 2)::int + 1)::text, 2, '0')
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.next_statement_number(p_period billing_period)
+ RETURNS text
+ LANGUAGE sql
+AS $function$
+  select p_period || '-' || lpad(n::text, greatest(6, length(n::text)), '0')
+  from nextval('statement_numbers') n
 $function$;
 
 CREATE OR REPLACE FUNCTION public.next_statement_period(w wallets)
@@ -718,6 +733,7 @@ CREATE OR REPLACE FUNCTION public.preview_month(p_period text, OUT code text, OU
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET jit TO 'off'
 AS $function$
 declare
   called_at constant timestamptz := ledger_now();
@@ -727,18 +743,21 @@ begin
     return;
   end if;
   code := 'OK';
-  select coalesce(jsonb_agg(
-    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
-  into months
-  from (
+  with unbilled as materialized (
+    select w from wallets w where not exists (
+      select from statements s where s.wallet_id = w.id and s.period = p_period)
+  ), missing as (
     select to_char(month, 'YYYY-MM') as period, count(*) as statements
-    from wallets w
+    from unbilled
     cross join lateral generate_series(
       period_wall_clock(next_statement_period(w)), period_wall_clock(p_period), interval '1 month'
     ) as month
-    where (month + interval '1 month') at time zone w.timezone <= called_at
+    where (month + interval '1 month') at time zone (w).timezone <= called_at
     group by 1
-  ) m;
+  )
+  select coalesce(jsonb_agg(
+    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
+  into months from missing m;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.previous_period(p_period billing_period)
@@ -984,14 +1003,13 @@ AS $function$
       fees_micros, refunds_micros, other_micros, held_micros, arrears_micros,
       lines, accrued_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at
     )
-    select b.id, p_period, p_period || '-' || lpad(n.n, greatest(6, length(n.n)), '0'),
+    select b.id, p_period, next_statement_number(p_period),
            b.starts_at, b.ends_at, b.currency, b.opening_balance_micros, head.balance_micros,
            t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other,
            head.held_micros, head.arrears_micros,
            t.lines, t.accrued_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
     from bounded b
     join wallet_events head on head.wallet_id = b.id and head.seq = b.to_seq
-    cross join lateral (select nextval('statement_numbers')::text as n where b.id is not null) n
     cross join lateral (
       select
         coalesce(sum(g.balance) filter (where g.movement = 'top_ups'), 0) as top_ups,

@@ -116,6 +116,11 @@ create table billing_failures (
 -- gap. A counter without gaps would make all ranges of a month wait for each other, and a
 -- statement is no tax invoice: nobody is owed gapless numbers.
 create sequence statement_numbers;
+create function next_statement_number(p_period billing_period) returns text
+language sql volatile as $$
+  select p_period || '-' || lpad(n::text, greatest(6, length(n::text)), '0')
+  from nextval('statement_numbers') n
+$$;
 
 create table statements (
   wallet_id uuid not null,
@@ -231,14 +236,13 @@ language sql as $$
       fees_micros, refunds_micros, other_micros, held_micros, arrears_micros,
       lines, accrued_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at
     )
-    select b.id, p_period, p_period || '-' || lpad(n.n, greatest(6, length(n.n)), '0'),
+    select b.id, p_period, next_statement_number(p_period),
            b.starts_at, b.ends_at, b.currency, b.opening_balance_micros, head.balance_micros,
            t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other,
            head.held_micros, head.arrears_micros,
            t.lines, t.accrued_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
     from bounded b
     join wallet_events head on head.wallet_id = b.id and head.seq = b.to_seq
-    cross join lateral (select nextval('statement_numbers')::text as n where b.id is not null) n
     cross join lateral (
       select
         coalesce(sum(g.balance) filter (where g.movement = 'top_ups'), 0) as top_ups,
@@ -394,7 +398,7 @@ create function close_range(
   p_run_id uuid, p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid,
   out closed int, out failed int, out pending int
 )
-language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set jit = off as $$
 declare
   called_at constant timestamptz := ledger_now();
   month_end constant timestamp := period_wall_clock(next_period(p_period));
@@ -413,12 +417,17 @@ begin
       using errcode = 'no_data_found';
   end if;
 
-  select array_agg(w.id order by w.id) into due
-  from wallets w
-  cross join lateral (select next_statement_period(w) as period) missing
-  where w.id > p_from_wallet_id and w.id <= p_to_wallet_id
-    and missing.period <= p_period
-    and period_ends_at(missing.period, w.timezone) <= called_at;
+  with unbilled as materialized (
+    -- Statements have no gaps, so whoever has this period's lacks none before it.
+    select w from wallets w
+    where w.id > p_from_wallet_id and w.id <= p_to_wallet_id and not exists (
+      select from statements s where s.wallet_id = w.id and s.period = p_period)
+  ), missing as materialized (
+    select (w).id, (w).timezone, next_statement_period(w) as period from unbilled
+  )
+  select array_agg(id order by id) into due
+  from missing
+  where period <= p_period and period_ends_at(period, timezone) <= called_at;
   begin
     perform close_wallets(due, p_period, called_at);
   exception when others then
@@ -480,7 +489,7 @@ create function month_status(
   out run_id uuid, out status text, out started_at timestamptz, out finished_at timestamptz,
   out total bigint, out billed bigint, out failed bigint, out pending bigint
 )
-language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set jit = off as $$
 declare
   month_end constant timestamp := period_wall_clock(next_period(p_period));
   unplanned boolean;
@@ -512,7 +521,7 @@ end $$;
 -- What closing a period would do now, and nothing done: statements by month, oldest first.
 -- PERIOD_NOT_OVER is the only refusal, as in request_month.
 create function preview_month(p_period text, out code text, out months jsonb)
-language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set jit = off as $$
 declare
   called_at constant timestamptz := ledger_now();
 begin
@@ -521,18 +530,21 @@ begin
     return;
   end if;
   code := 'OK';
-  select coalesce(jsonb_agg(
-    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
-  into months
-  from (
+  with unbilled as materialized (
+    select w from wallets w where not exists (
+      select from statements s where s.wallet_id = w.id and s.period = p_period)
+  ), missing as (
     select to_char(month, 'YYYY-MM') as period, count(*) as statements
-    from wallets w
+    from unbilled
     cross join lateral generate_series(
       period_wall_clock(next_statement_period(w)), period_wall_clock(p_period), interval '1 month'
     ) as month
-    where (month + interval '1 month') at time zone w.timezone <= called_at
+    where (month + interval '1 month') at time zone (w).timezone <= called_at
     group by 1
-  ) m;
+  )
+  select coalesce(jsonb_agg(
+    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
+  into months from missing m;
 end $$;
 
 -- Months that the scheduler is to be told of, oldest first: those through `p_due_through` that no

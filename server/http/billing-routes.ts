@@ -23,7 +23,10 @@ const periodSchema = z
 
 const bodySchema = z.strictObject(
   { period: periodSchema.optional() },
-  'the body must be a JSON object',
+  {
+    // A field that is not known keeps the message that names it.
+    error: ({ code }) => (code === 'invalid_type' ? 'the body must be a JSON object' : undefined),
+  },
 );
 const querySchema = z.object({ period: periodSchema.optional() });
 

@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import type { EnvSource } from '../env.ts';
+import { runBilling } from './billing.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await database.setClock('2026-08-10T00:00:00Z');
+  for (const timezone of ['UTC', 'UTC', 'Pacific/Pago_Pago']) {
+    const id = randomUUID();
+    await database.app`
+      select open_wallet(${id}, ${`user-${id}`}, 'USD', ${timezone}, 'live', 'test:cli')`;
+  }
+  await database.setClock('2026-10-01T02:00:00Z');
+});
+afterAll(() => database.close());
+
+async function billing(
+  args: string[],
+  source: EnvSource = { DATABASE_URL: database.ownerUrl },
+): Promise<{ code: number; out: string; err: string }> {
+  let [out, err] = ['', ''];
+  const output = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+  };
+  const code = await runBilling(args, source, output, () => new Date('2026-10-01T02:00:00Z'));
+  return { code, out, err };
+}
+
+describe('npm run billing', () => {
+  it('says with --dry-run what it would close, and writes nothing', async () => {
+    expect(await billing(['run', '--dry-run'])).toEqual({
+      code: 0,
+      out: '2026-08: 3 statements would be written\n2026-09: 2 statements would be written\n',
+      err: '',
+    });
+    expect(await database.app`select from billing_runs`).toHaveLength(0);
+    expect(await database.app`select from statements`).toHaveLength(0);
+  });
+
+  it('closes the month, shows its progress, and changes nothing when repeated', async () => {
+    const first = await billing(['run']);
+    expect(first).toMatchObject({
+      code: 0,
+      err: '2026-09: 2 wallets closed, 0 failed, 1 pending\n',
+    });
+    expect(first.out).toContain('2026-09: running');
+    expect(first.out).toContain('wallets   3 in the period: 2 billed, 0 failed, 1 pending');
+    const written = await database.app`select * from statements order by number`;
+    expect(written).toHaveLength(5);
+    expect(await billing(['run'])).toEqual(first);
+    expect(await database.app`select * from statements order by number`).toEqual(written);
+  });
+
+  it('answers status, also as JSON', async () => {
+    const { code, out } = await billing(['status', '--period', '2026-09', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      period: '2026-09',
+      status: 'running',
+      wallets: { total: 3, billed: 2, failed: 0, pending: 1 },
+      nextRunAt: '2026-11-01T02:00:00.000Z',
+    });
+    expect((await billing(['status', '--period', '2026-07'])).out).toContain('not started');
+  });
+
+  it('refuses a month that is not over, naming it', async () => {
+    for (const args of [['run'], ['run', '--dry-run']]) {
+      expect(await billing([...args, '--period', '2026-10'])).toEqual({
+        code: 1,
+        out: '',
+        err: 'The period 2026-10 is not over yet anywhere on earth.\n',
+      });
+    }
+  });
+
+  it.each([
+    [[], /A command is missing/],
+    [['close'], /Not understood: close/],
+    [['run', '--period', '2026-13'], /--period needs a calendar month/],
+    [['status', '--dry-run'], /--dry-run belongs to run/],
+    [['run', '--force'], /--force/],
+  ])('explains the misuse %j', async (args, message) => {
+    const { code, err } = await billing(args);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+  });
+
+  it('says so, without the address, when there is no database or no schema', async () => {
+    expect(await billing(['status'], {})).toMatchObject({ code: 1 });
+    const refused = await billing(['status'], {
+      DATABASE_URL: 'postgres://wallet:hidden@127.0.0.1:1/wallet',
+    });
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('does not answer') });
+    expect(refused.err).not.toContain('hidden');
+  });
+});

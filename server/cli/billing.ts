@@ -1,0 +1,189 @@
+/** `npm run billing`: the monthly run by hand. */
+import { userInfo } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { createMonthWork, defaultPeriod, isPeriod, type MonthWork } from '../billing/month.ts';
+import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
+import type { BillingStatus } from '../http/load-context.ts';
+import { APP_ROLE, connect } from '../store/sql.ts';
+import { describeDatabaseFailure } from './database-failure.ts';
+import { commandEnv } from './environment.ts';
+
+const HELP = `The monthly run by hand. Repeating it changes nothing that was done.
+
+  npm run billing -- run [--period YYYY-MM] [--json]   close the month of every wallet
+  npm run billing -- run --dry-run                     say what that would close; writes nothing
+  npm run billing -- status [--period YYYY-MM] [--json]
+
+The period is the last month that ended in UTC unless it is named. A wallet's month ends in its own
+time zone: until then the wallet is pending, and the server's watchdog or a second run closes it.
+
+The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
+npm run dev keeps in this folder.
+`;
+
+/** What the command line asked for makes no sense; the message says why. */
+class UsageError extends Error {}
+
+export interface Output {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+interface Arguments {
+  readonly command: 'run' | 'preview' | 'status';
+  readonly period: string;
+  readonly json: boolean;
+}
+
+/**
+ * Runs `npm run billing` with its arguments. Returns the exit code: 0 done, 1 failed (or a wallet
+ * could not be closed), 2 misused.
+ */
+export async function runBilling(
+  argv: readonly string[],
+  source: EnvSource,
+  output: Output,
+  clock: () => Date = () => new Date(),
+): Promise<number> {
+  try {
+    const args = parseArguments(argv, clock());
+    if (args === 'help') {
+      output.out(HELP);
+      return 0;
+    }
+    const read = readDatabaseEnv(source);
+    if (!read.ok) {
+      output.err(`${describeProblems(read.problems)}\n`);
+      return 1;
+    }
+    const sql = connect(read.env.databaseUrl, {
+      role: APP_ROLE,
+      max: 1,
+      applicationName: 'prepaid-wallet billing',
+      // A range of large wallets may take its time; somebody is watching it.
+      statementTimeoutMs: 0,
+    });
+    try {
+      return await COMMANDS[args.command](createMonthWork({ sql, clock }), args, output);
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  } catch (error) {
+    if (error instanceof UsageError) {
+      output.err(`${error.message}\n\n${HELP}`);
+      return 2;
+    }
+    output.err(`${describeDatabaseFailure(error)}\n`);
+    return 1;
+  }
+}
+
+function parseArguments(argv: readonly string[], now: Date): Arguments | 'help' {
+  const { values, positionals } = parse(argv);
+  if (values.help) return 'help';
+  const [command, ...extra] = positionals;
+  if (command === undefined) throw new UsageError('A command is missing.');
+  if ((command !== 'run' && command !== 'status') || extra.length > 0) {
+    throw new UsageError(`Not understood: ${positionals.join(' ')}`);
+  }
+  const dryRun = values['dry-run'] ?? false;
+  if (dryRun && command !== 'run') throw new UsageError('--dry-run belongs to run.');
+  const period = values.period ?? defaultPeriod(now);
+  if (!isPeriod(period)) throw new UsageError('--period needs a calendar month written YYYY-MM.');
+  return { command: dryRun ? 'preview' : command, period, json: values.json ?? false };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        period: { type: 'string' },
+        'dry-run': { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+type Command = (month: MonthWork, args: Arguments, output: Output) => Promise<number>;
+
+const COMMANDS: Record<Arguments['command'], Command> = {
+  async run(month, { period, json }, output) {
+    const actor = `cli:${userInfo().username}`;
+    const requested = await month.request({ period, actor });
+    if (!requested.ok) {
+      output.err(`${requested.message}\n`);
+      return 1;
+    }
+    const { runId } = requested;
+    const total = { ranges: 0, closed: 0, failed: 0, pending: 0 };
+    let cursor: string | null = null;
+    do {
+      const page: Awaited<ReturnType<MonthWork['planMonth']>> = await month.planMonth(
+        runId,
+        cursor,
+      );
+      for (const range of page.ranges) {
+        const { closed, failed, pending } = await month.closeRange({ runId, period, ...range });
+        total.ranges += 1;
+        total.closed += closed;
+        total.failed += failed;
+        total.pending += pending;
+        output.err(
+          `${period}: ${total.closed} wallets closed, ${total.failed} failed, ${total.pending} pending\n`,
+        );
+      }
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    const status = await month.status(period);
+    output.out(json ? `${JSON.stringify(status)}\n` : describe(status));
+    return status.wallets.failed > 0 ? 1 : 0;
+  },
+
+  async preview(month, { period, json }, output) {
+    const months = await month.preview(period);
+    if (months === null) {
+      output.err(`The period ${period} is not over yet anywhere on earth.\n`);
+      return 1;
+    }
+    if (json) {
+      output.out(`${JSON.stringify({ period, months })}\n`);
+      return 0;
+    }
+    for (const { period: name, statements } of months) {
+      output.out(`${name}: ${statements} statements would be written\n`);
+    }
+    if (months.length === 0) output.out(`${period}: nothing to close\n`);
+    return 0;
+  },
+
+  async status(month, { period, json }, output) {
+    const status = await month.status(period);
+    output.out(json ? `${JSON.stringify(status)}\n` : describe(status));
+    return 0;
+  },
+};
+
+function describe(status: BillingStatus): string {
+  const { total, billed, failed, pending } = status.wallets;
+  return [
+    `${status.period}: ${status.status.replace('_', ' ')}`,
+    `wallets   ${total} in the period: ${billed} billed, ${failed} failed, ${pending} pending`,
+    `started   ${status.startedAt?.toISOString() ?? '-'}`,
+    `finished  ${status.finishedAt?.toISOString() ?? '-'}`,
+    `next run  ${status.nextRunAt.toISOString()}\n`,
+  ].join('\n');
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.exitCode = await runBilling(process.argv.slice(2), commandEnv(), {
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+  });
+}
