@@ -100,5 +100,11 @@ describe('npm run billing', () => {
     });
     expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('does not answer') });
     expect(refused.err).not.toContain('hidden');
+    const url = new URL(database.ownerUrl);
+    url.pathname = 'postgres';
+    expect(await billing(['status'], { DATABASE_URL: url.href })).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('has no schema yet'),
+    });
   });
 });
