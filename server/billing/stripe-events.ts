@@ -17,6 +17,8 @@ import { topUpStatusOf } from './top-ups.ts';
 /** After so many failures an event waits for a person. Outages alone do not reach it in a day. */
 const MAX_FAILURES = 60;
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** The part of a Stripe event that is used; everything else is read again from Stripe. */
 export interface ReceivedEvent {
   readonly id: string;
@@ -44,11 +46,16 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
    */
   async function applyPaymentIntent(paymentIntentId: string): Promise<string> {
     const intent = await gateway.retrieveIntent(paymentIntentId);
+    const { topUpId } = intent;
+    if (topUpId === null) {
+      // The Stripe account may serve other products, too.
+      return 'not a top-up';
+    }
     const status = topUpStatusOf(intent.status);
     if (status === 'succeeded') {
       const applied = await applyTopUp(sql, {
         paymentIntentId: intent.id,
-        topUpId: intent.topUpId,
+        topUpId: UUID.test(topUpId) ? topUpId : null,
         customerId: intent.customerId,
         currency: intent.currency,
         amountReceivedMinor: intent.amountReceivedMinor,
@@ -58,12 +65,12 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
       });
       return applied.reason === null ? applied.code : `${applied.code}: ${applied.reason}`;
     }
-    if (intent.topUpId === null) {
-      return 'not a top-up';
+    if (!UUID.test(topUpId)) {
+      return 'no top-up of ours';
     }
     const failed = status === 'created' && intent.lastError !== null;
     await recordTopUpAttempt(sql, {
-      topUpId: intent.topUpId,
+      topUpId,
       paymentIntentId: intent.id,
       status: failed ? 'failed' : status,
       failureCode: intent.lastError?.code ?? null,

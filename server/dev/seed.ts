@@ -1,6 +1,7 @@
 /** Demo data: a user with a little history, a member of the support staff, and an API key. */
 import { createHash, randomUUID } from 'node:crypto';
 import { ensureUser } from '../billing/accounts.ts';
+import { randomBase32 } from '../billing/random-ids.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { rate } from '../rating/rate.ts';
@@ -58,7 +59,7 @@ async function ensureApiKey(sql: Sql, secret: string): Promise<void> {
   const [found] = await sql`select 1 from api_keys where secret_hash = ${secretHash}`;
   if (found === undefined) {
     await insertApiKey(sql, {
-      id: `key_demo_${secretHash.toString('hex').slice(0, 12)}`,
+      id: `key_${randomBase32(16)}`,
       name: 'Demo',
       scopes: ['all'],
       secretHash,
