@@ -7,16 +7,16 @@ import { ApiError } from './errors.ts';
 const SCRIPT = 'text/javascript; charset=utf-8';
 
 /** Files that the browser loads, by name under `/endive/`. */
-const FILES: Record<string, string> = {
-  'payment-element.html': 'text/html; charset=utf-8',
-  'payment-element.js': SCRIPT,
-  'card-form.js': SCRIPT,
-  'card-input.js': SCRIPT,
-  'countries.js': SCRIPT,
-  'element.css': 'text/css; charset=utf-8',
-  'three-d-secure.html': 'text/html; charset=utf-8',
-  'three-d-secure.js': SCRIPT,
-};
+const FILES = new Map([
+  ['payment-element.html', 'text/html; charset=utf-8'],
+  ['payment-element.js', SCRIPT],
+  ['card-form.js', SCRIPT],
+  ['card-input.js', SCRIPT],
+  ['countries.js', SCRIPT],
+  ['element.css', 'text/css; charset=utf-8'],
+  ['three-d-secure.html', 'text/html; charset=utf-8'],
+  ['three-d-secure.js', SCRIPT],
+]);
 
 /** Modules of the browser script, each after those that it imports. */
 const SCRIPT_MODULES = ['base', 'request', 'challenge', 'payment-element', 'elements', 'stripe'];
@@ -39,7 +39,7 @@ const FRAME_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'";
 
 function file(name: string): ApiAnswer {
-  const type = name === 'stripe.js' ? SCRIPT : FILES[name];
+  const type = name === 'stripe.js' ? SCRIPT : FILES.get(name);
   if (type === undefined) throw notFound();
   return {
     status: 200,

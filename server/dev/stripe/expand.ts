@@ -1,4 +1,4 @@
-import { invalidRequest } from './errors.ts';
+import { type ApiError, invalidRequest } from './errors.ts';
 import type { ParamValue } from './params.ts';
 import type { Store, TableName } from './store.ts';
 
@@ -19,6 +19,10 @@ function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null;
 }
 
+function notExpandable(path: string): ApiError {
+  return invalidRequest(`This property cannot be expanded (${path}).`, { param: 'expand' });
+}
+
 function expandPath(store: Store, node: unknown, path: readonly string[], whole: string): void {
   const [field, ...rest] = path;
   if (field === undefined) return;
@@ -27,16 +31,19 @@ function expandPath(store: Store, node: unknown, path: readonly string[], whole:
     return;
   }
   if (!isObject(node) || !(field in node)) {
-    throw invalidRequest(`This property cannot be expanded (${whole}).`, { param: 'expand' });
+    throw notExpandable(whole);
   }
   const value = node[field];
   if (typeof value === 'string') {
     const table = TABLE_BY_PREFIX[value.split('_')[0] ?? ''];
     const found = table && (store.get(table, value) ?? store.get('deleted_customer', value));
     if (!found) {
-      throw invalidRequest(`This property cannot be expanded (${whole}).`, { param: 'expand' });
+      throw notExpandable(whole);
     }
     node[field] = structuredClone(found);
+  }
+  if (typeof value !== 'string' && typeof value !== 'object') {
+    throw notExpandable(whole);
   }
   if (node[field] !== null) expandPath(store, node[field], rest, whole);
 }

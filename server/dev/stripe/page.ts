@@ -14,7 +14,7 @@ const STYLE = `
   table { border-collapse: collapse; width: 100%; background: #fff; border-radius: 8px; box-shadow: 0 1px 3px #0002; }
   th, td { text-align: left; padding: .5rem .75rem; border-bottom: 1px solid #e3e8ee; vertical-align: top; }
   code { font-size: .85em; } form { display: inline; }
-  button { font: inherit; padding: .2rem .6rem; border: 1px solid #c1c9d2; border-radius: 6px; background: #fff; cursor: pointer; }
+  td:first-child { white-space: nowrap; } button { font: inherit; padding: .2rem .6rem; border: 1px solid #c1c9d2; border-radius: 6px; background: #fff; cursor: pointer; }
   .good { color: #0b6e4f; } .bad { color: #a41c4e; } .muted { color: #4f566b; }
 `;
 

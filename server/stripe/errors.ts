@@ -1,0 +1,69 @@
+import Stripe from 'stripe';
+
+export type StripeGatewayErrorCode = 'PAYMENT_PROVIDER_UNAVAILABLE' | 'PAYMENT_PROVIDER_REFUSED';
+
+/**
+ * A call to Stripe that brought no result. `PAYMENT_PROVIDER_UNAVAILABLE`: whether the call took
+ * effect is unknown; with the same idempotency key it may be made again. `PAYMENT_PROVIDER_REFUSED`:
+ * Stripe answered no, and will again.
+ *
+ * It carries Stripe's error codes and request id but neither its message nor its parameters, which
+ * can hold addresses, keys and card data, and no `cause`, which holds the whole request.
+ */
+export class StripeGatewayError extends Error {
+  readonly code: StripeGatewayErrorCode;
+  readonly retryable: boolean;
+  /** Stripe's own code, for example `resource_missing`, `card_declined`, `amount_too_small`. */
+  readonly providerCode: string | null;
+  readonly declineCode: string | null;
+  /** `req_…`, by which Stripe's support finds the call. */
+  readonly providerRequestId: string | null;
+
+  constructor(
+    operation: string,
+    given: {
+      code: StripeGatewayErrorCode;
+      retryable: boolean;
+      providerCode?: string | null;
+      declineCode?: string | null;
+      providerRequestId?: string | null;
+    },
+  ) {
+    const verb = given.code === 'PAYMENT_PROVIDER_REFUSED' ? 'refused' : 'did not answer';
+    const why = given.providerCode ? ` (${given.providerCode})` : '';
+    super(`Stripe ${verb} ${operation}${why}`);
+    this.name = 'StripeGatewayError';
+    this.code = given.code;
+    this.retryable = given.retryable;
+    this.providerCode = given.providerCode ?? null;
+    this.declineCode = given.declineCode ?? null;
+    this.providerRequestId = given.providerRequestId ?? null;
+  }
+}
+
+/** Only what looks like one of Stripe's codes is kept: nothing else may reach a log. */
+function token(value: unknown): string | null {
+  return typeof value === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(value) ? value : null;
+}
+
+/** Whether the call may have taken effect, or may succeed when made again. */
+function isTransient(error: Stripe.errors.StripeError): boolean {
+  return (
+    error instanceof Stripe.errors.StripeConnectionError ||
+    error instanceof Stripe.errors.StripeAPIError ||
+    error instanceof Stripe.errors.StripeRateLimitError
+  );
+}
+
+/** What the SDK threw, without what must not be kept. Errors that are not Stripe's pass unchanged. */
+export function toGatewayError(operation: string, error: unknown): unknown {
+  if (!(error instanceof Stripe.errors.StripeError)) return error;
+  const transient = isTransient(error);
+  return new StripeGatewayError(operation, {
+    code: transient ? 'PAYMENT_PROVIDER_UNAVAILABLE' : 'PAYMENT_PROVIDER_REFUSED',
+    retryable: transient,
+    providerCode: token(error.code) ?? token(error.rawType),
+    declineCode: token(error.decline_code),
+    providerRequestId: token(error.requestId),
+  });
+}

@@ -1,0 +1,274 @@
+import Stripe from 'stripe';
+import { StripeGatewayError, toGatewayError } from './errors.ts';
+
+const INTENT_STATUSES = [
+  'requires_payment_method',
+  'requires_confirmation',
+  'requires_action',
+  'processing',
+  'requires_capture',
+  'succeeded',
+  'canceled',
+] as const;
+
+export type IntentStatus = (typeof INTENT_STATUSES)[number];
+
+/** A payment intent as the wallet needs it. Amounts in minor units of `currency`. */
+export interface StripeIntent {
+  id: string;
+  status: IntentStatus;
+  clientSecret: string;
+  amountMinor: bigint;
+  amountReceivedMinor: bigint;
+  /** Upper-case ISO 4217. */
+  currency: string;
+  customerId: string | null;
+  livemode: boolean;
+  /** The top-up that the intent was made for; null when it was not made by this program. */
+  topUpId: string | null;
+  /** Why the last attempt failed: Stripe's code, and its message for the cardholder. */
+  lastError: { code: string; message: string } | null;
+  /** The card of the last attempt that reached the card's bank. */
+  card: { brand: string; last4: string } | null;
+  createdAt: Date;
+}
+
+export interface StripeCard {
+  id: string;
+  brand: string;
+  last4: string;
+  expMonth: number;
+  expYear: number;
+}
+
+export interface StripeGateway {
+  createCustomer(input: {
+    userId: string;
+    email?: string | undefined;
+    idempotencyKey: string;
+  }): Promise<{ id: string }>;
+  /**
+   * Makes the payment intent of a top-up. Which payment methods it takes is set up in Stripe's
+   * dashboard. With `saveForLater` the card is kept for payments without the cardholder, and the
+   * page's Elements must be made with `setupFutureUsage: 'off_session'`.
+   */
+  createTopUpIntent(input: {
+    topUpId: string;
+    customerId: string;
+    amountMinor: bigint;
+    currency: string;
+    receiptEmail?: string | undefined;
+    idempotencyKey: string;
+    saveForLater?: boolean | undefined;
+  }): Promise<StripeIntent>;
+  retrieveIntent(id: string): Promise<StripeIntent>;
+  /** Refused when the intent has succeeded or is canceled already. */
+  cancelIntent(id: string): Promise<StripeIntent>;
+  /** A secret, valid for half an hour, that lets the Payment Element show and save cards. */
+  createCustomerSession(customerId: string): Promise<{ clientSecret: string; expiresAt: Date }>;
+  /** The customer's saved cards, newest first. */
+  listCards(customerId: string): Promise<StripeCard[]>;
+  /** Removes a saved card. Whose card it is, the caller has checked. */
+  detachCard(id: string): Promise<void>;
+  /** Intents created in `[from, to)`, to whole seconds, newest first, read page by page. */
+  listIntents(range: { from: Date; to: Date }): AsyncIterable<StripeIntent>;
+}
+
+const TIMEOUT_MS = 15_000;
+const MAX_NETWORK_RETRIES = 2;
+
+/** Where the SDK sends its calls: the origin of `apiBase`, which must be nothing but an origin. */
+function target(apiBase: string): Pick<Stripe.StripeConfig, 'host' | 'port' | 'protocol'> {
+  const { protocol, hostname, port, origin } = new URL(apiBase);
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw new Error('apiBase must be an http or https origin');
+  }
+  if (apiBase !== origin && apiBase !== `${origin}/`) {
+    throw new Error('apiBase must be an origin without path, query or credentials');
+  }
+  return {
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: port || (protocol === 'https:' ? 443 : 80),
+    protocol: protocol === 'https:' ? 'https' : 'http',
+  };
+}
+
+function isIntentStatus(status: string): status is IntentStatus {
+  return INTENT_STATUSES.some((known) => known === status);
+}
+
+function cardOf(intent: Stripe.PaymentIntent): StripeIntent['card'] {
+  const charge = intent.latest_charge;
+  const card =
+    charge !== null && typeof charge !== 'string' ? charge.payment_method_details?.card : undefined;
+  return card?.brand && card.last4 ? { brand: card.brand, last4: card.last4 } : null;
+}
+
+function lastErrorOf(intent: Stripe.PaymentIntent): StripeIntent['lastError'] {
+  const error = intent.last_payment_error;
+  if (!error) return null;
+  return {
+    code: error.decline_code ?? error.code ?? error.type,
+    message: error.message ?? 'The payment failed.',
+  };
+}
+
+function toIntent(intent: Stripe.PaymentIntent): StripeIntent {
+  const { status, client_secret: clientSecret, customer } = intent;
+  // A state that this program does not know must not be taken for one that it does.
+  if (!isIntentStatus(status) || clientSecret === null) {
+    throw new StripeGatewayError('a payment intent of an unknown kind', {
+      code: 'PAYMENT_PROVIDER_UNAVAILABLE',
+      retryable: true,
+    });
+  }
+  return {
+    id: intent.id,
+    status,
+    clientSecret,
+    amountMinor: BigInt(intent.amount),
+    amountReceivedMinor: BigInt(intent.amount_received),
+    currency: intent.currency.toUpperCase(),
+    customerId: typeof customer === 'string' ? customer : (customer?.id ?? null),
+    livemode: intent.livemode,
+    topUpId: intent.metadata.topupId ?? null,
+    lastError: lastErrorOf(intent),
+    card: cardOf(intent),
+    createdAt: new Date(intent.created * 1000),
+  };
+}
+
+function toCards(paymentMethod: Stripe.PaymentMethod): StripeCard[] {
+  const { id, card } = paymentMethod;
+  if (!card) return [];
+  return [
+    {
+      id,
+      brand: card.display_brand ?? card.brand,
+      last4: card.last4,
+      expMonth: card.exp_month,
+      expYear: card.exp_year,
+    },
+  ];
+}
+
+function safeNumber(amountMinor: bigint): number {
+  const amount = Number(amountMinor);
+  if (!Number.isSafeInteger(amount)) throw new RangeError('amountMinor is out of range');
+  return amount;
+}
+
+/**
+ * The only way out to Stripe. `apiBase` is another server that speaks Stripe's API; the version of
+ * the API is the one that the SDK pins. Every method throws `StripeGatewayError`; calls that fail on
+ * the way are made again twice, which the idempotency keys make safe.
+ */
+export function createStripeGateway(options: {
+  secretKey: string;
+  apiBase?: string;
+}): StripeGateway {
+  const stripe = new Stripe(options.secretKey, {
+    apiVersion: Stripe.API_VERSION,
+    maxNetworkRetries: MAX_NETWORK_RETRIES,
+    telemetry: false,
+    timeout: TIMEOUT_MS,
+    ...(options.apiBase === undefined ? {} : target(options.apiBase)),
+  });
+
+  async function call<T>(operation: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      throw toGatewayError(operation, error);
+    }
+  }
+
+  const expand = ['latest_charge'];
+  return {
+    createCustomer: ({ userId, email, idempotencyKey }) =>
+      call('to create a customer', async () => {
+        const params = { metadata: { userId }, ...(email === undefined ? {} : { email }) };
+        const { id } = await stripe.customers.create(params, { idempotencyKey });
+        return { id };
+      }),
+
+    createTopUpIntent: (input) =>
+      call('to create a payment intent', async () =>
+        toIntent(
+          await stripe.paymentIntents.create(
+            {
+              amount: safeNumber(input.amountMinor),
+              automatic_payment_methods: { enabled: true },
+              currency: input.currency.toLowerCase(),
+              customer: input.customerId,
+              expand,
+              metadata: { topupId: input.topUpId },
+              ...(input.receiptEmail === undefined ? {} : { receipt_email: input.receiptEmail }),
+              ...(input.saveForLater === true ? { setup_future_usage: 'off_session' } : {}),
+            },
+            { idempotencyKey: input.idempotencyKey },
+          ),
+        ),
+      ),
+
+    retrieveIntent: (id) =>
+      call('to read a payment intent', async () =>
+        toIntent(await stripe.paymentIntents.retrieve(id, { expand })),
+      ),
+
+    cancelIntent: (id) =>
+      call('to cancel a payment intent', async () =>
+        toIntent(await stripe.paymentIntents.cancel(id, { expand })),
+      ),
+
+    createCustomerSession: (customerId) =>
+      call('to create a customer session', async () => {
+        const session = await stripe.customerSessions.create({
+          customer: customerId,
+          components: {
+            payment_element: {
+              enabled: true,
+              features: {
+                payment_method_redisplay: 'enabled',
+                payment_method_remove: 'enabled',
+                payment_method_save: 'enabled',
+                payment_method_save_usage: 'off_session',
+              },
+            },
+          },
+        });
+        return {
+          clientSecret: session.client_secret,
+          expiresAt: new Date(session.expires_at * 1000),
+        };
+      }),
+
+    listCards: (customerId) =>
+      call('to list cards', async () => {
+        const cards: StripeCard[] = [];
+        const params = { customer: customerId, limit: 100, type: 'card' } as const;
+        for await (const paymentMethod of stripe.paymentMethods.list(params)) {
+          cards.push(...toCards(paymentMethod));
+        }
+        return cards;
+      }),
+
+    detachCard: (id) =>
+      call('to remove a card', async () => {
+        await stripe.paymentMethods.detach(id);
+      }),
+
+    async *listIntents({ from, to }) {
+      const created = {
+        gte: Math.ceil(from.getTime() / 1000),
+        lt: Math.ceil(to.getTime() / 1000),
+      };
+      const params = { created, expand: ['data.latest_charge'], limit: 100 };
+      try {
+        for await (const intent of stripe.paymentIntents.list(params)) yield toIntent(intent);
+      } catch (error) {
+        throw toGatewayError('to list payment intents', error);
+      }
+    },
+  };
+}
