@@ -1,12 +1,12 @@
 import { userInfo } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import postgres from 'postgres';
 import { type ApiKeys, createApiKeys, isScope, SCOPES, type Scope } from '../billing/api-keys.ts';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
-import { isDatabaseUnavailable } from '../faults.ts';
+
 import { createLogger } from '../log.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
+import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
 
 const HELP = `Keys by which internal services call the API.
@@ -63,7 +63,7 @@ export async function runKeys(
       output.err(`${error.message}\n\n${HELP}`);
       return 2;
     }
-    output.err(`${describeFailure(error)}\n`);
+    output.err(`${describeDatabaseFailure(error)}\n`);
     return 1;
   }
 }
@@ -153,27 +153,6 @@ function revokeKey(id: string): Command {
     output.out(`Revoked ${key.id} (${key.name}).\n`);
     return 0;
   };
-}
-
-const UNDEFINED_TABLE = '42P01';
-const ACCESS_REFUSED = /^(?:28...|42501|3D000)$/;
-const ROLE_UNKNOWN = '22023';
-
-/** Why the database did not do it, without its address or password. */
-function describeFailure(error: unknown): string {
-  if (isDatabaseUnavailable(error)) {
-    return 'The database of DATABASE_URL does not answer. Is it running?';
-  }
-  if (!(error instanceof postgres.PostgresError)) {
-    return error instanceof Error ? error.message : 'Something went wrong.';
-  }
-  if (error.code === UNDEFINED_TABLE || error.code === ROLE_UNKNOWN) {
-    return 'The database of DATABASE_URL has no schema yet, or an old one: npm run db:migrate';
-  }
-  if (ACCESS_REFUSED.test(error.code)) {
-    return `The database of DATABASE_URL refuses this login (${error.code}).`;
-  }
-  return `The database of DATABASE_URL refused this: ${error.message} (${error.code})`;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
