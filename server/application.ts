@@ -16,6 +16,7 @@ import { createStripeDispatcher, createStripeEvents } from './billing/stripe-eve
 import { createTopUps } from './billing/top-ups.ts';
 import { createWallets } from './billing/wallets.ts';
 import type { Env } from './env.ts';
+import { Fault } from './faults.ts';
 import { createHttpApp, type Pages } from './http/app.ts';
 import { billingRoutes } from './http/billing-routes.ts';
 import type { LoadContext, Services } from './http/load-context.ts';
@@ -23,7 +24,7 @@ import { createMetrics } from './http/operations.ts';
 import { billingMonthRequested, createInngest, stripeEventReceived } from './inngest/client.ts';
 import { createFunctions } from './inngest/functions.ts';
 import { inngestHandler } from './inngest/serve.ts';
-import { pendingMigrations, schemaVersion } from './store/migrate.ts';
+import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
 import { claimMonths, type MonthRun } from './store/month.ts';
 import { APP_ROLE, connect } from './store/sql.ts';
 import { inboxSummary } from './store/stripe-inbox.ts';
@@ -47,6 +48,11 @@ export interface ApplicationOptions {
 
 export interface Application {
   readonly listener: RequestListener;
+  /**
+   * The version of the database's schema. Throws `DATABASE_UNAVAILABLE`, saying what is wrong, when
+   * the database does not answer or its schema is not this program's.
+   */
+  checkSchema(): Promise<number>;
   /** Starts what runs beside the requests. */
   start(): void;
   /** Ends it, and the connections to the database. */
@@ -145,10 +151,7 @@ export function createApplication(options: ApplicationOptions): Application {
     }),
     operations: {
       metricsToken: env.metricsToken,
-      schema: async () => ({
-        version: await schemaVersion(sql),
-        missing: (await pendingMigrations({ sql })).length,
-      }),
+      schema: checkSchema,
     },
     metrics: createMetrics(() => inboxSummary(sql)),
     pages: options.pages,
@@ -177,6 +180,20 @@ export function createApplication(options: ApplicationOptions): Application {
       };
     },
   });
+
+  async function checkSchema(): Promise<number> {
+    const missing = await pendingMigrations({ sql }).catch((error: unknown) => {
+      throw error instanceof MigrationError
+        ? new Fault('DATABASE_UNAVAILABLE', { publicMessage: error.message, cause: error })
+        : error;
+    });
+    if (missing.length > 0) {
+      throw new Fault('DATABASE_UNAVAILABLE', {
+        publicMessage: `The database lacks ${missing.join(', ')}: run npm run db:migrate.`,
+      });
+    }
+    return schemaVersion(sql);
+  }
 
   const backgrounds: Background[] = [
     createStripeDispatcher({
@@ -207,6 +224,7 @@ export function createApplication(options: ApplicationOptions): Application {
         return new Response(null, { status: 500 });
       },
     }),
+    checkSchema,
     start() {
       for (const background of backgrounds) {
         background.start();

@@ -91,7 +91,7 @@ export const FAULTS = {
   DATABASE_UNAVAILABLE: {
     status: 503,
     trpc: 'SERVICE_UNAVAILABLE',
-    message: 'The database does not answer. Nothing was changed; try again shortly.',
+    message: 'The database does not answer. Try again shortly.',
   },
   OVERLOADED: {
     status: 503,

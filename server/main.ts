@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { createApplication } from './application.ts';
 import { describeProblems, loadEnv, readEnv } from './env.ts';
+import { asFault } from './faults.ts';
 import { builtPages } from './http/built-pages.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './log.ts';
@@ -19,6 +20,10 @@ async function main(): Promise<void> {
   const { env } = read;
   const logger = createLogger(env.logLevel);
   const application = createApplication({ env, logger, pages: await builtPages(resolve('build')) });
+  await application.checkSchema().catch(async (error: unknown) => {
+    await application.stop();
+    throw new Error(asFault(error).publicMessage, { cause: error });
+  });
   const listening = await listen(application.listener, env);
   application.start();
   logger.info({ host: env.host, port: listening.port }, 'listening');
