@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Stripe from 'stripe';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   asBrowser,
   PUBLISHABLE_KEY,
@@ -288,23 +288,46 @@ describe('controls over HTTP', () => {
 });
 
 describe('state', () => {
-  it('outlives the process, idempotency keys included', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'stripe-standin-'));
-    const statePath = join(folder, 'state.json');
+  let folder: string;
+  let statePath: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stripe-standin-'));
+    statePath = join(folder, 'state.json');
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  it('outlives the process, idempotency keys and a line torn by a kill included', async () => {
     const options = { idempotencyKey: 'kept' };
-    try {
-      const before = await startTestWorld({ statePath });
-      const params = { amount: 2500, currency: 'usd' };
-      const made = await before.stripe.paymentIntents.create(params, options);
-      await before.stop();
-      const after = await startTestWorld({ statePath });
-      const again = await after.stripe.paymentIntents.create(params, options);
-      const read = await after.stripe.paymentIntents.retrieve(made.id);
-      await after.stop();
-      expect(again.id).toBe(made.id);
-      expect(read.client_secret).toBe(made.client_secret);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const params = { amount: 2500, currency: 'usd' };
+    const before = await startTestWorld({ statePath });
+    const made = await before.stripe.paymentIntents.create(params, options);
+    await before.stop();
+    appendFileSync(statePath, '["payment_intent","pi_torn",{"id":');
+    const after = await startTestWorld({ statePath });
+    const again = await after.stripe.paymentIntents.create(params, options);
+    const read = await after.stripe.paymentIntents.retrieve(made.id);
+    await after.stop();
+    expect(again.id).toBe(made.id);
+    expect(read.client_secret).toBe(made.client_secret);
+  });
+
+  it('that is damaged is refused and left as it is', async () => {
+    writeFileSync(statePath, 'damaged\n["customer","cus_1",null]\n');
+    await expect(startTestWorld({ statePath })).rejects.toThrow(/damaged at line 1/);
+    expect(readFileSync(statePath, 'utf8')).toContain('damaged');
+  });
+
+  it('never holds the number of a card', async () => {
+    const recording = await startTestWorld({ statePath });
+    await asBrowser(recording.standIn.url, 'POST', '/v1/payment_methods', {
+      type: 'card',
+      'card[number]': '4242424242424242',
+      'card[exp_month]': '12',
+      'card[exp_year]': '2040',
+      'card[cvc]': '987',
+    });
+    await recording.stop();
+    expect(readFileSync(statePath, 'utf8')).not.toMatch(/4242424242424242|987"/);
   });
 });

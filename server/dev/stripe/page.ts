@@ -63,12 +63,22 @@ function chargeActions(world: World, intent: Stripe.PaymentIntent): string {
   return actions.join(' ');
 }
 
+/** What became of the money after it was paid. */
+function aftermath(world: World, intent: Stripe.PaymentIntent): string {
+  const charges = world.store.all('charge').filter((row) => row.payment_intent === intent.id);
+  const notes = charges
+    .filter((charge) => charge.amount_refunded > 0)
+    .map((charge) => `${formatAmount(charge.amount_refunded, charge.currency)} refunded`);
+  const disputes = world.store.all('dispute').filter((row) => row.payment_intent === intent.id);
+  return [...notes, ...disputes.map((dispute) => `dispute ${dispute.status}`)].join(', ');
+}
+
 function intentRow(world: World, intent: Stripe.PaymentIntent): string {
   const tone = intent.status === 'succeeded' ? 'good' : intent.last_payment_error ? 'bad' : 'muted';
-  const error = intent.last_payment_error?.message ?? '';
+  const note = intent.last_payment_error?.message ?? aftermath(world, intent);
   return `<tr><td>${time(intent.created)}</td><td><code>${escapeHtml(intent.id)}</code></td>
     <td>${escapeHtml(formatAmount(intent.amount, intent.currency))}</td>
-    <td class="${tone}">${escapeHtml(intent.status)}<br><span class="muted">${escapeHtml(error)}</span></td>
+    <td class="${tone}">${escapeHtml(intent.status)}<br><span class="muted">${escapeHtml(note)}</span></td>
     <td>${chargeActions(world, intent)}</td></tr>`;
 }
 
@@ -90,16 +100,16 @@ function html(world: World, controls: StripeControls): string {
   );
   return `<!doctype html><html lang="en"><head><meta charset="utf-8">
     <meta name="viewport" content="width=device-width"><title>Stripe stand-in</title>
-    <style>${STYLE}</style></head><body>
+    <style>${STYLE}</style></head><body><main>
     <h1>Stripe stand-in</h1>
     <p>This server plays Stripe on this machine. No card is charged and nothing leaves it.</p>
     <p>${button('Decline the next', 'decline-next', {})} ${button('Forget all faults', 'clear-faults', {})}</p>
     <h2>Payment intents</h2>
-    <table><thead><tr><th>Created (UTC)</th><th>Id</th><th>Amount</th><th>Status</th><th></th></tr></thead>
+    <table><thead><tr><th>Created (UTC)</th><th>Id</th><th>Amount</th><th>Status</th><th>Actions</th></tr></thead>
     <tbody>${intents.map((intent) => intentRow(world, intent)).join('')}</tbody></table>
     <h2>Events</h2>
-    <table><thead><tr><th>Created (UTC)</th><th>Type</th><th>Webhook</th><th></th></tr></thead>
-    <tbody>${eventRows.join('')}</tbody></table></body></html>`;
+    <table><thead><tr><th>Created (UTC)</th><th>Type</th><th>Webhook</th><th>Actions</th></tr></thead>
+    <tbody>${eventRows.join('')}</tbody></table></main></body></html>`;
 }
 
 /** The developer's page at `/`, and the forms on it. */

@@ -1,6 +1,7 @@
 /**
  * The inside of the Payment Element's frame. Card data is typed here and goes straight to the
- * stand-in; the page around the frame only ever learns the payment method's id.
+ * stand-in; the page around the frame gets the payment method that was made of it, never the
+ * number or the security code.
  */
 import {
   byId,

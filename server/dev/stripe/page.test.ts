@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startTestWorld, type TestWorld } from './test-world.ts';
+
+let world: TestWorld;
+
+beforeAll(async () => {
+  world = await startTestWorld();
+});
+afterAll(() => world.stop());
+
+async function pay(): Promise<string> {
+  const intent = await world.stripe.paymentIntents.create({
+    amount: 2500,
+    confirm: true,
+    currency: 'usd',
+    payment_method: 'pm_card_visa',
+    return_url: 'https://example.com/',
+  });
+  return String(intent.latest_charge);
+}
+
+function run(
+  command: string,
+  fields: Record<string, string>,
+  headers: Record<string, string> = {},
+) {
+  return fetch(`${world.standIn.url}/run/${command}`, {
+    method: 'POST',
+    redirect: 'manual',
+    headers,
+    body: new URLSearchParams(fields),
+  });
+}
+
+async function pageText(): Promise<string> {
+  return (await fetch(world.standIn.url)).text();
+}
+
+it("the developer's page shows payments and events and offers what can be done with them", async () => {
+  const charge = await pay();
+  expect(await pageText()).toMatch(
+    /25\.00 USD[\s\S]*succeeded[\s\S]*Dispute this[\s\S]*Refund this/,
+  );
+  expect(await pageText()).toContain('payment_intent.succeeded');
+
+  expect((await run('refund-charge', { charge })).status).toBe(303);
+  expect(await pageText()).toContain('25.00 USD refunded');
+  expect((await world.stripe.charges.retrieve(charge)).amount_refunded).toBe(2500);
+});
+
+it("the page's buttons dispute a charge and end the dispute", async () => {
+  const charge = await pay();
+  await run('dispute-charge', { charge });
+  const [dispute] = (await world.stripe.disputes.list({ charge })).data;
+  expect(await pageText()).toContain('dispute needs_response');
+  await run('close-dispute', { dispute: dispute?.id ?? '', end: 'lost' });
+  expect(await pageText()).toContain('dispute lost');
+});
+
+it("another site cannot press the page's buttons", async () => {
+  const charge = await pay();
+  const answer = await run('refund-charge', { charge }, { origin: 'https://evil.example' });
+  expect(answer.status).toBe(403);
+  expect((await world.stripe.charges.retrieve(charge)).amount_refunded).toBe(0);
+});
