@@ -205,6 +205,10 @@ function checkAmount(
     return { ok: false, code: 'ABOVE_MAXIMUM', message: `The largest top-up is ${most}.` };
   }
   const minor = minorFromMicros(amountMicros, exponent);
+  // Stripe takes currencies of three decimals in steps of ten minor units.
+  if (minor.ok && exponent === 3 && minor.minor % 10n !== 0n) {
+    return { ok: false, code: 'INVALID_AMOUNT', message: `${currency} is paid in steps of 0.010.` };
+  }
   return minor.ok
     ? { ok: true, amountMicros, amountMinor: minor.minor }
     : { ok: false, code: 'INVALID_AMOUNT', message: amountProblem('TOO_MANY_DECIMALS', limits) };
