@@ -1,0 +1,399 @@
+import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import postgres from 'postgres';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
+import { streamEvents } from '../store/ledger.ts';
+import { type Command, decide, type Outcome } from './decide.ts';
+import { deltasOf, detailOf, type WalletEvent, type WalletMode } from './events.ts';
+import { evolve } from './evolve.ts';
+import { chainStart, eventHash } from './hash.ts';
+import { ledgerKey, requestHash } from './key.ts';
+import { initialState, type OpenWallet, type WalletState, type WalletStatus } from './state.ts';
+
+/** How many random histories a run tries. */
+const histories = Number(process.env.LEDGER_RUNS ?? 300);
+const keyCount = 8;
+const actor = 'service:model test';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.close());
+
+/** What happens to one of the wallets: a command, or what support staff may change. */
+type Step = { readonly wallet: number } & (
+  | { readonly type: 'command'; readonly command: Command }
+  | { readonly type: 'set_status'; readonly status: WalletStatus }
+  | { readonly type: 'set_overdraft'; readonly limitMicros: bigint }
+);
+
+const smallAmount = fc.oneof(
+  fc.constantFrom(0n, 1n, 375_000n, 1_000_000n),
+  fc.bigInt({ min: -1n, max: 5_000_000n }),
+);
+const hugeAmount = fc.constantFrom(2n ** 53n + 1n, 10n ** 18n, 10n ** 18n + 1n, 2n ** 63n - 1n);
+const amount = fc.oneof(
+  { weight: 4, arbitrary: smallAmount },
+  { weight: 2, arbitrary: hugeAmount },
+);
+
+/** With few keys the same one comes with the same request often, and with another often enough. */
+const identified = fc.record({ reference: fc.nat(keyCount - 1), plain: fc.boolean() });
+
+function identity({ reference, plain }: { reference: number; plain: boolean }, request: object) {
+  return {
+    key: ledgerKey('call', `ref-${reference}`),
+    requestHash: requestHash(request).toString('hex'),
+    actor,
+    detail: { reference, ...(plain ? {} : { zwölf: ['a\n"b"', 1.5, null], a: { b: true } }) },
+  };
+}
+
+const openCommand: fc.Arbitrary<Command> = fc.record({
+  type: fc.constant('open_wallet'),
+  currency: fc.constant('USD'),
+  timezone: fc.constantFrom('UTC', 'Europe/Berlin'),
+  mode: fc.constantFrom<WalletMode>('live', 'deferred'),
+  actor: fc.constant(actor),
+});
+
+const chargeCommand: fc.Arbitrary<Command> = fc
+  .record({
+    id: identified,
+    amountMicros: fc.option(amount, { freq: 12 }),
+    overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
+  })
+  .map(({ id, ...request }) => ({ type: 'charge_wallet', ...identity(id, request), ...request }));
+
+const creditCommand: fc.Arbitrary<Command> = fc
+  .record({
+    id: identified,
+    type: fc.constantFrom<'grant_credit' | 'credit_top_up'>('grant_credit', 'credit_top_up'),
+    amountMicros: amount,
+  })
+  .map(({ id, ...request }) => ({ ...identity(id, request), ...request }));
+
+const command = fc.oneof(
+  { weight: 1, arbitrary: openCommand },
+  { weight: 6, arbitrary: chargeCommand },
+  { weight: 4, arbitrary: creditCommand },
+);
+
+const wallet = fc.nat(2);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 12, arbitrary: fc.record({ type: fc.constant('command'), wallet, command }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('set_status'),
+      wallet,
+      status: fc.constantFrom<WalletStatus>('open', 'open', 'frozen', 'closed'),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('set_overdraft'),
+      wallet,
+      limitMicros: fc.constantFrom(0n, 1_000_000n, 10n ** 18n),
+    }),
+  },
+);
+
+/** Two wallets are open from the beginning, one of each mode; the third must be opened. */
+const openings: Step[] = (['live', 'deferred'] as const).map((mode, index) => ({
+  type: 'command',
+  wallet: index,
+  command: { type: 'open_wallet', currency: 'USD', timezone: 'UTC', mode, actor },
+}));
+
+/** A wallet as the decider has it, and the events it would write. */
+interface Model {
+  readonly walletId: string;
+  state: WalletState;
+  readonly written: { readonly event: WalletEvent; readonly after: OpenWallet }[];
+}
+
+describe('the ledger of the database', () => {
+  test('answers and writes what the decider says, for any history', {
+    timeout: 60_000 + histories * 1_000,
+  }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async (steps) => {
+        const models = Array.from({ length: 3 }, (): Model => {
+          return { walletId: randomUUID(), state: initialState, written: [] };
+        });
+        for (const next of [...openings, ...steps]) {
+          const model = models[next.wallet];
+          expect.assert(model);
+          await take(next, model);
+        }
+        for (const model of models) {
+          await expectSameHistory(model);
+        }
+      }),
+      { numRuns: histories },
+    );
+  });
+
+  test('stops at the same limits, to the micro', async () => {
+    const model: Model = { walletId: randomUUID(), state: initialState, written: [] };
+    const most = 10n ** 18n;
+    let reference = 0;
+    const next = () => identity({ reference: reference++, plain: true }, {});
+    const credit = (amountMicros: bigint): Command => {
+      return { type: 'grant_credit', amountMicros, ...next() };
+    };
+    const charge = (amountMicros: bigint): Command => {
+      return { type: 'charge_wallet', amountMicros, overrun: 'arrears', ...next() };
+    };
+    const commands = [
+      { type: 'open_wallet', currency: 'USD', timezone: 'UTC', mode: 'live', actor } as const,
+      ...[credit(most), credit(most), credit(1n), credit(1n)],
+      ...[charge(most + 1n), charge(most), charge(most), charge(1n)],
+      ...[charge(most), charge(most), charge(1n), charge(1n), charge(0n)],
+    ];
+    for (const command of commands) {
+      await take({ type: 'command', wallet: 0, command }, model);
+    }
+    expect(model.state).toMatchObject({ balanceMicros: 0n, arrearsMicros: 2n * most + 1n });
+    await expectSameHistory(model);
+  });
+
+  test('settles a closed month as the decider does', async () => {
+    const model: Model = { walletId: randomUUID(), state: initialState, written: [] };
+    const run = (command: Command) => take({ type: 'command', wallet: 0, command }, model);
+    await database.setClock('2026-01-10T12:00:00Z');
+    await run({ type: 'open_wallet', currency: 'USD', timezone: 'UTC', mode: 'deferred', actor });
+    await run({
+      type: 'grant_credit',
+      amountMicros: 5n,
+      ...identity({ reference: 0, plain: true }, [0]),
+    });
+    await run({
+      type: 'charge_wallet',
+      amountMicros: 7n,
+      overrun: 'arrears',
+      ...identity({ reference: 1, plain: true }, [1]),
+    });
+    await database.setClock('2026-02-02T00:00:00Z');
+    await database.owner`select close_wallets(array[${model.walletId}::uuid], '2026-01', ledger_now())`;
+    await database.setClock(null);
+
+    const [statement] = await database.app<{ number: string }[]>`
+      select number from statements where wallet_id = ${model.walletId}`;
+    const [{ hash } = { hash: '' }] = await database.app<{ hash: string }[]>`
+      select encode(sha256(convert_to(${`${model.walletId}\n2026-01\n5`}, 'UTF8')), 'hex') as hash`;
+    remember(
+      model,
+      decide(
+        {
+          type: 'settle_accruals',
+          key: ledgerKey('settlement', '2026-01'),
+          requestHash: hash,
+          amountMicros: 5n,
+          actor: 'system:month',
+          detail: { period: '2026-01', statement: statement?.number },
+        },
+        model.state,
+      ).events,
+    );
+    expect(model.state).toMatchObject({ balanceMicros: 0n, heldMicros: 0n, arrearsMicros: 2n });
+    await expectSameHistory(model);
+  });
+
+  test.each([
+    ['call', 'ref-1'],
+    ['top_up', 'pi_3Nö\nx'],
+    ['', ''],
+  ])('makes the same key of %j and %j', async (kind, reference) => {
+    const [row] = await database.app<{ key: string }[]>`
+      select ledger_key(${kind}, ${reference}) as key`;
+    expect(row?.key).toBe(ledgerKey(kind, reference));
+  });
+});
+
+/** One step in both worlds; their answers are compared. */
+async function take(next: Step, model: Model): Promise<void> {
+  switch (next.type) {
+    case 'set_status':
+      await database.owner`update wallets set status = ${next.status} where id = ${model.walletId}`;
+      if (model.state.opened) {
+        model.state = { ...model.state, status: next.status };
+      }
+      return;
+    case 'set_overdraft':
+      await database.owner`
+        update wallets set overdraft_limit_micros = ${next.limitMicros} where id = ${model.walletId}`;
+      if (model.state.opened) {
+        model.state = { ...model.state, overdraftLimitMicros: next.limitMicros };
+      }
+      return;
+    case 'command': {
+      const decided = attempt(() => decide(next.command, model.state));
+      const answered = await execute(next.command, model.walletId);
+      expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
+      remember(model, decided?.events ?? []);
+      return;
+    }
+    default: {
+      const unknown: never = next;
+      throw new TypeError(`unknown step ${String(unknown)}`);
+    }
+  }
+}
+
+function attempt<T>(decision: () => T): T | undefined {
+  try {
+    return decision();
+  } catch (error) {
+    if (error instanceof RangeError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function remember(model: Model, events: readonly WalletEvent[]): void {
+  for (const event of events) {
+    const after = evolve(model.state, event);
+    model.written.push({ event, after });
+    model.state = after;
+  }
+}
+
+/** The database's answer in the decider's words. */
+async function execute(command: Command, walletId: string): Promise<Outcome | 'NEVER_ALLOWED'> {
+  try {
+    if (command.type === 'open_wallet') {
+      return await openWallet(command, walletId);
+    }
+    // The database's caller is another function of the database, which checks the payment.
+    if (command.type === 'credit_top_up' && command.amountMicros <= 0n) {
+      return 'NEVER_ALLOWED';
+    }
+    const outcome = await call(command, walletId);
+    if (outcome === undefined || outcome.code === 'WALLET_NOT_FOUND') {
+      return { code: 'WALLET_NOT_FOUND' };
+    }
+    const { recordedAt, code, replayed, ...answer } = outcome;
+    expect(recordedAt).toBeInstanceOf(Date);
+    return code === 'OK' ? { code, replayed, ...answer } : { code, replayed: false, ...answer };
+  } catch (error) {
+    if (error instanceof postgres.PostgresError && error.code === '22023') {
+      return 'NEVER_ALLOWED';
+    }
+    throw error;
+  }
+}
+
+async function call(
+  command: Exclude<Command, { type: 'open_wallet' }>,
+  walletId: string,
+): Promise<LedgerOutcome | undefined> {
+  const request = { ...command, walletId, requestHash: Buffer.from(command.requestHash, 'hex') };
+  switch (request.type) {
+    case 'charge_wallet':
+      return chargeWallet(database.app, { ...request, occurredAt: null });
+    case 'grant_credit':
+      return grantCredit(database.app, request);
+    case 'credit_top_up': {
+      const { key, requestHash, amountMicros, actor, detail } = request;
+      const [outcome] = await database.owner<LedgerOutcome[]>`
+        select o.code, o.replayed, o.seq, o.amount_micros as "amountMicros",
+          o.balance_micros as "balanceMicros", o.held_micros as "heldMicros",
+          o.arrears_micros as "arrearsMicros", o.available_micros as "availableMicros",
+          o.recorded_at as "recordedAt", o.detail
+        from wallets w
+        cross join lateral credit_wallet(w, 'top_up', ${key}, ${requestHash}, ${amountMicros},
+          ${actor}, null, ${JSON.stringify(detail)}::text::jsonb) o
+        where w.id = ${walletId}`;
+      return outcome;
+    }
+    case 'settle_accruals':
+      throw new TypeError('only the closing of a month settles');
+    default: {
+      const unknown: never = request;
+      throw new TypeError(`unknown command ${String(unknown)}`);
+    }
+  }
+}
+
+async function openWallet(
+  { currency, timezone, mode, actor }: Extract<Command, { type: 'open_wallet' }>,
+  walletId: string,
+): Promise<Outcome> {
+  const [row] = await database.app<Omit<LedgerOutcome, 'code' | 'recordedAt'>[]>`
+    select not opened as replayed, (wallet).seq, 0::bigint as "amountMicros",
+      (wallet).balance_micros as "balanceMicros", (wallet).held_micros as "heldMicros",
+      (wallet).arrears_micros as "arrearsMicros", available_micros(wallet) as "availableMicros",
+      null as detail
+    from open_wallet(${walletId}, ${`user-${walletId}`}, ${currency}, ${timezone}, ${mode}, ${actor})`;
+  expect.assert(row);
+  return { code: 'OK', ...row };
+}
+
+/** Times aside, the stored events and wallet are the decider's, and their chain is unbroken. */
+async function expectSameHistory({ walletId, state, written }: Model): Promise<void> {
+  const stored = await eventsOf(walletId);
+  expect(stored.map(comparable)).toEqual(
+    written.map(({ event, after }) => ({
+      type: event.type,
+      ...deltasOf(event),
+      seq: after.seq,
+      balanceMicros: after.balanceMicros,
+      heldMicros: after.heldMicros,
+      arrearsMicros: after.arrearsMicros,
+      overdraftLimitMicros: after.overdraftLimitMicros,
+      key: 'key' in event ? event.key : null,
+      requestHash: 'requestHash' in event ? event.requestHash : null,
+      actor: event.actor,
+      detail: detailOf(event),
+    })),
+  );
+
+  let head: Uint8Array = chainStart;
+  for (const event of stored) {
+    head = eventHash(head, event);
+    expect(event.hash).toBe(Buffer.from(head).toString('hex'));
+  }
+
+  const [row] = await database.app<Record<string, unknown>[]>`
+    select currency, timezone, mode, status, seq, balance_micros as "balanceMicros",
+      held_micros as "heldMicros", arrears_micros as "arrearsMicros",
+      overdraft_limit_micros as "overdraftLimitMicros", head_hash as head
+    from wallets where id = ${walletId}`;
+  if (!state.opened) {
+    expect(row).toBeUndefined();
+    return;
+  }
+  const { opened, answers, ...projected } = state;
+  expect(opened).toBe(true);
+  expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
+  expect(row).toEqual({ ...projected, head: Buffer.from(head) });
+}
+
+type Stored = Awaited<ReturnType<typeof eventsOf>>[number];
+
+async function eventsOf(walletId: string) {
+  const stored = [];
+  for await (const events of streamEvents(database.app, walletId)) {
+    stored.push(...events);
+  }
+  return stored;
+}
+
+function comparable(event: Stored) {
+  const {
+    walletId,
+    occurredAtMicroseconds,
+    recordedAtMicroseconds,
+    detailText,
+    hash,
+    ...comparableFields
+  } = event;
+  return { ...comparableFields, detail: JSON.parse(detailText) as unknown };
+}

@@ -1,0 +1,194 @@
+/** Reading the whole ledger: verification, the projection's rebuild, exports, the trial balance. */
+import type { StoredEvent } from '../ledger/hash.ts';
+import type { Sql } from './sql.ts';
+
+/** Wallet ids from `from` to `to`, both included. */
+export interface WalletRange {
+  readonly from: string;
+  readonly to: string;
+}
+
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+const HIGHEST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
+/**
+ * Cuts all possible wallet ids into ranges of about so many events, so that one range after the
+ * other covers events without a wallet too. A wallet is never cut.
+ */
+export async function walletRanges(sql: Sql, eventsPerRange: number): Promise<WalletRange[]> {
+  const starts = await sql<{ id: string }[]>`
+    select distinct on (part) id
+    from (select id, div(sum(seq) over (order by id) - seq, ${eventsPerRange}) as part from wallets) w
+    order by part, id`;
+  const froms = [LOWEST_ID, ...starts.slice(1).map(({ id }) => id)];
+  return froms.map((from, index) => {
+    const next = froms[index + 1];
+    return { from, to: next === undefined ? HIGHEST_ID : idBefore(next) };
+  });
+}
+
+function idBefore(id: string): string {
+  const hex = (BigInt(`0x${id.replaceAll('-', '')}`) - 1n).toString(16).padStart(32, '0');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/** Something that does not add up, in a wallet or, with `seq`, in one of its events. */
+export interface LedgerDifference {
+  readonly walletId: string;
+  readonly seq: string | null;
+  readonly problem: string;
+  readonly message: string;
+}
+
+export interface Verification {
+  readonly wallets: bigint;
+  readonly events: bigint;
+  /** All differences, also those that `differences` has no room for. */
+  readonly found: bigint;
+  readonly differences: readonly LedgerDifference[];
+}
+
+/** Replays every event of the range and compares what stands on them. Needs the owner. */
+export async function verifyRange(
+  sql: Sql,
+  range: WalletRange,
+  listAtMost: number,
+): Promise<Verification> {
+  const [row] = await sql<Verification[]>`
+    select wallets, events, found, differences
+    from verify_wallets(${range.from}, ${range.to}, ${listAtMost})`;
+  return one(row);
+}
+
+export interface RebuildDifference {
+  readonly walletId: string;
+  readonly problem:
+    | 'WALLET_DIFFERS'
+    | 'EVENTS_CONTRADICT'
+    | 'EVENTS_WITHOUT_WALLET'
+    | 'WALLET_WITHOUT_EVENTS';
+  readonly message: string;
+  readonly repaired: boolean;
+}
+
+export interface Rebuild {
+  readonly wallets: bigint;
+  readonly events: bigint;
+  readonly differences: readonly RebuildDifference[];
+}
+
+/** Computes the range's wallets anew from their events and writes those that differ, if asked to. */
+export async function rebuildRange(
+  sql: Sql,
+  range: WalletRange,
+  repair: boolean,
+): Promise<Rebuild> {
+  const [row] = await sql<Rebuild[]>`
+    select wallets, events, differences
+    from rebuild_wallets(${range.from}, ${range.to}, ${repair})`;
+  return one(row);
+}
+
+/** An event with all that its hash covers, and the hash in lower-case hex. */
+export type ExportedEvent = StoredEvent & { readonly hash: string };
+
+const ROWS_PER_FETCH = 1_000;
+
+/** All events, or those of one wallet, by wallet and sequence, as of one moment. */
+export function streamEvents(
+  sql: Sql,
+  walletId: string | null,
+): AsyncIterable<readonly ExportedEvent[]> {
+  return sql<ExportedEvent[]>`
+    select e.wallet_id as "walletId", e.seq, e.type,
+      e.balance_delta_micros as "balanceDeltaMicros", e.held_delta_micros as "heldDeltaMicros",
+      e.arrears_delta_micros as "arrearsDeltaMicros", e.balance_micros as "balanceMicros",
+      e.held_micros as "heldMicros", e.arrears_micros as "arrearsMicros",
+      e.overdraft_limit_micros as "overdraftLimitMicros", e.key,
+      encode(e.request_hash, 'hex') as "requestHash", e.actor,
+      (extract(epoch from e.occurred_at) * 1000000)::bigint as "occurredAtMicroseconds",
+      (extract(epoch from e.recorded_at) * 1000000)::bigint as "recordedAtMicroseconds",
+      e.detail::text as "detailText", encode(e.hash, 'hex') as hash
+    from wallet_events e
+    ${walletId === null ? sql`` : sql`where e.wallet_id = ${walletId}`}
+    order by e.wallet_id, e.seq`.cursor(ROWS_PER_FETCH);
+}
+
+/** One side of an event in double entry; what the books owe is positive. */
+export interface JournalEntry {
+  readonly walletId: string;
+  readonly seq: bigint;
+  /** The day it was recorded, in UTC. */
+  readonly date: string;
+  readonly type: string;
+  readonly currency: string;
+  readonly exponent: number;
+  readonly account: string | null;
+  readonly amountMicros: bigint;
+}
+
+/** The journal, or that of one wallet; the entries of one event come one after the other. */
+export function streamJournal(
+  sql: Sql,
+  walletId: string | null,
+): AsyncIterable<readonly JournalEntry[]> {
+  return sql<JournalEntry[]>`
+    select j.wallet_id as "walletId", j.seq,
+      to_char(j.recorded_at at time zone 'UTC', 'YYYY-MM-DD') as date, j.type, j.currency,
+      c.exponent, j.account, j.amount_micros as "amountMicros"
+    from journal j
+    join currencies c on c.code = j.currency
+    ${walletId === null ? sql`` : sql`where j.wallet_id = ${walletId}`}
+    order by j.wallet_id, j.seq, j.account`.cursor(ROWS_PER_FETCH);
+}
+
+/** An account's total by the journal and, for the two that wallets are, by the wallets. */
+export interface AccountBalance {
+  readonly currency: string;
+  readonly exponent: number;
+  readonly account: string | null;
+  readonly journalMicros: bigint;
+  readonly walletsMicros: bigint | null;
+}
+
+/** The trial balance of one moment, by currency and account. */
+export async function trialBalance(sql: Sql): Promise<AccountBalance[]> {
+  type Row = Omit<AccountBalance, 'journalMicros' | 'walletsMicros'> & {
+    // A sum over many wallets need not fit 64 bits.
+    journalMicros: string;
+    walletsMicros: string | null;
+  };
+  const rows = await sql<Row[]>`
+    select currency, c.exponent, account, coalesce(t.amount_micros, 0)::text as "journalMicros",
+      o.amount_micros::text as "walletsMicros"
+    from trial_balance t
+    full join (
+      select w.currency, a.account, sum(a.amount_micros) as amount_micros
+      from wallets w
+      cross join lateral (values
+        ('liabilities:wallets', w.balance_micros), ('assets:receivable', -w.arrears_micros)
+      ) as a (account, amount_micros)
+      group by w.currency, a.account
+    ) o using (currency, account)
+    join currencies c on c.code = currency
+    order by currency, account`;
+  return rows.map((row) => ({
+    ...row,
+    journalMicros: BigInt(row.journalMicros),
+    walletsMicros: row.walletsMicros === null ? null : BigInt(row.walletsMicros),
+  }));
+}
+
+/** Whether there is such a wallet. */
+export async function walletExists(sql: Sql, walletId: string): Promise<boolean> {
+  const [row] = await sql<{ found: boolean }[]>`
+    select exists (select from wallets where id = ${walletId}) as found`;
+  return one(row).found;
+}
+
+function one<T>(row: T | undefined): T {
+  if (row === undefined) {
+    throw new Error('the database answered no row');
+  }
+  return row;
+}
