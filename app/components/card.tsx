@@ -13,7 +13,7 @@ export function Card({ title, action, className = '', children }: CardProps) {
   return (
     <section
       aria-label={title}
-      className={`min-w-0 rounded-2xl border border-line bg-surface p-5 sm:p-7 print:border-0 print:p-0 ${className}`}
+      className={`min-w-0 rounded-2xl border border-line bg-surface p-4 sm:p-7 print:border-0 print:p-0 ${className}`}
     >
       {title && (
         <div className="mb-4 flex flex-wrap items-baseline justify-between gap-x-4 gap-y-1">

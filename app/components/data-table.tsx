@@ -51,5 +51,7 @@ export function DataTable({ caption, columns, rows }: DataTableProps) {
 }
 
 function cellClass({ numeric }: Column): string {
-  return numeric ? 'pl-4 text-right align-baseline tabular-nums' : 'pr-4 align-baseline last:pr-0';
+  return numeric
+    ? 'pl-3 text-right align-baseline tabular-nums sm:pl-4'
+    : 'pr-2 align-baseline last:pr-0 sm:pr-4';
 }

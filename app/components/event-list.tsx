@@ -27,8 +27,13 @@ export function EventList({ events, withDetails = false }: EventListProps) {
             <div className="min-w-0">
               <p className="font-medium break-words">{event.title}</p>
               <p className="text-sm break-words text-ink-soft">
-                {event.subtitle && <>{event.subtitle} · </>}
-                <time dateTime={event.occurredAt} className="whitespace-nowrap">
+                {event.subtitle && (
+                  <>
+                    {event.subtitle}
+                    <span className="hidden sm:inline"> · </span>
+                  </>
+                )}
+                <time dateTime={event.occurredAt} className="block whitespace-nowrap sm:inline">
                   {event.occurredAtText}
                 </time>
               </p>
