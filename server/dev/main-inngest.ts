@@ -13,43 +13,50 @@ const PORT = '8288';
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 const { PORT: appPort = '3000', HOST: appHost = '127.0.0.1' } = loadEnv(process.cwd());
 
-const children: ChildProcess[] = [
-  spawn(
-    'npx',
-    [
-      '--yes',
-      `inngest-cli@${VERSION}`,
-      'dev',
-      '--port',
-      PORT,
-      '--sdk-url',
-      `http://${appHost}:${appPort}/api/inngest`,
-      '--no-discovery',
-    ],
-    { stdio: 'inherit' },
-  ),
-  spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main], {
-    stdio: 'inherit',
-    env: { ...process.env, INNGEST_DEV: '1', INNGEST_BASE_URL: `http://127.0.0.1:${PORT}` },
-  }),
-];
+const inngest = spawn(
+  'npx',
+  [
+    '--yes',
+    `inngest-cli@${VERSION}`,
+    'dev',
+    '--port',
+    PORT,
+    '--sdk-url',
+    `http://${appHost}:${appPort}/api/inngest`,
+    '--no-discovery',
+  ],
+  { stdio: 'inherit' },
+);
+const wallet = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main], {
+  stdio: 'inherit',
+  env: { ...process.env, INNGEST_DEV: '1', INNGEST_BASE_URL: `http://127.0.0.1:${PORT}` },
+});
 
-function stopAll(): void {
-  for (const child of children) {
-    child.kill('SIGTERM');
+let stopping = false;
+
+/** Waits for the end of one; one without the other is of no use. */
+async function ended(child: ChildProcess, name: string): Promise<void> {
+  const [code, signal] = await once(child, 'exit');
+  if (!stopping) {
+    console.error(`${name} ended (${signal ?? `exit code ${code}`}).`);
+    process.exitCode = code || 1;
+    stopAll();
   }
 }
 
-// Ctrl-C reaches all of them by itself.
-process.on('SIGINT', () => undefined);
+function stopAll(): void {
+  stopping = true;
+  inngest.kill('SIGTERM');
+  wallet.kill('SIGTERM');
+}
+
+// Ctrl-C reaches both by itself.
+process.on('SIGINT', () => {
+  stopping = true;
+});
 process.on('SIGTERM', stopAll);
 
-const [first] = await Promise.all(
-  children.map(async (child) => {
-    const [code] = await once(child, 'exit');
-    // One without the other is of no use.
-    stopAll();
-    return typeof code === 'number' ? code : 0;
-  }),
-);
-process.exitCode = first ?? 0;
+await Promise.all([
+  ended(inngest, "Inngest's development server, which npx fetches from the internet,"),
+  ended(wallet, 'The wallet'),
+]);
