@@ -597,7 +597,8 @@ begin
   wallet.updated_at := '-infinity';
   wallet := append_event(
     wallet, 'wallet_opened', 0, 0, 0, null, null, p_actor, null,
-    jsonb_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone)
+    jsonb_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone,
+                       'userId', p_user_id)
   );
   wallet.opened_at := wallet.updated_at;
   insert into wallets values (wallet.*);

@@ -54,6 +54,7 @@ function identity({ reference, plain }: { reference: number; plain: boolean }, r
 
 const openCommand: fc.Arbitrary<Command> = fc.record({
   type: fc.constant('open_wallet'),
+  userId: fc.constant('user'),
   currency: fc.constant('USD'),
   timezone: fc.constantFrom('UTC', 'Europe/Berlin'),
   mode: fc.constantFrom<WalletMode>('live', 'deferred'),
@@ -107,7 +108,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const openings: Step[] = (['live', 'deferred'] as const).map((mode, index) => ({
   type: 'command',
   wallet: index,
-  command: { type: 'open_wallet', currency: 'USD', timezone: 'UTC', mode, actor },
+  command: { type: 'open_wallet', userId: 'user', currency: 'USD', timezone: 'UTC', mode, actor },
 }));
 
 /** A wallet as the decider has it, and the events it would write. */
@@ -151,7 +152,14 @@ describe('the ledger of the database', () => {
       return { type: 'charge_wallet', amountMicros, overrun: 'arrears', ...next() };
     };
     const commands = [
-      { type: 'open_wallet', currency: 'USD', timezone: 'UTC', mode: 'live', actor } as const,
+      {
+        type: 'open_wallet',
+        userId: 'user',
+        currency: 'USD',
+        timezone: 'UTC',
+        mode: 'live',
+        actor,
+      } as const,
       ...[credit(most), credit(most), credit(1n), credit(1n)],
       ...[charge(most + 1n), charge(most), charge(most), charge(1n)],
       ...[charge(most), charge(most), charge(1n), charge(1n), charge(0n)],
@@ -167,7 +175,14 @@ describe('the ledger of the database', () => {
     const model: Model = { walletId: randomUUID(), state: initialState, written: [] };
     const run = (command: Command) => take({ type: 'command', wallet: 0, command }, model);
     await database.setClock('2026-01-10T12:00:00Z');
-    await run({ type: 'open_wallet', currency: 'USD', timezone: 'UTC', mode: 'deferred', actor });
+    await run({
+      type: 'open_wallet',
+      userId: 'user',
+      currency: 'USD',
+      timezone: 'UTC',
+      mode: 'deferred',
+      actor,
+    });
     await run({
       type: 'grant_credit',
       amountMicros: 5n,
@@ -233,8 +248,12 @@ async function take(next: Step, model: Model): Promise<void> {
       }
       return;
     case 'command': {
-      const decided = attempt(() => decide(next.command, model.state));
-      const answered = await execute(next.command, model.walletId);
+      const command =
+        next.command.type === 'open_wallet'
+          ? { ...next.command, userId: `user-${model.walletId}` }
+          : next.command;
+      const decided = attempt(() => decide(command, model.state));
+      const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
       remember(model, decided?.events ?? []);
       return;
@@ -323,7 +342,7 @@ async function call(
 }
 
 async function openWallet(
-  { currency, timezone, mode, actor }: Extract<Command, { type: 'open_wallet' }>,
+  { userId, currency, timezone, mode, actor }: Extract<Command, { type: 'open_wallet' }>,
   walletId: string,
 ): Promise<Outcome> {
   const [row] = await database.app<Omit<LedgerOutcome, 'code' | 'recordedAt'>[]>`
@@ -331,7 +350,7 @@ async function openWallet(
       (wallet).balance_micros as "balanceMicros", (wallet).held_micros as "heldMicros",
       (wallet).arrears_micros as "arrearsMicros", available_micros(wallet) as "availableMicros",
       null as detail
-    from open_wallet(${walletId}, ${`user-${walletId}`}, ${currency}, ${timezone}, ${mode}, ${actor})`;
+    from open_wallet(${walletId}, ${userId}, ${currency}, ${timezone}, ${mode}, ${actor})`;
   expect.assert(row);
   return { code: 'OK', ...row };
 }

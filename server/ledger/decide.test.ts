@@ -19,6 +19,7 @@ const common = { key, requestHash, actor, detail: { referenceId: 'call-1' } };
 
 const opened = (mode: WalletMode): WalletEvent => ({
   type: 'wallet_opened',
+  userId: 'user-1',
   currency: 'USD',
   timezone: 'UTC',
   mode,
@@ -82,6 +83,7 @@ function givenWallet(state: WalletState) {
 describe('opening a wallet', () => {
   const open: Command = {
     type: 'open_wallet',
+    userId: 'user-1',
     currency: 'USD',
     timezone: 'UTC',
     mode: 'live',

@@ -19,6 +19,7 @@ export const maxStandingMicros = 2n * 10n ** 18n;
 
 export interface OpenWalletCommand {
   readonly type: 'open_wallet';
+  readonly userId: string;
   readonly currency: string;
   readonly timezone: string;
   readonly mode: WalletMode;
@@ -110,8 +111,8 @@ function openWallet(command: OpenWalletCommand, state: WalletState): Decision {
   if (state.opened) {
     return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
   }
-  const { currency, timezone, mode, actor } = command;
-  const event: WalletEvent = { type: 'wallet_opened', currency, timezone, mode, actor };
+  const { userId, currency, timezone, mode, actor } = command;
+  const event: WalletEvent = { type: 'wallet_opened', userId, currency, timezone, mode, actor };
   const opened = evolve(state, event);
   return {
     outcome: { code: 'OK', replayed: false, ...answerOf(opened, 0n, null) },

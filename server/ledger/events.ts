@@ -12,6 +12,7 @@ export type WalletMode = 'live' | 'deferred';
 
 interface Opened {
   readonly type: 'wallet_opened';
+  readonly userId: string;
   readonly currency: string;
   readonly timezone: string;
   readonly mode: WalletMode;
@@ -96,7 +97,12 @@ export function deltasOf(event: WalletEvent): Deltas {
 export function detailOf(event: WalletEvent): Detail {
   switch (event.type) {
     case 'wallet_opened':
-      return { currency: event.currency, mode: event.mode, timezone: event.timezone };
+      return {
+        currency: event.currency,
+        mode: event.mode,
+        timezone: event.timezone,
+        userId: event.userId,
+      };
     case 'arrears_repaid':
       return { bySeq: Number(event.bySeq) };
     case 'top_up':
