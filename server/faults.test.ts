@@ -36,6 +36,19 @@ describe('asFault', () => {
     },
   );
 
+  it.each(['40001', '40P01', '55P03', '57014'])(
+    'says that the call may be made again when the database undid it (SQLSTATE %s)',
+    (code) => {
+      const error = Object.assign(Object.create(postgres.PostgresError.prototype), {
+        name: 'PostgresError',
+        code,
+      });
+      const fault = asFault(error);
+      expect(fault).toMatchObject({ code: 'OVERLOADED', status: 503 });
+      expect(fault.retryAfterSeconds).toBeGreaterThan(0);
+    },
+  );
+
   it.each([
     new Error('select secret from t'),
     withCode('23505'),

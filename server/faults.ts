@@ -140,17 +140,36 @@ const UNAVAILABLE_RETRY_SECONDS = 2;
 
 /**
  * The fault that an error stands for: itself, `DATABASE_UNAVAILABLE` when the database cannot be
- * reached, else `INTERNAL`, whose message says nothing of the cause.
+ * reached, `OVERLOADED` when it undid the statement for want of time or of a lock, else `INTERNAL`,
+ * whose message says nothing of the cause.
  */
 export function asFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
   const message = error instanceof Error ? error.message : undefined;
-  if (!isDatabaseUnavailable(error)) return new Fault('INTERNAL', { message, cause: error });
-  return new Fault('DATABASE_UNAVAILABLE', {
+  const passing = isDatabaseUnavailable(error)
+    ? 'DATABASE_UNAVAILABLE'
+    : isContention(error)
+      ? 'OVERLOADED'
+      : null;
+  if (passing === null) return new Fault('INTERNAL', { message, cause: error });
+  return new Fault(passing, {
     message,
     retryAfterSeconds: UNAVAILABLE_RETRY_SECONDS,
     cause: error,
   });
+}
+
+/** Serialization failure, deadlock, lock not available in time, statement out of time. */
+const CONTENTION_SQLSTATE = /^(?:40001|40P01|55P03|57014)$/;
+
+function isContention(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    error.name === 'PostgresError' &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    CONTENTION_SQLSTATE.test(error.code)
+  );
 }
 
 const CONNECTION_CODES = new Set([

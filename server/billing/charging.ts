@@ -72,13 +72,23 @@ export interface Charging {
   quote(wallet: WalletName, usage: Usage, at?: Date): Promise<QuoteAnswer>;
   /** Charges usage once; the same request again gets the first answer, marked `replayed`. */
   charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
-  /** Charges each item by itself, in order: one refusal fails no other. */
+  /**
+   * Charges each item by itself, in order: one refusal fails no other. Throws a `BAD_REQUEST` that
+   * names a malformed item before any is charged.
+   */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
   /** Adds promotional credit once per key. */
   grant(
     request: { wallet: WalletName; amountMicros: bigint; key: string; reason: string },
     actor: string,
   ): Promise<GrantAnswer>;
+}
+
+interface PreparedCharge {
+  readonly request: ChargeRequest;
+  readonly wallet: WalletView;
+  readonly usage: Usage;
+  readonly rated: RateResult;
 }
 
 /** The charging use cases. `now` is the instant of usage that does not say its own. */
@@ -99,13 +109,26 @@ export function createCharging(options: {
       : rate(card, usage);
   }
 
-  async function charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer> {
+  /** Everything that a charge needs and nothing written. Throws what is wrong with the request. */
+  async function prepare(request: ChargeRequest): Promise<PreparedCharge | null> {
     const wallet = await onlyWallet(sql, request.wallet);
     if (wallet === null) {
-      return { ok: false, code: 'WALLET_NOT_FOUND' };
+      return null;
     }
     const usage = canonicalUsage(request.usage);
-    const rated = await priceFor(wallet, usage, request.occurredAt ?? now());
+    return {
+      request,
+      wallet,
+      usage,
+      rated: await priceFor(wallet, usage, request.occurredAt ?? now()),
+    };
+  }
+
+  async function post(prepared: PreparedCharge | null, actor: string): Promise<ChargeAnswer> {
+    if (prepared === null) {
+      return { ok: false, code: 'WALLET_NOT_FOUND' };
+    }
+    const { request, wallet, usage, rated } = prepared;
     const outcome = await chargeWallet(sql, {
       walletId: wallet.walletId,
       key: ledgerKey(`usage:${usage.type}`, request.referenceId),
@@ -140,7 +163,7 @@ export function createCharging(options: {
   }
 
   return {
-    charge,
+    charge: async (request, actor) => post(await prepare(request), actor),
 
     async quote(name, usage, at) {
       const wallet = await onlyWallet(sql, name);
@@ -159,9 +182,14 @@ export function createCharging(options: {
     },
 
     async chargeBatch(requests, actor) {
+      // Prepared first: a malformed item refuses the whole batch before anything is charged.
+      const prepared: (PreparedCharge | null)[] = [];
+      for (const [index, request] of requests.entries()) {
+        prepared.push(await prepare(request).catch((error) => throwForItem(index, error)));
+      }
       const answers: ChargeAnswer[] = [];
-      for (const request of requests) {
-        answers.push(await charge(request, actor));
+      for (const item of prepared) {
+        answers.push(await post(item, actor));
       }
       return answers;
     },
@@ -187,6 +215,15 @@ export function createCharging(options: {
       return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };
     },
   };
+}
+
+/** Says which item of a batch is malformed, as the messages of schemas do. */
+function throwForItem(index: number, error: unknown): never {
+  if (error instanceof Fault && error.code === 'BAD_REQUEST') {
+    const publicMessage = `items.${index}.${error.publicMessage}`;
+    throw new Fault('BAD_REQUEST', { publicMessage, cause: error });
+  }
+  throw error;
 }
 
 function refusal(outcome: LedgerOutcome, currency: string, noRateDetail: string): Refusal {

@@ -157,7 +157,7 @@ export function overduePeriod(at: Date, graceMs: number): string {
   return defaultPeriod(new Date(at.getTime() - graceMs - RUN_HOUR_UTC * 3_600_000));
 }
 
-/** Whether a text is a period: a calendar month written YYYY-MM. */
+/** Whether a text is a period: a calendar month written YYYY-MM that has a month after it. */
 export function isPeriod(text: string): boolean {
-  return /^[1-9]\d{3}-(?:0[1-9]|1[0-2])$/.test(text);
+  return /^[1-9]\d{3}-(?:0[1-9]|1[0-2])$/.test(text) && text !== '9999-12';
 }

@@ -81,6 +81,8 @@ export function createBillingClient(options: BillingClientOptions): BillingClien
       httpBatchLink({
         url: `${url.replace(/\/+$/, '')}/trpc`,
         maxItems: 50,
+        // Queries too: an address ends up in logs, and inputs hold phone numbers.
+        methodOverride: 'POST',
         headers: { authorization: `Bearer ${apiKey}` },
         fetch: (input, init) => {
           const timeout = AbortSignal.timeout(timeoutMs);

@@ -1,12 +1,10 @@
 /** The HTTP surface: every route of the program, and what stands in front of each. */
-import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
 import { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ApiKeys } from '../billing/api-keys.ts';
 import type { StripeEvents } from '../billing/stripe-events.ts';
 import { Fault } from '../faults.ts';
 import type { RouterServices } from '../trpc/context.ts';
-import { appRouter } from '../trpc/router.ts';
 import { limitBody } from './body-limit.ts';
 import { errorResponse } from './errors.ts';
 import type { LoadContext } from './load-context.ts';
@@ -19,6 +17,7 @@ import {
   securityHeaders,
 } from './security-headers.ts';
 import { stripeWebhook } from './stripe-webhook.ts';
+import { trpc } from './trpc.ts';
 
 /** The socket, as @hono/node-server hands it on. */
 interface NodeBindings {
@@ -182,40 +181,6 @@ function contextOf(
   options: AppOptions,
 ): Promise<{ context: LoadContext; setCookie: string | null }> {
   return options.loadContext({ request, requestId, cspNonce, ip });
-}
-
-/** The most calls in one HTTP batch. */
-const MAX_HTTP_BATCH = 200;
-
-function trpc(request: Request, requestId: string, options: AppOptions): Promise<Response> {
-  return fetchRequestHandler({
-    endpoint: '/trpc',
-    req: request,
-    router: appRouter,
-    maxBatchSize: MAX_HTTP_BATCH,
-    createContext: async () => ({
-      services: options.router,
-      requestId,
-      apiKey: await apiKeyOf(request, options.apiKeys),
-    }),
-    responseMeta: ({ errors }) =>
-      errors.some((error) => error.code === 'SERVICE_UNAVAILABLE')
-        ? { headers: { 'retry-after': '2', 'cache-control': 'no-store' } }
-        : { headers: { 'cache-control': 'no-store' } },
-    onError({ error, path }) {
-      if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
-        options.logger.error(
-          { err: error.cause ?? error, requestId, procedure: path },
-          'call failed',
-        );
-      }
-    },
-  });
-}
-
-async function apiKeyOf(request: Request, apiKeys: ApiKeys) {
-  const [, secret] = /^Bearer (sk_\S+)$/.exec(request.headers.get('authorization') ?? '') ?? [];
-  return secret === undefined ? null : apiKeys.authenticate(secret);
 }
 
 /**

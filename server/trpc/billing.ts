@@ -1,10 +1,9 @@
 import { z } from 'zod';
+import { isPeriod } from '../billing/month.ts';
 import { router, scoped } from './context.ts';
 import { wire } from './inputs.ts';
 
-const periodSchema = z
-  .string()
-  .regex(/^\d{4}-(?:0[1-9]|1[0-2])$/, 'must be a calendar month as YYYY-MM');
+const periodSchema = z.string().refine(isPeriod, 'must be a calendar month as YYYY-MM');
 
 export const billingRouter = router({
   /** How the month stands. */

@@ -20,7 +20,7 @@ export interface TrpcContext {
   readonly services: RouterServices;
   readonly requestId: string;
   /** The key that the request's Bearer token names; null without one, or when it is revoked. */
-  readonly apiKey: ApiCaller | null;
+  readonly apiKey: () => Promise<ApiCaller | null>;
 }
 
 const t = initTRPC.context<TrpcContext>().create({
@@ -47,8 +47,14 @@ function zodMessage(error: ZodError): string {
     .join('; ');
 }
 
-/** tRPC's own errors say what the caller did wrong; what code threw is said by the fault table. */
+/**
+ * tRPC's own errors say what the caller did wrong; what code threw is said by the fault table. Node
+ * quotes malformed JSON in its error, and numbers in it are private.
+ */
 function publicMessage(error: TRPCError): string {
+  if (error.cause instanceof SyntaxError) {
+    return FAULTS.INVALID_JSON.message;
+  }
   return error.code === 'INTERNAL_SERVER_ERROR' ? FAULTS.INTERNAL.message : error.message;
 }
 
@@ -74,14 +80,14 @@ export const createCallerFactory = t.createCallerFactory;
 
 /** A procedure for callers whose key has the scope. */
 export function scoped(scope: Scope) {
-  return t.procedure.use(faults).use(({ ctx, next }) => {
-    const { apiKey } = ctx;
+  return t.procedure.use(faults).use(async ({ ctx, next }) => {
+    const apiKey = await ctx.apiKey();
     if (apiKey === null) {
       throw new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
     }
     if (!hasScope(apiKey, scope)) {
       throw new TRPCError({ code: 'FORBIDDEN', message: `This API key lacks the scope ${scope}.` });
     }
-    return next({ ctx: { ...ctx, apiKey, actor: `api_key:${apiKey.id}` } });
+    return next({ ctx: { ...ctx, actor: `api_key:${apiKey.id}` } });
   });
 }

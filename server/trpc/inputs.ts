@@ -15,9 +15,22 @@ export const referenceSchema = z
   .string()
   .regex(/^[\x20-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters');
 
+/** Beyond four digits of the year the database reads a `Date` otherwise than it was meant. */
+const EARLIEST = Date.parse('1970-01-01T00:00:00Z');
+const LATEST = Date.parse('9999-12-31T00:00:00Z');
+
 export const instantSchema = z.iso
   .datetime({ offset: true, error: 'must be an ISO 8601 instant with a zone' })
-  .transform((text) => new Date(text));
+  .transform((text) => new Date(text))
+  .refine((instant) => instant.getTime() >= EARLIEST && instant.getTime() <= LATEST, {
+    error: 'must be in the years 1970 to 9999',
+  });
+
+/** A text for people, which the database can store: no control characters, no half surrogates. */
+export const noteSchema = z
+  .string()
+  .trim()
+  .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'must be 1 to 500 characters without control characters');
 
 /** The fields that name a wallet; spread into an input, then read with `walletName`. */
 export const walletFields = {

@@ -1,7 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
-import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/api-keys.ts';
 import { createCharging } from '../billing/charging.ts';
@@ -10,14 +9,18 @@ import { createRateCards } from '../billing/rate-cards.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { type BillingClient, createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { trpc } from '../http/trpc.ts';
 import { createLogger } from '../log.ts';
-import { appRouter } from './router.ts';
+import { connect } from '../store/sql.ts';
+import type { RouterServices } from './context.ts';
 
 const logger = createLogger('silent');
 let database: TestDatabase;
 let server: Server;
 let url: string;
 let client: BillingClient;
+let services: RouterServices;
+const addresses: string[] = [];
 let users = 0;
 let userId: string;
 
@@ -27,25 +30,17 @@ beforeAll(async () => {
   const apiKeys = createApiKeys({ sql, logger });
   const rateCards = createRateCards({ sql, nowMs: Date.now });
   const clock = () => new Date();
-  const services = {
+  services = {
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
     rateCards,
     month: createMonth({ sql, clock, send: async () => {}, logger }),
   };
   server = createServer(
-    getRequestListener((req) =>
-      fetchRequestHandler({
-        endpoint: '/trpc',
-        req,
-        router: appRouter,
-        createContext: async () => ({
-          services,
-          requestId: 'request-1',
-          apiKey: await apiKeys.authenticate(req.headers.get('authorization')?.slice(7) ?? ''),
-        }),
-      }),
-    ),
+    getRequestListener((request) => {
+      addresses.push(request.url);
+      return trpc(request, 'request-1', { router: services, apiKeys, logger });
+    }),
   );
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -216,6 +211,70 @@ describe('usage.charge', () => {
       'WALLET_NOT_FOUND',
     ]);
   });
+
+  it('charges nothing of a batch in which an item is malformed, and names the item', async () => {
+    await fund('1000000');
+    const item = { userId, usage: { type: 'email' as const }, referenceId: 'first' };
+    const future = { ...item, referenceId: 'second', occurredAt: '2999-01-01T00:00:00Z' };
+    await expect(client.usage.chargeBatch.mutate({ items: [item, future] })).rejects.toMatchObject({
+      message: 'items.1.occurredAt: must not be in the future',
+      data: { code: 'BAD_REQUEST' },
+    });
+    expect(await client.wallets.get.query({ userId })).toMatchObject({ balanceMicros: '1000000' });
+  });
+});
+
+describe('when the database has no time for a call', () => {
+  it('a wallet that stays locked is answered with "come back", and charged then', async () => {
+    await fund('1000000');
+    const { walletId } = await client.wallets.get.query({ userId });
+    const locker = connect(database.ownerUrl, { max: 1 });
+    const impatient = connect(database.ownerUrl, { role: 'wallet_app', lockTimeoutMs: 100 });
+    const rateCards = createRateCards({ sql: impatient, nowMs: Date.now });
+    const patience = services;
+    services = {
+      ...services,
+      charging: createCharging({ sql: impatient, rateCards, now: () => new Date() }),
+    };
+    try {
+      await locker`begin`;
+      await locker`select 1 from wallets where id = ${walletId} for update`;
+      const charging = client.processCommunicationBilling(userId, 'email', { referenceId: 'r' });
+      await new Promise((done) => setTimeout(done, 300));
+      await locker`rollback`;
+      expect(await charging).toMatchObject({ success: true, balanceMicros: '990000' });
+    } finally {
+      services = patience;
+      await Promise.all([locker.end(), impatient.end()]);
+    }
+  });
+
+  it('a database that is down is answered with 503, when to retry, and the request id', async () => {
+    const down = connect('postgres://nobody@127.0.0.1:1/none');
+    const response = await trpc(
+      new Request('http://localhost/trpc/usage.charge', {
+        method: 'POST',
+        headers: { authorization: 'Bearer sk_any', 'content-type': 'application/json' },
+        body: '{}',
+      }),
+      'request-1',
+      { router: services, apiKeys: createApiKeys({ sql: down, logger }), logger },
+    );
+    await down.end({ timeout: 0 });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('2');
+    expect(await response.json()).toMatchObject({
+      error: { data: { code: 'SERVICE_UNAVAILABLE', requestId: 'request-1' } },
+    });
+  });
+});
+
+describe('the typed client', () => {
+  it('keeps the numbers dialled out of addresses, of queries too', async () => {
+    await client.usage.quote.query({ userId, usage: { type: 'sms', to: '+14155550132' } });
+    expect(addresses.filter((address) => address.includes('quote'))).not.toEqual([]);
+    expect(addresses.join()).not.toContain('4155550132');
+  });
 });
 
 describe('bad input is a BAD_REQUEST that names the field', () => {
@@ -234,6 +293,7 @@ describe('bad input is a BAD_REQUEST that names the field', () => {
     ['an unknown field', { usage: { ...call, price: 1 } }, 'price'],
     ['no reference', { referenceId: undefined }, 'referenceId'],
     ['an instant without a zone', { occurredAt: '2026-01-01T00:00:00' }, 'occurredAt'],
+    ['an instant before all calendars', { occurredAt: '0000-01-01T00:00:00Z' }, 'occurredAt'],
     ['an instant in the future', { occurredAt: '2999-01-01T00:00:00Z' }, 'occurredAt'],
     ['a malformed currency', { currency: 'dollars' }, 'currency'],
     ['two names of the wallet', { walletId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10' }, 'userId'],
@@ -265,12 +325,36 @@ describe('bad input is a BAD_REQUEST that names the field', () => {
     },
   );
 
-  it('malformed JSON', async () => {
-    const response = await post('usage.charge', '{"userId": ');
+  it.each(['a\u0000b', 'a\ud800b', 'a\nb', ' ', 'x'.repeat(501)])(
+    'a reason that no one could read (%j)',
+    async (reason) => {
+      const response = await post('wallets.grant', { userId, amountMicros: '1', key: 'k', reason });
+      expect(response.status).toBe(400);
+      expect(await response.text()).toContain('reason');
+    },
+  );
+
+  it.each([
+    ['wallets.balanceAt', { at: '9999-12-31T23:59:59-14:00' }, 'at'],
+    ['wallets.events', { types: ['a\u0000'] }, 'types'],
+    ['wallets.list', { userIdPrefix: 'a\u0000' }, 'userIdPrefix'],
+    ['billing.status', { period: '0000-01' }, 'period'],
+    ['billing.status', { period: '9999-12' }, 'period'],
+  ])('a query that the database could not read (%s %j)', async (procedure, input, field) => {
+    const named = procedure === 'wallets.events' || procedure === 'wallets.balanceAt';
+    const response = await post(procedure, { ...(named && { userId }), ...input });
     expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({
-      error: { message: expect.stringContaining('JSON'), data: { code: 'BAD_REQUEST' } },
-    });
+    expect(await response.text()).toContain(field);
+  });
+
+  it('malformed JSON, which is not quoted', async () => {
+    for (const body of ['{"userId": ', '+14155550132']) {
+      const response = await post('usage.charge', body);
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({
+        error: { message: 'The body is not valid JSON.', data: { code: 'BAD_REQUEST' } },
+      });
+    }
   });
 
   async function post(procedure: string, body: unknown): Promise<Response> {

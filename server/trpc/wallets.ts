@@ -6,6 +6,7 @@ import {
   currencySchema,
   instantSchema,
   namesOneWallet,
+  noteSchema,
   referenceSchema,
   userIdSchema,
   walletFields,
@@ -25,7 +26,10 @@ const eventsInput = z
     ...walletFields,
     cursor: z.string().max(20).optional(),
     limit: z.int().min(1).max(MAX_PAGE).optional(),
-    types: z.array(z.string().max(40)).max(50).optional(),
+    types: z
+      .array(z.string().regex(/^[a-z_]{1,40}$/, 'must be a type of event'))
+      .max(50)
+      .optional(),
     from: instantSchema.optional(),
     to: instantSchema.optional(),
   })
@@ -43,7 +47,7 @@ export const walletsRouter = router({
 
   /** Wallets whose user id starts with the text. */
   list: scoped('wallets:read')
-    .input(z.strictObject({ userIdPrefix: z.string().max(128).default('') }))
+    .input(z.strictObject({ userIdPrefix: userIdSchema.or(z.literal('')).default('') }))
     .query(async ({ ctx, input }) =>
       wire({ wallets: await ctx.services.wallets.search(input.userIdPrefix) }),
     ),
@@ -75,7 +79,7 @@ export const walletsRouter = router({
           ...walletFields,
           amountMicros: positiveMicrosSchema,
           key: referenceSchema,
-          reason: z.string().trim().min(1).max(500),
+          reason: noteSchema,
         })
         .superRefine(namesOneWallet),
     )

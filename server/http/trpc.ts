@@ -1,0 +1,55 @@
+/** The charging API over HTTP: the router behind the fetch adapter, and who calls it. */
+import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
+import type { Logger } from 'pino';
+import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
+import type { RouterServices } from '../trpc/context.ts';
+import { appRouter } from '../trpc/router.ts';
+
+export interface TrpcOptions {
+  readonly router: RouterServices;
+  readonly apiKeys: Pick<ApiKeys, 'authenticate'>;
+  readonly logger: Logger;
+}
+
+/** The most calls in one HTTP batch. */
+const MAX_HTTP_BATCH = 200;
+
+export function trpc(
+  request: Request,
+  requestId: string,
+  { router, apiKeys, logger }: TrpcOptions,
+): Promise<Response> {
+  // Asked for by the procedures, so that a database that is down is answered like any of their
+  // errors; looked up once for all calls of a batch.
+  let caller: Promise<ApiCaller | null> | undefined;
+  const apiKey = () => {
+    caller ??= apiKeyOf(request, apiKeys);
+    return caller;
+  };
+  return fetchRequestHandler({
+    endpoint: '/trpc',
+    req: request,
+    router: appRouter,
+    maxBatchSize: MAX_HTTP_BATCH,
+    // A query may be sent as POST: its input holds what must not stand in an address.
+    allowMethodOverride: true,
+    createContext: async () => ({ services: router, requestId, apiKey }),
+    responseMeta: ({ errors }) =>
+      errors.some((error) => error.code === 'SERVICE_UNAVAILABLE')
+        ? { headers: { 'retry-after': '2', 'cache-control': 'no-store' } }
+        : { headers: { 'cache-control': 'no-store' } },
+    onError({ error, path }) {
+      if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
+        logger.error({ err: error.cause ?? error, requestId, procedure: path }, 'call failed');
+      }
+    },
+  });
+}
+
+async function apiKeyOf(
+  request: Request,
+  apiKeys: Pick<ApiKeys, 'authenticate'>,
+): Promise<ApiCaller | null> {
+  const [, secret] = /^Bearer (sk_\S+)$/.exec(request.headers.get('authorization') ?? '') ?? [];
+  return secret === undefined ? null : apiKeys.authenticate(secret);
+}
