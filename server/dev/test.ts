@@ -26,7 +26,7 @@ interface Stage {
 function stagesWith(reports: string): Stage[] {
   const vitestReport = join(reports, 'vitest.json');
   const playwrightReport = join(reports, 'playwright.json');
-  const script = (name: string) => ['npm', 'run', '--silent', name];
+  const script = (name: string) => ['npm', 'run', name];
   return [
     { title: 'types', command: script('check:types') },
     { title: 'lint', command: script('check:lint') },
