@@ -7,6 +7,7 @@ import {
   failEvent,
   findEvent,
   finishEvent,
+  releaseEvents,
   storeEvent,
 } from '../store/stripe-inbox.ts';
 import { applyTopUp, recordTopUpAttempt } from '../store/top-ups.ts';
@@ -14,8 +15,12 @@ import type { StripeGateway } from '../stripe/gateway.ts';
 import { type Background, everyInterval } from './background.ts';
 import { topUpStatusOf } from './top-ups.ts';
 
-/** After so many failures an event waits for a person. Outages alone do not reach it in a day. */
-const MAX_FAILURES = 60;
+/**
+ * An event that still cannot be applied this long after it came waits for a person. It is a time and
+ * no count of failures: every dispatch is tried several times, so an outage of Stripe, or a key that
+ * was revoked, would use a count up in an hour or two and leave payments uncredited.
+ */
+const GIVE_UP_AFTER_SECONDS = 7 * 24 * 60 * 60;
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -44,7 +49,7 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
    * Brings a top-up to what Stripe says of its payment now. The event only says where to look: its
    * own copy of the intent may be older than one that has been applied.
    */
-  async function applyPaymentIntent(paymentIntentId: string): Promise<string> {
+  async function applyPaymentIntent(paymentIntentId: string, eventType: string): Promise<string> {
     const intent = await gateway.retrieveIntent(paymentIntentId);
     const { topUpId } = intent;
     if (topUpId === null) {
@@ -64,6 +69,10 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
         occurredAt: intent.createdAt,
       });
       return applied.reason === null ? applied.code : `${applied.code}: ${applied.reason}`;
+    }
+    if (eventType === 'payment_intent.succeeded') {
+      // A success is final: what was read is old. Closing the event now would lose the credit.
+      throw new Error(`the payment succeeded and was still read as ${intent.status}`);
     }
     if (!UUID.test(topUpId)) {
       return 'no top-up of ours';
@@ -104,12 +113,12 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
         return { outcome: 'ignored' };
       }
       try {
-        const outcome = await applyPaymentIntent(event.objectId);
+        const outcome = await applyPaymentIntent(event.objectId, event.type);
         await finishEvent(sql, eventId, 'applied', outcome);
         return { outcome };
       } catch (error) {
         const reason = error instanceof Error ? error.message : 'unknown error';
-        await failEvent(sql, eventId, reason.slice(0, 500), MAX_FAILURES);
+        await failEvent(sql, eventId, reason.slice(0, 500), GIVE_UP_AFTER_SECONDS);
         throw error;
       }
     },
@@ -119,7 +128,8 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
 /**
  * Sends every stored event that is not applied to Inngest again, ever more rarely. Each dispatch
  * has an id of its own, because Inngest drops an event whose id it saw in the last 24 hours, even
- * when that one's run failed.
+ * when that one's run failed. What Inngest did not take is due again at once: only events that it
+ * took and that were not applied are sent ever more rarely.
  */
 export function createStripeDispatcher(options: {
   sql: Sql;
@@ -131,8 +141,14 @@ export function createStripeDispatcher(options: {
 
   async function tick(): Promise<number> {
     const due = await claimEvents(sql, 100);
-    for (const { eventId, dispatch } of due) {
-      await send({ eventId, dispatchId: `${eventId}:${dispatch}` });
+    for (const [index, { eventId, dispatch }] of due.entries()) {
+      try {
+        await send({ eventId, dispatchId: `${eventId}:${dispatch}` });
+      } catch (error) {
+        const unsent = due.slice(index).map((event) => event.eventId);
+        await releaseEvents(sql, unsent);
+        throw error;
+      }
     }
     return due.length;
   }

@@ -30,6 +30,7 @@ let stripe: Stripe;
 let wallets: Wallets;
 let topUps: TopUps;
 let events: StripeEvents;
+let eventsWithoutStripe: StripeEvents;
 let users = 0;
 let userId: string;
 
@@ -62,6 +63,10 @@ beforeAll(async () => {
   wallets = createWallets(sql);
   topUps = createTopUps({ sql, wallets, gateway, livemode: false, logger });
   events = createStripeEvents({ sql, gateway });
+  eventsWithoutStripe = createStripeEvents({
+    sql,
+    gateway: createStripeGateway({ secretKey: SECRET_KEY, apiBase: 'http://127.0.0.1:1' }),
+  });
 });
 
 afterAll(async () => {
@@ -97,17 +102,30 @@ async function pay(started: Extract<StartTopUp, { ok: true }>, card = 'pm_card_v
   return intentId;
 }
 
-/** Waits until the stand-in has delivered what concerns the intent, and applies the whole inbox. */
-async function applyInbox(intentId: string, type: string): Promise<string[]> {
-  const sql = database.app;
+/** Waits until the stand-in has delivered the event of the intent; its id. */
+async function arrived(intentId: string, type: string): Promise<string> {
   for (let tries = 0; tries < 200; tries += 1) {
-    const [arrived] = await sql`
-      select 1 from stripe_inbox where object_id = ${intentId} and type = ${type}`;
-    if (arrived !== undefined) {
-      break;
+    const [event] = await database.app<{ eventId: string }[]>`
+      select event_id as "eventId" from stripe_inbox
+      where object_id = ${intentId} and type = ${type}`;
+    if (event !== undefined) {
+      return event.eventId;
     }
     await new Promise((done) => setTimeout(done, 25));
   }
+  throw new Error(`${type} was not delivered`);
+}
+
+async function statusOf(eventId: string): Promise<string | undefined> {
+  const [event] = await database.app<{ status: string }[]>`
+    select status from stripe_inbox where event_id = ${eventId}`;
+  return event?.status;
+}
+
+/** Waits until the stand-in has delivered what concerns the intent, and applies the whole inbox. */
+async function applyInbox(intentId: string, type: string): Promise<string[]> {
+  const sql = database.app;
+  await arrived(intentId, type);
   const waiting = await sql<{ eventId: string }[]>`
     select event_id as "eventId" from stripe_inbox where status = 'waiting'`;
   const outcomes: string[] = [];
@@ -194,6 +212,39 @@ describe('a top-up', () => {
     ).toHaveLength(1);
   });
 
+  it('is credited after an outage of Stripe, however often it was tried meanwhile', async () => {
+    const started = await start('25');
+    const intentId = await pay(started);
+    const eventId = await arrived(intentId, 'payment_intent.succeeded');
+    await database.owner`update stripe_inbox set failures = 1000 where event_id = ${eventId}`;
+    await expect(eventsWithoutStripe.apply(eventId)).rejects.toThrow('did not answer');
+    expect(await statusOf(eventId)).toBe('waiting');
+    await applyInbox(intentId, 'payment_intent.succeeded');
+    expect(await balanceOf(userId)).toBe(25_000_000n);
+  });
+
+  it('that cannot be applied for a week waits for a person', async () => {
+    const started = await start('25');
+    const intentId = await pay(started);
+    const eventId = await arrived(intentId, 'payment_intent.succeeded');
+    await database.owner`
+      update stripe_inbox set received_at = now() - interval '8 days' where event_id = ${eventId}`;
+    await expect(eventsWithoutStripe.apply(eventId)).rejects.toThrow('did not answer');
+    expect(await statusOf(eventId)).toBe('dead');
+  });
+
+  it('is not lost when its success is announced before it can be read', async () => {
+    const started = await start('25');
+    const [intentId = ''] = started.clientSecret.split('_secret_');
+    await database.owner`
+      insert into stripe_inbox (event_id, type, object_id, livemode, payload)
+      values (${`evt_early_${userId}`}, 'payment_intent.succeeded', ${intentId}, false, '{}')`;
+    await expect(events.apply(`evt_early_${userId}`)).rejects.toThrow('still read as');
+    await pay(started);
+    await events.apply(`evt_early_${userId}`);
+    expect(await balanceOf(userId)).toBe(25_000_000n);
+  });
+
   it.each([
     ['', 'INVALID_AMOUNT'],
     ['abc', 'INVALID_AMOUNT'],
@@ -208,6 +259,13 @@ describe('a top-up', () => {
       code,
     });
     expect(await topUps.list(userId)).toEqual([]);
+  });
+
+  it('stays in sight when the user gets a wallet in another currency', async () => {
+    const started = await start('25');
+    await wallets.open({ userId, currency: 'EUR' }, 'system:test');
+    expect((await wallets.ofUser(userId)).currency).toBe('USD');
+    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ currency: 'USD' });
   });
 
   it('of another user cannot be seen', async () => {
@@ -353,5 +411,32 @@ describe('the dispatcher', () => {
     await dispatcher.tick();
     expect(sent.slice(before)).toEqual([]);
     expect(await balanceOf(userId)).toBe(25_000_000n);
+  });
+
+  it('has every event due again at once that Inngest did not take', async () => {
+    const ids = [1, 2, 3].map((number) => `evt_untaken_${number}`);
+    for (const id of ids) {
+      await database.owner`
+        insert into stripe_inbox (event_id, type, livemode, payload, dispatches, next_dispatch_at)
+        values (${id}, 'payment_intent.succeeded', false, '{}', 12, now() - interval '1 day')`;
+    }
+    const sent: string[] = [];
+    let isDown = true;
+    const dispatcher = createStripeDispatcher({
+      sql: database.app,
+      send: async ({ eventId, dispatchId }) => {
+        if (isDown) {
+          throw new Error('Inngest is down');
+        }
+        sent.push(dispatchId);
+        await database.owner`update stripe_inbox set status = 'ignored' where event_id = ${eventId}`;
+      },
+      intervalMs: 1_000,
+      logger,
+    });
+    await expect(dispatcher.tick()).rejects.toThrow('Inngest is down');
+    isDown = false;
+    await dispatcher.tick();
+    expect(sent).toEqual(expect.arrayContaining(ids.map((id) => `${id}:13`)));
   });
 });

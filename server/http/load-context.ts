@@ -185,7 +185,7 @@ export interface Services {
     }): Promise<SignIn>;
   };
   wallets: {
-    /** The wallet of a user; opens it when the user has none yet. */
+    /** The user's first wallet; opens it when the user has none yet. */
     ofUser(userId: string): Promise<WalletView>;
     events(
       walletId: string,

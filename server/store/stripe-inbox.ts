@@ -1,6 +1,6 @@
 /** The inbox of Stripe's events: stored first, applied later, done only when applied. */
 import type { InboxSummary } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { arrayLiteral, type Sql } from './sql.ts';
 
 export interface InboxEvent {
   eventId: string;
@@ -53,16 +53,18 @@ export async function finishEvent(
     where event_id = ${eventId} and status in ('waiting', 'dead')`;
 }
 
-/** Counts a failed application; after `maxFailures` the event waits for a person. */
+/** Counts a failed application; `giveUpAfterSeconds` after its receipt the event waits for a person. */
 export async function failEvent(
   sql: Sql,
   eventId: string,
   error: string,
-  maxFailures: number,
+  giveUpAfterSeconds: number,
 ): Promise<void> {
   await sql`
     update stripe_inbox set failures = failures + 1, last_error = ${error},
-      status = case when failures + 1 >= ${maxFailures} then 'dead' else status end
+      status = case
+        when received_at < clock_timestamp() - ${giveUpAfterSeconds} * interval '1 second'
+        then 'dead' else status end
     where event_id = ${eventId} and status = 'waiting'`;
 }
 
@@ -73,6 +75,13 @@ export async function claimEvents(
 ): Promise<{ eventId: string; dispatch: number }[]> {
   return sql<{ eventId: string; dispatch: number }[]>`
     select event_id as "eventId", dispatch from claim_stripe_events(${limit})`;
+}
+
+/** Gives back claimed events that were not sent: the claim is as if it had not been. */
+export async function releaseEvents(sql: Sql, eventIds: readonly string[]): Promise<void> {
+  await sql`
+    update stripe_inbox set dispatches = dispatches - 1, next_dispatch_at = clock_timestamp()
+    where event_id = any (${arrayLiteral(eventIds)}::text[]) and status = 'waiting'`;
 }
 
 /** How many events stand where. */

@@ -37,7 +37,10 @@ export async function openWallet(
   return row;
 }
 
-/** The wallets that the name fits: none, one, or several when a user has several currencies. */
+/**
+ * The wallets that the name fits: none, one, or several when a user has several currencies. The one
+ * that was opened first comes first, so that a later one does not take its place.
+ */
 export async function findWallets(sql: Sql, name: WalletName): Promise<WalletView[]> {
   if ('walletId' in name) {
     return sql<WalletView[]>`
@@ -46,7 +49,7 @@ export async function findWallets(sql: Sql, name: WalletName): Promise<WalletVie
   return sql<WalletView[]>`
     select ${walletColumns(sql)} from wallets w
     where w.user_id = ${name.userId} and w.currency = coalesce(${name.currency ?? null}, w.currency)
-    order by w.currency`;
+    order by w.opened_at, w.currency`;
 }
 
 /** Wallets whose user id starts with `prefix`, for support staff. */
