@@ -142,10 +142,12 @@ export async function usageThisMonth(
       sum((e.detail ->> 'units')::bigint)::float8 as units,
       sum(e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::bigint
         as "amountMicros"
-    from wallets w
-    join wallet_events e on e.wallet_id = w.id
-    where w.id = ${walletId} and e.type in ('charge', 'accrual')
-      and e.recorded_at >=
-        date_trunc('month', ledger_now() at time zone w.timezone) at time zone w.timezone
+    from wallet_events e
+    where e.wallet_id = ${walletId} and e.type in ('charge', 'accrual')
+      -- Found by search, once: the wallet's earlier events are never read.
+      and e.seq > (
+        select seq_before(w.id,
+          date_trunc('month', ledger_now() at time zone w.timezone) at time zone w.timezone)
+        from wallets w where w.id = ${walletId})
     group by 1 order by 4 desc, 1`;
 }
