@@ -19,7 +19,7 @@ create type ledger_outcome as (
   arrears_micros bigint,
   available_micros bigint,
   recorded_at timestamp with time zone,
-  detail jsonb
+  detail json
 );
 
 -- Sequences
@@ -28,7 +28,7 @@ create sequence statement_numbers as bigint increment 1 minvalue 1 maxvalue 9223
 
 -- Functions
 
-CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail json)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
@@ -126,7 +126,7 @@ begin
     w, 'top_up', ledger_key('top_up', p_payment_intent_id),
     sha256(convert_to(t.id || E'\n' || t.amount_micros, 'UTF8')),
     t.amount_micros, p_actor, p_occurred_at,
-    jsonb_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id)
+    json_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id)
   );
   if outcome.code <> 'OK' then
     -- Nothing is recorded, so the event stays in the inbox with this as its error.
@@ -148,7 +148,7 @@ AS $function$
   select w.balance_micros - w.held_micros + w.overdraft_limit_micros
 $function$;
 
-CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail json)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -371,7 +371,7 @@ begin
       w, 'accrual_settled', -s.accrued_micros, -s.accrued_micros, 0,
       ledger_key('settlement', month),
       sha256(convert_to(w.id || E'\n' || month || E'\n' || s.accrued_micros, 'UTF8')),
-      'system:month', null, jsonb_build_object('period', month, 'statement', s.number)
+      'system:month', null, json_build_object('period', month, 'statement', s.number)
     )
     from statements s
     join wallets w on w.id = s.wallet_id
@@ -396,7 +396,7 @@ AS $function$
   end
 $function$;
 
-CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail json)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
 AS $function$
@@ -414,7 +414,7 @@ begin
     w, p_type, p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at, p_detail
   );
   select * into e from wallet_events where wallet_id = w.id and seq = w.seq;
-  w := repay_arrears(w, p_actor, jsonb_build_object('bySeq', w.seq));
+  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq));
   return outcome_of(e, false);
 end $function$;
 
@@ -451,7 +451,7 @@ AS $function$
                 || convert_to(event_canonical(e), 'UTF8'))
 $function$;
 
-CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail json)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -597,7 +597,7 @@ begin
   wallet.updated_at := '-infinity';
   wallet := append_event(
     wallet, 'wallet_opened', 0, 0, 0, null, null, p_actor, null,
-    jsonb_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone,
+    json_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone,
                        'userId', p_user_id)
   );
   wallet.opened_at := wallet.updated_at;
@@ -791,6 +791,10 @@ begin
     code := 'EFFECTIVE_BEFORE_NEWEST';
   elsif (p_card ->> 'version')::int <> version then
     code := 'VERSION_TAKEN';
+  elsif not exists (select from currencies c where c.code = card_currency) then
+    code := 'UNKNOWN_CURRENCY';
+  elsif exists (select from rate_cards c where c.id = (p_card ->> 'id')::uuid) then
+    code := 'ID_TAKEN';
   else
     insert into rate_cards (id, currency, version, effective_from, card, created_by) values (
       (p_card ->> 'id')::uuid, card_currency, version, (p_card ->> 'effectiveFrom')::timestamptz,
@@ -898,7 +902,7 @@ begin
   return new;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail json)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
@@ -1008,7 +1012,9 @@ begin
   end if;
   select * into top_up from top_ups where wallet_id = p_wallet_id and attempt_key = p_attempt_key;
   if found then
-    code := case when top_up.amount_micros = p_amount_micros then 'OK' else 'KEY_REUSED' end;
+    -- Stripe's test mode knows nothing of a live payment, and the other way round.
+    code := case when top_up.amount_micros = p_amount_micros and top_up.livemode = p_livemode
+      then 'OK' else 'KEY_REUSED' end;
     return;
   end if;
   if w.status <> 'open' then
@@ -1193,7 +1199,7 @@ AS $function$
                sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
                jsonb_build_object(
                  'type', u.usage_type, 'count', count(*),
-                 'units', sum(case when jsonb_typeof(e.detail -> 'units') = 'number'
+                 'units', sum(case when json_typeof(e.detail -> 'units') = 'number'
                                    then (e.detail ->> 'units')::numeric else 0 end),
                  'amountMicros', sum(
                    e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::text
@@ -1436,6 +1442,7 @@ create table top_ups (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint top_ups_pkey PRIMARY KEY (id),
+  constraint top_ups_credited_once UNIQUE (wallet_id, credited_seq),
   constraint top_ups_payment_intent_id_key UNIQUE (payment_intent_id),
   constraint top_ups_wallet_id_attempt_key_key UNIQUE (wallet_id, attempt_key),
   constraint top_ups_amount_micros_check CHECK (amount_micros > 0),
@@ -1443,7 +1450,7 @@ create table top_ups (
   constraint top_ups_attempt_key_check CHECK (attempt_key ~ '^[A-Za-z0-9_-]{8,100}$'::text),
   constraint top_ups_credit_means_success CHECK ((credited_seq IS NOT NULL) = (status = 'succeeded'::text)),
   constraint top_ups_status_check CHECK (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text, 'quarantined'::text])),
-  constraint top_ups_credited_once FOREIGN KEY (wallet_id, credited_seq) REFERENCES wallet_events(wallet_id, seq),
+  constraint top_ups_credited_by_event FOREIGN KEY (wallet_id, credited_seq) REFERENCES wallet_events(wallet_id, seq),
   constraint top_ups_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
   constraint top_ups_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
@@ -1479,7 +1486,7 @@ create table wallet_events (
   actor text not null,
   occurred_at timestamp with time zone not null,
   recorded_at timestamp with time zone not null,
-  detail jsonb not null,
+  detail json not null,
   hash bytea not null,
   previous_seq bigint generated always as (NULLIF((seq - 1), 0)) stored,
   previous_balance_micros bigint generated always as ((balance_micros - balance_delta_micros)) stored,
@@ -1491,7 +1498,7 @@ create table wallet_events (
   constraint wallet_events_actor_check CHECK (actor ~ '^[a-z_]+:[[:print:]]{1,200}$'::text AND actor !~ '[\n\r]'::text),
   constraint wallet_events_arrears_micros_check CHECK (arrears_micros >= 0 AND arrears_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_balance_micros_check CHECK (balance_micros >= '-4000000000000000000'::bigint AND balance_micros <= '4000000000000000000'::bigint),
-  constraint wallet_events_detail_check CHECK (jsonb_typeof(detail) = 'object'::text),
+  constraint wallet_events_detail_check CHECK (json_typeof(detail) = 'object'::text),
   constraint wallet_events_hash_check CHECK (octet_length(hash) = 32),
   constraint wallet_events_held_micros_check CHECK (held_micros >= 0 AND held_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_key_with_request CHECK ((key IS NULL) = (request_hash IS NULL)),
@@ -1610,14 +1617,14 @@ grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
-grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,jsonb) to wallet_app;
+grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
 grant execute on function close_range(uuid,text,uuid,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
-grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,jsonb) to wallet_app;
+grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json) to wallet_app;
 grant execute on function ledger_key(text,text) to wallet_app;
 grant execute on function ledger_now() to wallet_app;
 grant execute on function month_status(text) to wallet_app;

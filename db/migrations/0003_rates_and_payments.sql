@@ -58,6 +58,10 @@ begin
     code := 'EFFECTIVE_BEFORE_NEWEST';
   elsif (p_card ->> 'version')::int <> version then
     code := 'VERSION_TAKEN';
+  elsif not exists (select from currencies c where c.code = card_currency) then
+    code := 'UNKNOWN_CURRENCY';
+  elsif exists (select from rate_cards c where c.id = (p_card ->> 'id')::uuid) then
+    code := 'ID_TAKEN';
   else
     insert into rate_cards (id, currency, version, effective_from, card, created_by) values (
       (p_card ->> 'id')::uuid, card_currency, version, (p_card ->> 'effectiveFrom')::timestamptz,
@@ -94,8 +98,9 @@ create table top_ups (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   unique (wallet_id, attempt_key),
-  constraint top_ups_credited_once foreign key (wallet_id, credited_seq)
+  constraint top_ups_credited_by_event foreign key (wallet_id, credited_seq)
     references wallet_events (wallet_id, seq),
+  constraint top_ups_credited_once unique (wallet_id, credited_seq),
   constraint top_ups_credit_means_success check ((credited_seq is not null) = (status = 'succeeded'))
 );
 create index top_ups_newest on top_ups (wallet_id, created_at desc);
@@ -146,7 +151,9 @@ begin
   end if;
   select * into top_up from top_ups where wallet_id = p_wallet_id and attempt_key = p_attempt_key;
   if found then
-    code := case when top_up.amount_micros = p_amount_micros then 'OK' else 'KEY_REUSED' end;
+    -- Stripe's test mode knows nothing of a live payment, and the other way round.
+    code := case when top_up.amount_micros = p_amount_micros and top_up.livemode = p_livemode
+      then 'OK' else 'KEY_REUSED' end;
     return;
   end if;
   if w.status <> 'open' then
@@ -222,7 +229,7 @@ begin
     w, 'top_up', ledger_key('top_up', p_payment_intent_id),
     sha256(convert_to(t.id || E'\n' || t.amount_micros, 'UTF8')),
     t.amount_micros, p_actor, p_occurred_at,
-    jsonb_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id)
+    json_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id)
   );
   if outcome.code <> 'OK' then
     -- Nothing is recorded, so the event stays in the inbox with this as its error.

@@ -84,6 +84,10 @@ function refusal(code: Exclude<PublishRateCard, 'OK'>, nextVersion: number): str
       return 'effectiveFrom must be later than that of the newest card of this currency';
     case 'VERSION_TAKEN':
       return `version must be ${nextVersion}, the next of this currency`;
+    case 'UNKNOWN_CURRENCY':
+      return 'currency is not one that wallets are kept in';
+    case 'ID_TAKEN':
+      return 'id belongs to another card';
     default: {
       const unknown: never = code;
       throw new TypeError(`unknown refusal ${unknown}`);

@@ -261,6 +261,36 @@ describe('a top-up', () => {
     expect(await topUps.list(userId)).toEqual([]);
   });
 
+  it('of the test mode is not paid in the live one', async () => {
+    const attemptKey = `attempt-${userId}`;
+    await start('25', attemptKey);
+    const live = createTopUps({
+      sql: database.app,
+      wallets,
+      gateway: createStripeGateway({ secretKey: SECRET_KEY, apiBase: standIn.url }),
+      livemode: true,
+      logger,
+    });
+    expect(await live.start({ userId, attemptKey, amount: '25' })).toMatchObject({
+      ok: false,
+      code: 'KEY_REUSED',
+    });
+  });
+
+  it('cannot claim the credit of another, whoever writes it', async () => {
+    const started = await start('25');
+    const intentId = await pay(started);
+    await applyInbox(intentId, 'payment_intent.succeeded');
+    await expect(
+      database.owner`
+        insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
+          livemode, status, credited_seq)
+        select gen_random_uuid(), wallet_id, 'attempt-copy', currency, amount_micros, amount_minor,
+          livemode, status, credited_seq
+        from top_ups where id = ${started.topUpId}`,
+    ).rejects.toThrow('top_ups_credited_once');
+  });
+
   it('stays in sight when the user gets a wallet in another currency', async () => {
     const started = await start('25');
     await wallets.open({ userId, currency: 'EUR' }, 'system:test');

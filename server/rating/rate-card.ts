@@ -118,7 +118,9 @@ export const rateRuleSchema = z
 /** The JSON form of a card in, the form for calculating out. */
 export const rateCardSchema = z.strictObject({
   id: z.uuid(),
-  name: z.string().min(1).max(100),
+  name: z
+    .string()
+    .regex(/^[^\p{Cc}\p{Cs}]{1,100}$/u, 'must be 1 to 100 characters without control characters'),
   /** ISO 4217 code; amounts are micros of this currency. */
   currency: z.string().regex(/^[A-Z]{3}$/),
   version: z.int().min(1),

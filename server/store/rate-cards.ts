@@ -11,7 +11,9 @@ export type PublishRateCard =
   | 'OK'
   | 'EFFECTIVE_TOO_SOON'
   | 'EFFECTIVE_BEFORE_NEWEST'
-  | 'VERSION_TAKEN';
+  | 'VERSION_TAKEN'
+  | 'UNKNOWN_CURRENCY'
+  | 'ID_TAKEN';
 
 /** Publishes the next version of a currency's card; `version` is the number that is free. */
 export async function publishRateCard(

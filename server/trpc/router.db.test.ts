@@ -467,6 +467,15 @@ describe('wallets', () => {
     await expect(
       client.rateCards.publish.mutate({ ...next, version: 7, effectiveFrom }),
     ).rejects.toMatchObject({ message: expect.stringContaining('version must be 2') });
+    await expect(
+      client.rateCards.publish.mutate({ ...next, id: card?.id, effectiveFrom }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('id belongs to another') });
+    await expect(
+      client.rateCards.publish.mutate({ ...next, currency: 'XXX', version: 1, effectiveFrom }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('currency') });
+    await expect(
+      client.rateCards.publish.mutate({ ...next, name: 'a\u0000', effectiveFrom }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('name') });
     expect(await client.rateCards.publish.mutate({ ...next, effectiveFrom })).toMatchObject({
       version: 2,
     });
