@@ -50,7 +50,9 @@ create table wallet_events (
   actor text not null check (actor ~ '^[a-z_]+:[[:print:]]{1,200}$' and actor !~ '[\n\r]'),
   occurred_at timestamptz not null,
   recorded_at timestamptz not null,
-  detail jsonb not null check (jsonb_typeof(detail) = 'object'),
+  -- json, not jsonb: kept to the letter, so it is hashed as it came, and neither writing nor
+  -- verifying takes it apart.
+  detail json not null check (json_typeof(detail) = 'object'),
   hash bytea not null check (octet_length(hash) = 32),
   -- Where this event says that it starts; the foreign key below makes the claim true.
   previous_seq bigint generated always as (nullif(seq - 1, 0)) stored,
@@ -124,7 +126,8 @@ language sql immutable parallel safe as $$
   select w.balance_micros - w.held_micros + w.overdraft_limit_micros
 $$;
 
--- The canonical form that the chain hashes: seventeen lines, none of which can hold a line feed.
+-- The canonical form that the chain hashes: seventeen lines, of which only the last, the detail,
+-- can hold a line feed.
 -- Instants are whole microseconds since 1970-01-01 UTC. server/ledger/hash.ts is its twin.
 create function event_canonical(e wallet_events) returns text
 language sql stable parallel safe as $$
@@ -166,7 +169,7 @@ create function append_event(
   p_request_hash bytea,
   p_actor text,
   p_occurred_at timestamptz,
-  p_detail jsonb
+  p_detail json
 )
 language plpgsql as $$
 declare
@@ -228,7 +231,7 @@ create type ledger_outcome as (
   arrears_micros bigint,
   available_micros bigint,
   recorded_at timestamptz,
-  detail jsonb
+  detail json
 );
 
 create function outcome_of(e wallet_events, p_replayed boolean) returns ledger_outcome
@@ -325,7 +328,7 @@ begin
   wallet.updated_at := '-infinity';
   wallet := append_event(
     wallet, 'wallet_opened', 0, 0, 0, null, null, p_actor, null,
-    jsonb_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone,
+    json_build_object('currency', p_currency, 'mode', p_mode, 'timezone', p_timezone,
                        'userId', p_user_id)
   );
   wallet.opened_at := wallet.updated_at;
@@ -334,7 +337,7 @@ begin
 end $$;
 
 -- Repays arrears out of money that is neither held nor borrowed. Internal.
-create function repay_arrears(inout w wallets, p_actor text, p_detail jsonb)
+create function repay_arrears(inout w wallets, p_actor text, p_detail json)
 language plpgsql as $$
 declare
   repaid bigint := least(w.arrears_micros, w.balance_micros - w.held_micros);
@@ -353,7 +356,7 @@ create function credit_wallet(
   p_amount_micros bigint,
   p_actor text,
   p_occurred_at timestamptz,
-  p_detail jsonb
+  p_detail json
 ) returns ledger_outcome
 language plpgsql as $$
 declare
@@ -370,7 +373,7 @@ begin
     w, p_type, p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at, p_detail
   );
   select * into e from wallet_events where wallet_id = w.id and seq = w.seq;
-  w := repay_arrears(w, p_actor, jsonb_build_object('bySeq', w.seq));
+  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq));
   return outcome_of(e, false);
 end $$;
 
@@ -381,7 +384,7 @@ create function grant_credit(
   p_request_hash bytea,
   p_amount_micros bigint,
   p_actor text,
-  p_detail jsonb
+  p_detail json
 ) returns ledger_outcome
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
@@ -418,7 +421,7 @@ create function charge_wallet(
   p_overrun text,
   p_occurred_at timestamptz,
   p_actor text,
-  p_detail jsonb
+  p_detail json
 ) returns ledger_outcome
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
@@ -535,6 +538,6 @@ grant execute on function
   ledger_now(), ledger_key(text, text), available_micros(wallets), contra_account(text),
   seq_before(uuid, timestamptz), event_canonical(wallet_events), event_hash(bytea, wallet_events),
   open_wallet(uuid, text, text, text, text, text),
-  grant_credit(uuid, uuid, bytea, bigint, text, jsonb),
-  charge_wallet(uuid, uuid, bytea, bigint, text, timestamptz, text, jsonb)
+  grant_credit(uuid, uuid, bytea, bigint, text, json),
+  charge_wallet(uuid, uuid, bytea, bigint, text, timestamptz, text, json)
   to wallet_app;

@@ -261,7 +261,7 @@ language sql as $$
                sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
                jsonb_build_object(
                  'type', u.usage_type, 'count', count(*),
-                 'units', sum(case when jsonb_typeof(e.detail -> 'units') = 'number'
+                 'units', sum(case when json_typeof(e.detail -> 'units') = 'number'
                                    then (e.detail ->> 'units')::numeric else 0 end),
                  'amountMicros', sum(
                    e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::text
@@ -299,7 +299,7 @@ begin
       w, 'accrual_settled', -s.accrued_micros, -s.accrued_micros, 0,
       ledger_key('settlement', month),
       sha256(convert_to(w.id || E'\n' || month || E'\n' || s.accrued_micros, 'UTF8')),
-      'system:month', null, jsonb_build_object('period', month, 'statement', s.number)
+      'system:month', null, json_build_object('period', month, 'statement', s.number)
     )
     from statements s
     join wallets w on w.id = s.wallet_id

@@ -75,7 +75,7 @@ export async function createMonthScenario(): Promise<MonthScenario> {
     async charge(at, wallet, amountMicros, detail = { usage: { type: 'call' }, units: 60 }) {
       await db.setClock(at);
       await db.app`select charge_wallet(${wallet.id}, ${randomUUID()}, sha256('charge'),
-        ${amountMicros}, 'arrears', null, 'test:month', ${JSON.stringify(detail)}::text::jsonb)`;
+        ${amountMicros}, 'arrears', null, 'test:month', ${JSON.stringify(detail)}::text::json)`;
     },
 
     async run(at, period) {

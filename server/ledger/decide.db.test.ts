@@ -328,7 +328,7 @@ async function call(
           o.recorded_at as "recordedAt", o.detail
         from wallets w
         cross join lateral credit_wallet(w, 'top_up', ${key}, ${requestHash}, ${amountMicros},
-          ${actor}, null, ${JSON.stringify(detail)}::text::jsonb) o
+          ${actor}, null, ${JSON.stringify(detail)}::text::json) o
         where w.id = ${walletId}`;
       return outcome;
     }

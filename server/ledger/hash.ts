@@ -24,7 +24,7 @@ export interface StoredEvent {
   /** Whole microseconds since 1970-01-01 UTC: a `Date` would lose the last three digits. */
   readonly occurredAtMicroseconds: bigint;
   readonly recordedAtMicroseconds: bigint;
-  /** The detail as PostgreSQL writes a jsonb, to the letter. */
+  /** The detail's JSON as it was written, to the letter. */
   readonly detailText: string;
 }
 

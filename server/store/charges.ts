@@ -52,7 +52,7 @@ export async function chargeWallet(
   const [outcome] = await sql<LedgerOutcome[]>`
     select ${outcomeColumns(sql)} from charge_wallet(
       ${charge.walletId}, ${charge.key}, ${charge.requestHash}, ${charge.amountMicros},
-      ${charge.overrun}, ${charge.occurredAt}, ${charge.actor}, ${JSON.stringify(charge.detail)}::text::jsonb)`;
+      ${charge.overrun}, ${charge.occurredAt}, ${charge.actor}, ${JSON.stringify(charge.detail)}::text::json)`;
   return only(outcome);
 }
 
@@ -69,7 +69,7 @@ export async function grantCredit(
   const [outcome] = await sql<LedgerOutcome[]>`
     select ${outcomeColumns(sql)} from grant_credit(
       ${grant.walletId}, ${grant.key}, ${grant.requestHash}, ${grant.amountMicros},
-      ${grant.actor}, ${JSON.stringify(grant.detail)}::text::jsonb)`;
+      ${grant.actor}, ${JSON.stringify(grant.detail)}::text::json)`;
   return only(outcome);
 }
 
