@@ -23,10 +23,16 @@ export interface ImportSummary {
   /** Not answered, or shorter than a second: nothing to charge. */
   skipped: number;
   refused: number;
-  /** Rows that cannot be read. */
+  /** Rows that cannot be read, or that the service does not take. */
   wrong: number;
   /** The refused and the wrong rows, by line. */
   problems: ImportProblem[];
+}
+
+interface Item {
+  readonly line: number;
+  readonly userId: string;
+  readonly record: CallRecord;
 }
 
 /**
@@ -52,34 +58,60 @@ export async function importRecords(options: {
     wrong: 0,
     problems: [],
   };
-  const opened = new Set<string>();
-  let batch: { line: number; userId: string; record: CallRecord }[] = [];
+  const openings = new Map<string, string | null>();
+  let batch: Item[] = [];
+
+  /** What is wrong with opening the user's wallet, or null; asked once a user. */
+  async function openFor(userId: string): Promise<string | null> {
+    const known = openings.get(userId);
+    if (known !== undefined) {
+      return known;
+    }
+    let problem: string | null = null;
+    try {
+      await client.wallets.open.mutate({ userId, ...(currency !== undefined && { currency }) });
+    } catch (error) {
+      problem = malformed(error);
+    }
+    openings.set(userId, problem);
+    return problem;
+  }
 
   async function flush(): Promise<void> {
-    const items = batch;
-    batch = [];
-    if (options.open) {
-      for (const { userId } of items) {
-        if (!opened.has(userId)) {
-          await client.wallets.open.mutate({ userId, ...(currency !== undefined && { currency }) });
-          opened.add(userId);
-        }
+    const items: Item[] = [];
+    for (const item of batch) {
+      const problem = options.open ? await openFor(item.userId) : null;
+      if (problem === null) {
+        items.push(item);
+      } else {
+        countWrong(summary, item.line, problem);
       }
     }
-    const answers = await client.usage.chargeBatch.mutate({
-      items: items.map(({ userId, record }) => ({
-        userId,
-        ...(currency !== undefined && { currency }),
-        referenceId: record.referenceId,
-        occurredAt: record.startedAt.toISOString(),
-        usage: {
-          type: 'call',
-          durationSeconds: record.billsec,
-          to: record.dst,
-          ...(record.src !== '' && { from: record.src }),
-        },
-      })),
-    });
+    batch = [];
+    await charge(items);
+    onProgress(summary);
+  }
+
+  /** The service refuses a batch with a malformed item as a whole: it is halved to find that one. */
+  async function charge(items: readonly Item[]): Promise<void> {
+    if (items.length === 0) {
+      return;
+    }
+    let answers: Awaited<ReturnType<typeof send>>;
+    try {
+      answers = await send(items);
+    } catch (error) {
+      const problem = malformed(error);
+      const [only, ...others] = items;
+      if (only !== undefined && others.length === 0) {
+        countWrong(summary, only.line, problem.replaceAll(/\bitems\.0\./g, ''));
+        return;
+      }
+      const half = Math.ceil(items.length / 2);
+      await charge(items.slice(0, half));
+      await charge(items.slice(half));
+      return;
+    }
     for (const [index, { line }] of items.entries()) {
       const answer = answers[index];
       if (answer === undefined) {
@@ -95,15 +127,30 @@ export async function importRecords(options: {
         summary.chargedMicros += BigInt(answer.amountMicros);
       }
     }
-    onProgress(summary);
+  }
+
+  function send(items: readonly Item[]) {
+    return client.usage.chargeBatch.mutate({
+      items: items.map(({ userId, record }) => ({
+        userId,
+        ...(currency !== undefined && { currency }),
+        referenceId: record.referenceId,
+        occurredAt: record.startedAt.toISOString(),
+        usage: {
+          type: 'call',
+          durationSeconds: record.billsec,
+          to: record.dst,
+          ...(record.src !== '' && { from: record.src }),
+        },
+      })),
+    });
   }
 
   for await (const row of options.rows) {
     summary.rows += 1;
     const userId = row.ok ? userOf(row.record) : undefined;
     if (!row.ok) {
-      summary.wrong += 1;
-      summary.problems.push({ line: row.line, code: 'WRONG_ROW', message: row.error });
+      countWrong(summary, row.line, row.error);
     } else if (!row.record.billable) {
       summary.skipped += 1;
     } else if (userId === undefined || userId === '') {
@@ -121,6 +168,19 @@ export async function importRecords(options: {
     await flush();
   }
   return summary;
+}
+
+function countWrong(summary: ImportSummary, line: number, message: string): void {
+  summary.wrong += 1;
+  summary.problems.push({ line, code: 'WRONG_ROW', message });
+}
+
+/** What the service calls malformed; any other error is thrown on. */
+function malformed(error: unknown): string {
+  if (error instanceof TRPCClientError && error.data?.code === 'BAD_REQUEST') {
+    return error.message;
+  }
+  throw error;
 }
 
 /** An error of the typed client in a sentence that says what to do. */

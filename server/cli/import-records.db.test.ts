@@ -1,0 +1,92 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createApiKeys } from '../billing/api-keys.ts';
+import { createCharging } from '../billing/charging.ts';
+import { createMonth } from '../billing/month.ts';
+import { createRateCards } from '../billing/rate-cards.ts';
+import { createWallets } from '../billing/wallets.ts';
+import { type BillingClient, createBillingClient } from '../client/client.ts';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { trpc } from '../http/trpc.ts';
+import { createLogger } from '../log.ts';
+import { parseAsteriskCdr } from './asterisk-cdr.ts';
+import { importRecords } from './import-records.ts';
+
+let database: TestDatabase;
+let server: Server;
+let client: BillingClient;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const sql = database.app;
+  const logger = createLogger('silent');
+  const apiKeys = createApiKeys({ sql, logger });
+  const rateCards = createRateCards({ sql, nowMs: Date.now });
+  const clock = () => new Date();
+  const router = {
+    wallets: createWallets(sql),
+    charging: createCharging({ sql, rateCards, now: clock }),
+    rateCards,
+    month: createMonth({ sql, clock, send: async () => {}, logger }),
+  };
+  server = createServer(
+    getRequestListener((request) => trpc(request, 'request-1', { router, apiKeys, logger })),
+  );
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  const key = await apiKeys.create({ name: 'test', scopes: ['all'], createdBy: 'cli:test' });
+  client = createBillingClient({ url: `http://127.0.0.1:${port}`, apiKey: key.secret });
+});
+
+afterAll(async () => {
+  server?.close();
+  await database?.close();
+});
+
+function row(number: number, { user = 'demo', year = 2026 } = {}): string {
+  const at = `${year}-01-05 10:00:${String(number).padStart(2, '0')}`;
+  return [
+    ...[user, '1001', '2002', 'default', '', 'SIP/a', 'SIP/b', 'Dial', '', at, at, at],
+    ...['60', '60', 'ANSWERED', 'DOCUMENTATION', `call-${number}`, ''],
+  ].join(',');
+}
+
+it.each([false, true])(
+  'a row that the service does not take is counted by its line and stops no other (open: %s)',
+  async (open) => {
+    await client.wallets.open.mutate({ userId: 'demo' });
+    await client.wallets.grant.mutate({
+      userId: 'demo',
+      amountMicros: '100000000',
+      key: 'fund',
+      reason: 'test',
+    });
+    const rows = [
+      row(1),
+      row(2, { user: 'two words' }),
+      row(3),
+      row(4, { year: 2999 }),
+      ...Array.from({ length: 5 }, (_, index) => row(5 + index)),
+    ];
+    const summary = await importRecords({
+      rows: parseAsteriskCdr([rows.join('\n')], { userField: 'accountcode' }),
+      client,
+      userOf: (record) => record.user,
+      currency: undefined,
+      open,
+      onProgress: () => {},
+    });
+    expect(summary.charged + summary.replayed).toBe(7);
+    expect(summary).toMatchObject({ rows: 9, wrong: 2, refused: 0 });
+    const problems = summary.problems.toSorted((a, b) => a.line - b.line);
+    expect(problems).toEqual([
+      { line: 2, code: 'WRONG_ROW', message: expect.stringMatching(/^userId: must be/) },
+      { line: 4, code: 'WRONG_ROW', message: 'occurredAt: must not be in the future' },
+    ]);
+    expect(await client.wallets.get.query({ userId: 'demo' })).toMatchObject({
+      balanceMicros: String(100_000_000 - 7 * 150_000),
+    });
+  },
+);
