@@ -15,6 +15,8 @@ import { randomBase32, randomBase62 } from './random-ids.ts';
 export const SCOPES = [
   'wallets:read',
   'wallets:write',
+  // Apart from opening wallets: credit is money.
+  'credit:grant',
   'usage:quote',
   'usage:charge',
   'usage:refund',

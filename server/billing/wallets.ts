@@ -128,9 +128,12 @@ function parseCursor(cursor: string): bigint {
   return BigInt(cursor);
 }
 
-/** Names such as `Europe/Berlin`; offsets such as `+02:00` have no daylight saving and are refused. */
+/**
+ * Names such as `Europe/Berlin`, and `UTC`. Offsets such as `+02:00` have no daylight saving and are
+ * refused, and so are short names: `IST` is India's time to JavaScript and Israel's to PostgreSQL.
+ */
 function isTimezone(name: string): boolean {
-  if (!/^[A-Za-z][A-Za-z0-9_+\-/]{0,63}$/.test(name)) {
+  if (name !== 'UTC' && !/^[A-Za-z][A-Za-z0-9_+-]*\/[A-Za-z0-9_+\-/]{1,63}$/.test(name)) {
     return false;
   }
   try {

@@ -58,7 +58,9 @@ beforeEach(async () => {
   await client.wallets.open.mutate({ userId });
 });
 
-async function clientWith(...scopes: ('all' | 'wallets:read')[]): Promise<BillingClient> {
+async function clientWith(
+  ...scopes: ('all' | 'wallets:read' | 'wallets:write')[]
+): Promise<BillingClient> {
   const key = await createApiKeys({ sql: database.app, logger }).create({
     name: 'test',
     scopes,
@@ -398,6 +400,24 @@ describe('API keys', () => {
 });
 
 describe('wallets', () => {
+  it('whoever may open a wallet may not fill it', async () => {
+    const opener = await clientWith('wallets:write');
+    const granted = { userId, amountMicros: '1', key: 'k', reason: 'r' };
+    await opener.wallets.open.mutate({ userId });
+    await expect(opener.wallets.grant.mutate(granted)).rejects.toMatchObject({
+      message: 'This API key lacks the scope credit:grant.',
+    });
+  });
+
+  it.each(['IST', 'PST', '+02:00', 'Europe/Nowhere', 'US/Pacific-New/x', ''])(
+    'refuses the time zone "%s", which not everybody reads alike',
+    async (timezone) => {
+      await expect(
+        client.wallets.open.mutate({ userId: `in-${users}`, timezone }),
+      ).rejects.toMatchObject({ message: expect.stringContaining('timezone') });
+    },
+  );
+
   it('opening twice returns the same wallet', async () => {
     const again = await client.wallets.open.mutate({ userId, timezone: 'Asia/Tokyo' });
     expect(again).toMatchObject({ userId, timezone: 'UTC', seq: '1' });

@@ -72,7 +72,7 @@ export const walletsRouter = router({
     }),
 
   /** Promotional credit, once per key. */
-  grant: scoped('wallets:write')
+  grant: scoped('credit:grant')
     .input(
       z
         .strictObject({
