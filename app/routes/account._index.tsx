@@ -1,6 +1,7 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
 import type { WalletView } from '../../server/http/load-context.ts';
+import { AvailableBalance } from '../components/available-balance.tsx';
 import { ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
@@ -145,12 +146,7 @@ function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
   return (
     <Card>
       <h2 className="text-ink-soft">Available to spend</h2>
-      <p
-        data-testid="available-balance"
-        className="mt-1 text-4xl font-semibold tracking-tight break-words tabular-nums sm:text-5xl"
-      >
-        {money(wallet.availableMicros)}
-      </p>
+      <AvailableBalance micros={wallet.availableMicros} currency={currency} />
       <ButtonLink to="/account/top-up" className="my-6">
         Add funds
       </ButtonLink>
