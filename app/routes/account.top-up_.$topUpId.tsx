@@ -1,6 +1,7 @@
 import { json, type LoaderFunctionArgs, redirect, type SerializeFrom } from '@remix-run/node';
 import { type ClientLoaderFunctionArgs, type MetaFunction, useLoaderData } from '@remix-run/react';
 import { type ReactNode, useEffect } from 'react';
+import { AvailableBalance } from '../components/available-balance.tsx';
 import { ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { Money } from '../components/money.tsx';
@@ -121,9 +122,7 @@ function PhaseText({ topUp }: { topUp: Followed }) {
           <p>{amount} was added to your wallet.</p>
           <div>
             <p className="text-ink-soft">Available to spend</p>
-            <p data-testid="available-balance" className="text-4xl font-semibold tracking-tight">
-              <Money micros={topUp.availableMicros} currency={currency} />
-            </p>
+            <AvailableBalance micros={topUp.availableMicros} currency={currency} />
           </div>
           <Ways to="/account" label="Go to overview">
             <TextLink to={`/account/activity#event-${creditedSeq}`}>
@@ -148,7 +147,10 @@ function PhaseText({ topUp }: { topUp: Followed }) {
     case 'unfinished':
       return (
         <>
-          <p>The payment of {amount} was started but not completed. Nothing was charged.</p>
+          <p>
+            We have not heard that the payment of {amount} was completed. If you did not finish it,
+            nothing was charged; going on with it cannot charge you twice.
+          </p>
           <Ways to="/account/top-up" label="Continue" />
         </>
       );

@@ -127,8 +127,10 @@ export function createTopUps(options: {
       const { topUp } = started;
       try {
         const intent = await intentOf(topUp, userId);
-        const status = topUpStatusOf(intent.status);
-        if (topUp.paymentIntentId === null && status !== 'succeeded') {
+        const atStripe = topUpStatusOf(intent.status);
+        // Paid at Stripe but not credited yet is still on its way for the wallet.
+        const status = atStripe === 'succeeded' ? 'processing' : atStripe;
+        if (topUp.paymentIntentId === null || status === 'processing') {
           await recordTopUpAttempt(sql, {
             topUpId: topUp.topUpId,
             paymentIntentId: intent.id,
@@ -140,8 +142,7 @@ export function createTopUps(options: {
         return {
           ok: true,
           topUpId: topUp.topUpId,
-          // Paid at Stripe but not credited yet is still on its way for the wallet.
-          status: status === 'succeeded' ? 'processing' : status,
+          status,
           clientSecret: intent.clientSecret,
           amountMinor: Number(topUp.amountMinor),
         };
