@@ -28,6 +28,9 @@ export const BROWSER_ARGS: readonly string[] = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // A frame in a process of its own is sent clicks by where it stood a moment ago: one that follows
+  // a scroll at once is lost.
+  '--disable-site-isolation-trials',
 ];
 
 /**

@@ -47,7 +47,8 @@ export default async function setUp(): Promise<() => Promise<void>> {
   try {
     await untilReady(server, url);
     const variables = parseEnv(await readFile(join(dataDir, 'dev.env'), 'utf8'));
-    handOver({ wallet: { url, stripeUrl: variables.STRIPE_API_BASE ?? '', variables }, browser });
+    const stripeUrl = variables.STRIPE_API_BASE ?? '';
+    handOver({ wallet: { url, stripeUrl, variables, logPath }, browser });
   } catch (error) {
     await stop(server);
     console.error(await readFile(logPath, 'utf8'));
@@ -72,6 +73,7 @@ function start(directory: string, dataDir: string, url: string, logPath: string)
         HOST: '127.0.0.1',
         PORT: new URL(url).port,
         APP_URL: url,
+        LOG_LEVEL: 'info',
       },
       stdio: ['ignore', log, log],
     },

@@ -7,6 +7,8 @@ export interface Wallet {
   readonly stripeUrl: string;
   /** `dev.env` of the server: its secrets, the demo API key, its database. */
   readonly variables: Readonly<Record<string, string | undefined>>;
+  /** All that the server wrote, at the level `info`. */
+  readonly logPath: string;
 }
 
 interface Setup {
@@ -34,4 +36,13 @@ export function startedWallet(): Wallet {
     throw new Error('no server was started: run the tests through playwright test');
   }
   return setup.wallet;
+}
+
+/** One of the server's variables, which must be set. */
+export function variable(name: string): string {
+  const value = startedWallet().variables[name];
+  if (!value) {
+    throw new Error(`the server under test has no ${name}`);
+  }
+  return value;
 }

@@ -13,7 +13,7 @@ import { connect, type Sql } from '../store/sql.ts';
 import { findWallets, openWallet } from '../store/wallets.ts';
 
 export const DEMO_USER = { email: 'demo@example.com', password: 'demo-password' };
-const SUPPORT_USER = { email: 'support@example.com', password: 'support-password' };
+export const SUPPORT_USER = { email: 'support@example.com', password: 'support-password' };
 const ACTOR = 'system:seed';
 
 /** What the demo user did, by days before the first of this month; later ones are in this month. */

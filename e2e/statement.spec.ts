@@ -1,0 +1,117 @@
+import { expect, type Page } from '@playwright/test';
+import { DEMO_USER, SUPPORT_USER } from '../server/dev/seed.ts';
+import { eventTypes } from './money.ts';
+import { closedMonth, closeMonth, MONTHLY, monthStatus } from './month.ts';
+import { signIn, test } from './users.ts';
+
+/** What the demo user's last month comes to; `server/dev/seed.ts` has its usage. */
+const LAST_MONTH = {
+  'Opening balance': '$0.00',
+  'Promotional credit': '+$25.00',
+  Usage: '-$2.715',
+  'Closing balance': '$22.285',
+};
+const LINES = [
+  ['Calls', '26 min 30 s', '$1.525'],
+  ['SMS', '2 segments', '$0.04'],
+  ['Emails', '25 recipients', '$0.25'],
+  ['Faxes', '4 pages', '$0.60'],
+  ['File transfers', '6 transfers', '$0.30'],
+] as const;
+
+/** The value that stands beside a label. */
+function valueBeside(page: Page, label: string) {
+  return page.locator(`dt:text-is("${label}") + dd`);
+}
+
+/** The statement's own page, as text. */
+async function statementText(page: Page): Promise<string> {
+  await page.goto('/account/statements');
+  await expect(page.getByRole('main').getByRole('row')).toHaveCount(2);
+  await page.getByRole('main').getByRole('table').getByRole('link').click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(/^Statement for/);
+  return page.getByRole('main').innerText();
+}
+
+test('the cron closes the last month, and its statement stands in the account', async ({
+  page,
+  context,
+}) => {
+  const { period } = await closedMonth();
+  await signIn(context, DEMO_USER);
+  await page.goto('/account');
+  const month = new Date(`${period}-01`).toLocaleDateString('en-US', {
+    month: 'long',
+    year: 'numeric',
+    timeZone: 'UTC',
+  });
+  await page.getByRole('link', { name: month }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(`Statement for ${month}`);
+
+  for (const [label, amount] of Object.entries(LAST_MONTH)) {
+    await expect(valueBeside(page, label)).toHaveText(amount);
+  }
+  const table = page.getByRole('table', { name: 'Usage by type' });
+  await expect(table.getByRole('row')).toHaveCount(1 + LINES.length);
+  for (const [type, used, cost] of LINES) {
+    const row = table.getByRole('row').filter({ has: page.getByRole('rowheader', { name: type }) });
+    await expect(row).toContainText(used);
+    await expect(row).toContainText(cost);
+  }
+});
+
+test('closing the month twice, and many times at once, changes nothing', async ({
+  page,
+  context,
+}) => {
+  const first = await closedMonth();
+  await signIn(context, DEMO_USER);
+  const statement = await statementText(page);
+  const events = await eventTypes('demo');
+  const status = await monthStatus();
+
+  const again = await Promise.all(Array.from({ length: 5 }, closeMonth));
+  await closedMonth();
+
+  expect(again.map(({ runId, period }) => ({ runId, period }))).toEqual(
+    Array.from({ length: 5 }, () => ({ runId: first.runId, period: first.period })),
+  );
+  expect(await statementText(page)).toBe(statement);
+  expect(await eventTypes('demo')).toEqual(events);
+  expect(await monthStatus()).toEqual(status);
+});
+
+test('support sees how the run stands; to any other user there is no such page', async ({
+  page,
+  context,
+  user,
+}) => {
+  const { period } = await closedMonth();
+  const { wallets } = await monthStatus();
+  for (const path of ['/admin', '/admin?_data=routes/admin._index']) {
+    const response = await page.request.get(path);
+    expect(response.status(), `${path} for ${user.id}`).toBe(404);
+  }
+
+  await signIn(context, SUPPORT_USER);
+  await page.goto('/account');
+  await page.getByRole('link', { name: 'Admin' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'Admin' })).toBeVisible();
+  await expect(valueBeside(page, 'Status')).toHaveText('Finished');
+  await expect(valueBeside(page, 'Wallets total')).toHaveText(String(wallets.total));
+  await expect(valueBeside(page, 'Wallets billed')).toHaveText(String(wallets.total));
+  await expect(valueBeside(page, 'Wallets failed')).toHaveText('0');
+  expect(wallets.total).toBeGreaterThan(0);
+
+  await page.getByRole('button', { name: 'Close the month' }).click();
+  await expect(valueBeside(page, 'Status')).toHaveText('Finished');
+  expect((await monthStatus()).period).toBe(period);
+});
+
+test('without the token nobody starts the month or learns how it stands', async ({ request }) => {
+  for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Basic abc']) {
+    const headers = { authorization };
+    expect((await request.post(MONTHLY, { headers })).status()).toBe(401);
+    expect((await request.get(MONTHLY, { headers })).status()).toBe(401);
+  }
+});
