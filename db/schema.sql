@@ -1495,7 +1495,8 @@ create table wallet_events (
   constraint wallet_events_pkey PRIMARY KEY (wallet_id, seq),
   constraint wallet_events_once UNIQUE (wallet_id, key),
   constraint wallet_events_state_key UNIQUE (wallet_id, seq, balance_micros, held_micros, arrears_micros),
-  constraint wallet_events_actor_check CHECK (actor ~ '^[a-z_]+:[[:print:]]{1,200}$'::text AND actor !~ '[\n\r]'::text),
+  constraint wallet_events_actor_check CHECK (length(actor) >= 3 AND length(actor) <= 220 AND POSITION((':'::text) IN (actor)) > 1 AND POSITION(('
+'::text) IN (actor)) = 0),
   constraint wallet_events_arrears_micros_check CHECK (arrears_micros >= 0 AND arrears_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_balance_micros_check CHECK (balance_micros >= '-4000000000000000000'::bigint AND balance_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_detail_check CHECK (json_typeof(detail) = 'object'::text),
