@@ -10,9 +10,11 @@ import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { AppEnv } from '../http/app.ts';
 import { errorResponse } from '../http/errors.ts';
 import type { StartTopUp } from '../http/load-context.ts';
+import { createMetrics } from '../http/operations.ts';
 import { requestId } from '../http/request-id.ts';
 import { stripeWebhook } from '../http/stripe-webhook.ts';
 import { createLogger } from '../log.ts';
+import { inboxSummary } from '../store/stripe-inbox.ts';
 import { createStripeGateway } from '../stripe/gateway.ts';
 import { createStripeDispatcher, createStripeEvents, type StripeEvents } from './stripe-events.ts';
 import { createTopUps, type TopUps } from './top-ups.ts';
@@ -338,6 +340,33 @@ describe('a payment that does not match is quarantined and not credited', () => 
       select reason from stripe_quarantine where payment_intent_id = ${intent.id}`;
     expect(held).toEqual({ reason: `${field} differs` });
     expect(await topUps.get(userId, topUpId)).toMatchObject({ status: 'quarantined' });
+  });
+});
+
+describe('what a person has to look at', () => {
+  it('is counted for operators: payments in quarantine, refunds and disputes, events given up', async () => {
+    const before = await inboxSummary(database.app);
+    await database.owner`
+      insert into stripe_quarantine (payment_intent_id, reason) values ('pi_look', 'amount differs')`;
+    for (const [id, type] of [
+      ['evt_dispute', 'charge.dispute.created'],
+      ['evt_customer', 'customer.updated'],
+    ] as const) {
+      await database.owner`
+        insert into stripe_inbox (event_id, type, object_id, livemode, payload)
+        values (${id}, ${type}, 'x', false, '{}')`;
+      await events.apply(id);
+    }
+    expect(await inboxSummary(database.app)).toMatchObject({
+      quarantined: before.quarantined + 1,
+      unhandled: before.unhandled + 1,
+      ignored: before.ignored + 1,
+    });
+    const metrics = await createMetrics(() => inboxSummary(database.app)).text();
+    expect(metrics).toContain(
+      `stripe_inbox_events{status="quarantined"} ${before.quarantined + 1}\n`,
+    );
+    expect(metrics).toContain(`stripe_inbox_events{status="unhandled"} ${before.unhandled + 1}\n`);
   });
 });
 

@@ -157,8 +157,13 @@ export interface InboxSummary {
   received: number;
   applied: number;
   ignored: number;
+  /** Refunds and disputes, which move money at Stripe and not yet in a wallet. */
+  unhandled: number;
   waiting: number;
+  /** Given up: a person has to look. */
   dead: number;
+  /** Payments that are not what was asked for and are not credited: a person decides. */
+  quarantined: number;
 }
 
 export type SignIn =

@@ -30,12 +30,12 @@ export function createMetrics(inbox: () => Promise<InboxSummary>): Metrics {
   });
   new Gauge({
     name: 'stripe_inbox_events',
-    help: 'Events of Stripe by where they stand',
+    help: 'Events of Stripe by where they stand; quarantined counts payments that were not credited',
     labelNames: ['status'],
     registers: [registry],
     async collect() {
-      const { applied, ignored, waiting, dead } = await inbox();
-      for (const [status, count] of Object.entries({ applied, ignored, waiting, dead })) {
+      const { received: _, ...counts } = await inbox();
+      for (const [status, count] of Object.entries(counts)) {
         this.set({ status }, count);
       }
     },

@@ -84,14 +84,19 @@ export async function releaseEvents(sql: Sql, eventIds: readonly string[]): Prom
     where event_id = any (${arrayLiteral(eventIds)}::text[]) and status = 'waiting'`;
 }
 
-/** How many events stand where. */
+/** How many events stand where, and how many payments wait in quarantine. */
 export async function inboxSummary(sql: Sql): Promise<InboxSummary> {
   const [row] = await sql<InboxSummary[]>`
     select count(*)::int as received,
       count(*) filter (where status = 'applied')::int as applied,
-      count(*) filter (where status in ('ignored', 'unhandled'))::int as ignored,
+      count(*) filter (where status = 'ignored')::int as ignored,
+      count(*) filter (where status = 'unhandled')::int as unhandled,
       count(*) filter (where status = 'waiting')::int as waiting,
-      count(*) filter (where status = 'dead')::int as dead
+      count(*) filter (where status = 'dead')::int as dead,
+      (select count(*)::int from stripe_quarantine) as quarantined
     from stripe_inbox`;
-  return row ?? { received: 0, applied: 0, ignored: 0, waiting: 0, dead: 0 };
+  if (row === undefined) {
+    throw new Error('a count returned nothing');
+  }
+  return row;
 }
