@@ -1021,6 +1021,12 @@ begin
     code := 'WALLET_' || upper(w.status);
     return;
   end if;
+  -- A person needs a few attempts an hour; somebody who tries out stolen cards needs many.
+  if (select count(*) from top_ups where wallet_id = p_wallet_id
+      and created_at > clock_timestamp() - interval '1 hour') >= 30 then
+    code := 'THROTTLED';
+    return;
+  end if;
   insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode)
   values (p_id, p_wallet_id, p_attempt_key, w.currency, p_amount_micros, p_amount_minor, p_livemode)
   returning * into top_up;
@@ -1408,7 +1414,7 @@ create table stripe_inbox (
   status text not null default 'waiting'::text,
   outcome text,
   dispatches integer not null default 0,
-  next_dispatch_at timestamp with time zone not null default now(),
+  next_dispatch_at timestamp with time zone not null default (now() + '00:00:10'::interval),
   failures integer not null default 0,
   last_error text,
   finished_at timestamp with time zone,
@@ -1455,6 +1461,7 @@ create table top_ups (
   constraint top_ups_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
 CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
+CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'failed'::text]));
 
 create table users (
   id text not null,
@@ -1499,7 +1506,7 @@ create table wallet_events (
 '::text) IN (actor)) = 0),
   constraint wallet_events_arrears_micros_check CHECK (arrears_micros >= 0 AND arrears_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_balance_micros_check CHECK (balance_micros >= '-4000000000000000000'::bigint AND balance_micros <= '4000000000000000000'::bigint),
-  constraint wallet_events_detail_check CHECK (json_typeof(detail) = 'object'::text),
+  constraint wallet_events_detail_check CHECK (json_typeof(detail) = 'object'::text AND POSITION(('\u0000'::text) IN (replace(detail::text, '\\'::text, ''::text))) = 0),
   constraint wallet_events_hash_check CHECK (octet_length(hash) = 32),
   constraint wallet_events_held_micros_check CHECK (held_micros >= 0 AND held_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_key_with_request CHECK ((key IS NULL) = (request_hash IS NULL)),

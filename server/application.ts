@@ -34,6 +34,7 @@ const APP_NAME = 'Prepaid Wallet';
 
 const DISPATCH_INTERVAL_MS = 2_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
+const SWEEP_INTERVAL_MS = 600_000;
 const PRUNE_INTERVAL_MS = 3_600_000;
 
 export interface ApplicationOptions {
@@ -209,6 +210,11 @@ export function createApplication(options: ApplicationOptions): Application {
       intervalMs: WATCHDOG_INTERVAL_MS,
       logger,
     }),
+    everyInterval(
+      () => stripeEvents.sweep(clock()),
+      SWEEP_INTERVAL_MS,
+      (err) => logger.warn({ err }, 'top-ups not swept'),
+    ),
     everyInterval(
       () => accounts.prune(),
       PRUNE_INTERVAL_MS,

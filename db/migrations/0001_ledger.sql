@@ -55,7 +55,11 @@ create table wallet_events (
   recorded_at timestamptz not null,
   -- json, not jsonb: kept to the letter, so it is hashed as it came, and neither writing nor
   -- verifying takes it apart.
-  detail json not null check (json_typeof(detail) = 'object'),
+  detail json not null check (
+    json_typeof(detail) = 'object'
+    -- json takes the escape of NUL, which no text can hold, and then cannot be read back.
+    and position('\u0000' in replace(detail::text, '\\', '')) = 0
+  ),
   hash bytea not null check (octet_length(hash) = 32),
   -- Where this event says that it starts; the foreign key below makes the claim true.
   previous_seq bigint generated always as (nullif(seq - 1, 0)) stored,

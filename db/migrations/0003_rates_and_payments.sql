@@ -104,6 +104,8 @@ create table top_ups (
   constraint top_ups_credit_means_success check ((credited_seq is not null) = (status = 'succeeded'))
 );
 create index top_ups_newest on top_ups (wallet_id, created_at desc);
+create index top_ups_unsettled on top_ups (created_at)
+  where status in ('created', 'requires_action', 'processing', 'failed');
 
 -- Payments that succeeded at Stripe and do not match what was asked for; a person decides.
 create table stripe_quarantine (
@@ -127,7 +129,8 @@ create table stripe_inbox (
   )),
   outcome text,
   dispatches int not null default 0,
-  next_dispatch_at timestamptz not null default now(),
+  -- The webhook tells Inngest itself; the dispatcher comes in when that was lost.
+  next_dispatch_at timestamptz not null default now() + interval '10 seconds',
   failures int not null default 0,
   last_error text,
   finished_at timestamptz
@@ -158,6 +161,12 @@ begin
   end if;
   if w.status <> 'open' then
     code := 'WALLET_' || upper(w.status);
+    return;
+  end if;
+  -- A person needs a few attempts an hour; somebody who tries out stolen cards needs many.
+  if (select count(*) from top_ups where wallet_id = p_wallet_id
+      and created_at > clock_timestamp() - interval '1 hour') >= 30 then
+    code := 'THROTTLED';
     return;
   end if;
   insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode)

@@ -31,7 +31,9 @@ export function createPaymentMethods(options: {
       if (!cards.some((card) => card.id === paymentMethodId)) {
         return false;
       }
-      await gateway.detachCard(paymentMethodId);
+      await gateway.detachCard(paymentMethodId).catch((cause: unknown) => {
+        throw new Fault('PAYMENT_PROVIDER_UNAVAILABLE', { cause });
+      });
       return true;
     },
   };

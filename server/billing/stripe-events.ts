@@ -10,7 +10,7 @@ import {
   releaseEvents,
   storeEvent,
 } from '../store/stripe-inbox.ts';
-import { applyTopUp, recordTopUpAttempt } from '../store/top-ups.ts';
+import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../store/top-ups.ts';
 import type { StripeGateway } from '../stripe/gateway.ts';
 import { type Background, everyInterval } from './background.ts';
 import { topUpStatusOf } from './top-ups.ts';
@@ -23,6 +23,11 @@ import { topUpStatusOf } from './top-ups.ts';
 const GIVE_UP_AFTER_SECONDS = 7 * 24 * 60 * 60;
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Stripe's webhooks are given this long before the sweep asks by itself, and this far back it asks. */
+const SWEEP_PATIENCE_MS = 10 * 60_000;
+const SWEEP_REACH_MS = 72 * 3_600_000;
+const SWEEP_LIMIT = 500;
 
 /** The part of a Stripe event that is used; everything else is read again from Stripe. */
 export interface ReceivedEvent {
@@ -40,6 +45,11 @@ export interface StripeEvents {
   receive(event: ReceivedEvent): Promise<boolean>;
   /** Applies a stored event. Safe to repeat, at any time and in any order. */
   apply(eventId: string): Promise<{ outcome: string }>;
+  /**
+   * Asks Stripe about every top-up of the last three days whose end no event has told, so that a
+   * payment is credited even when its webhooks never come. Returns how many it asked about.
+   */
+  sweep(now: Date): Promise<number>;
 }
 
 export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }): StripeEvents {
@@ -49,7 +59,10 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
    * Brings a top-up to what Stripe says of its payment now. The event only says where to look: its
    * own copy of the intent may be older than one that has been applied.
    */
-  async function applyPaymentIntent(paymentIntentId: string, eventType: string): Promise<string> {
+  async function applyPaymentIntent(
+    paymentIntentId: string,
+    eventType: string | null,
+  ): Promise<string> {
     const intent = await gateway.retrieveIntent(paymentIntentId);
     const { topUpId } = intent;
     if (topUpId === null) {
@@ -121,6 +134,23 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
         await failEvent(sql, eventId, reason.slice(0, 500), GIVE_UP_AFTER_SECONDS);
         throw error;
       }
+    },
+
+    async sweep(now) {
+      const intents = await unsettledIntents(sql, {
+        after: new Date(now.getTime() - SWEEP_REACH_MS),
+        before: new Date(now.getTime() - SWEEP_PATIENCE_MS),
+        limit: SWEEP_LIMIT,
+      });
+      const failures: unknown[] = [];
+      for (const intent of intents) {
+        await applyPaymentIntent(intent, null).catch((error: unknown) => failures.push(error));
+      }
+      if (failures.length > 0) {
+        // The others are settled; these come up again.
+        throw new AggregateError(failures, `${failures.length} of ${intents.length} not settled`);
+      }
+      return intents.length;
     },
   };
 }

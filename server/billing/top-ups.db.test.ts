@@ -247,6 +247,27 @@ describe('a top-up', () => {
     expect(await balanceOf(userId)).toBe(25_000_000n);
   });
 
+  it('is credited by the sweep when no webhook ever comes', async () => {
+    standIn.controls.webhooks('drop', { count: 100 });
+    const started = await start('25');
+    await pay(started);
+    await database.owner`
+      update top_ups set created_at = now() - interval '1 hour' where id = ${started.topUpId}`;
+    await events.sweep(new Date());
+    await events.sweep(new Date());
+    expect(await balanceOf(userId)).toBe(25_000_000n);
+    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('is refused when too many were started in an hour', async () => {
+    for (let attempt = 0; attempt < 30; attempt += 1) {
+      await start('25', `attempt-${userId}-${attempt}`);
+    }
+    expect(
+      await topUps.start({ userId, attemptKey: `attempt-${userId}-more`, amount: '25' }),
+    ).toMatchObject({ ok: false, code: 'THROTTLED' });
+  });
+
   it.each([
     ['', 'INVALID_AMOUNT'],
     ['abc', 'INVALID_AMOUNT'],

@@ -16,6 +16,7 @@ import {
   findTopUp,
   listTopUps,
   recordTopUpAttempt,
+  type StartTopUpRefusal,
   type StoredTopUp,
   saveStripeCustomer,
   startTopUp,
@@ -237,9 +238,7 @@ function amountProblem(
   }
 }
 
-function refusedStart(
-  code: 'WALLET_NOT_FOUND' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'KEY_REUSED',
-): StartTopUp {
+function refusedStart(code: StartTopUpRefusal): StartTopUp {
   switch (code) {
     case 'KEY_REUSED':
       return {
@@ -252,6 +251,12 @@ function refusedStart(
       return { ok: false, code, message: 'This wallet is frozen. Please contact support.' };
     case 'WALLET_CLOSED':
       return { ok: false, code, message: 'This wallet is closed.' };
+    case 'THROTTLED':
+      return {
+        ok: false,
+        code,
+        message: 'Too many payments were started in the last hour. Please try again later.',
+      };
     case 'WALLET_NOT_FOUND':
       throw new Fault('WALLET_NOT_FOUND');
     default: {

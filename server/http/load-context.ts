@@ -94,6 +94,7 @@ export type StartTopUp =
         | 'KEY_REUSED'
         | 'WALLET_FROZEN'
         | 'WALLET_CLOSED'
+        | 'THROTTLED'
         | 'PAYMENT_PROVIDER_UNAVAILABLE';
       message: string;
     };

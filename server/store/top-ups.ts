@@ -15,6 +15,14 @@ const topUpColumns = (sql: Sql) => sql`
   (t).failure_message as "failureMessage", (t).credited_seq as "creditedSeq",
   (t).created_at as "createdAt", (t).updated_at as "updatedAt"`;
 
+export type StartTopUpRefusal =
+  | 'WALLET_NOT_FOUND'
+  | 'WALLET_FROZEN'
+  | 'WALLET_CLOSED'
+  | 'KEY_REUSED'
+  /** Too many top-ups were started in the last hour. */
+  | 'THROTTLED';
+
 /** Starts a top-up, or returns the one that the attempt key started. */
 export async function startTopUp(
   sql: Sql,
@@ -26,13 +34,8 @@ export async function startTopUp(
     amountMinor: bigint;
     livemode: boolean;
   },
-): Promise<
-  | { code: 'OK'; topUp: StoredTopUp }
-  | { code: 'WALLET_NOT_FOUND' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'KEY_REUSED' }
-> {
-  type Row = StoredTopUp & {
-    code: 'OK' | 'WALLET_NOT_FOUND' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'KEY_REUSED';
-  };
+): Promise<{ code: 'OK'; topUp: StoredTopUp } | { code: StartTopUpRefusal }> {
+  type Row = StoredTopUp & { code: 'OK' | StartTopUpRefusal };
   const [row] = await sql<Row[]>`
     select code, ${topUpColumns(sql)}
     from (
@@ -56,6 +59,23 @@ export async function listTopUps(
   return sql<StoredTopUp[]>`
     select ${topUpColumns(sql)} from top_ups t
     where t.wallet_id = ${walletId} order by t.created_at desc limit ${limit}`;
+}
+
+/**
+ * Payment intents of top-ups that may still be paid: started between the two instants and not seen
+ * to an end. The longest untouched come first.
+ */
+export async function unsettledIntents(
+  sql: Sql,
+  started: { after: Date; before: Date; limit: number },
+): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select payment_intent_id as id from top_ups
+    where status in ('created', 'requires_action', 'processing', 'failed')
+      and payment_intent_id is not null
+      and created_at > ${started.after} and created_at < ${started.before}
+    order by updated_at limit ${started.limit}`;
+  return rows.map(({ id }) => id);
 }
 
 /** One top-up of a wallet, or null. */
