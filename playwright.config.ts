@@ -16,7 +16,8 @@ export default defineConfig({
     ...(setup && { baseURL: setup.wallet.url }),
     locale: 'en-US',
     timezoneId: 'UTC',
-    trace: 'retain-on-failure',
+    // Without a picture every moment, which would slow each test down.
+    trace: { mode: 'retain-on-failure', screenshots: false },
     screenshot: 'only-on-failure',
     launchOptions: {
       args: [...BROWSER_ARGS],

@@ -1,6 +1,7 @@
 import AxeBuilder from '@axe-core/playwright';
 import { type ElementHandle, expect, type Page } from '@playwright/test';
 import { DEMO_USER, SUPPORT_USER } from '../server/dev/seed.ts';
+import { ACCOUNT_PAGES } from './account-pages.ts';
 import { balanceMicros, grant } from './money.ts';
 import { closedMonth } from './month.ts';
 import { CARDS } from './stripe.ts';
@@ -12,15 +13,6 @@ const SIZES = {
   'a desktop': { width: 1280, height: 800 },
 };
 const NARROWEST = { width: 320, height: 640 };
-
-const ACCOUNT_PAGES = [
-  '/account',
-  '/account/top-up',
-  '/account/activity',
-  '/account/statements',
-  '/account/payment-methods',
-  '/account/settings',
-];
 
 async function expectAccessible(page: Page, what: string): Promise<void> {
   for (const [size, viewport] of Object.entries(SIZES)) {
@@ -46,7 +38,7 @@ async function open(page: Page, path: string): Promise<void> {
   }
 }
 
-for (const path of ['/', '/login', '/signup']) {
+for (const path of ['/', '/login', '/signup', '/no-such-page']) {
   test(`axe finds nothing on ${path}, and it fits the narrowest phone`, async ({ page }) => {
     await open(page, path);
     await expectAccessible(page, path);

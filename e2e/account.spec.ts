@@ -1,4 +1,5 @@
 import { expect, type Page } from '@playwright/test';
+import { ACCOUNT_PAGES } from './account-pages.ts';
 import { billingClient, grant } from './money.ts';
 import { customerOf, stripeApi } from './stripe.ts';
 import { newEmail, submitCredentials, test, type User } from './users.ts';
@@ -41,19 +42,13 @@ test('a taken email, a weak password and a wrong password are each explained', a
   await expect(page.getByLabel('Email'), 'what was typed is kept').toHaveValue(user.email);
 });
 
-for (const path of [
-  '/account',
-  '/account/top-up',
-  '/account/activity',
-  '/account/statements',
-  '/account/payment-methods',
-  '/account/settings',
-]) {
-  test(`${path} sends a visitor to the sign-in page`, async ({ page }) => {
-    await page.goto(path);
-    await expect(page).toHaveURL('/login');
-  });
-}
+test('every page of the account sends a visitor to the sign-in page', async ({ request }) => {
+  for (const path of ACCOUNT_PAGES) {
+    const response = await request.get(path, { maxRedirects: 0 });
+    expect(response.status(), path).toBe(302);
+    expect(response.headers().location, path).toBe('/login');
+  }
+});
 
 test('one user sees nothing of another: neither top-up nor statement', async ({ page, user }) => {
   const response = await page.request.post('/account/top-up/start', {

@@ -1,0 +1,9 @@
+/** The pages that belong to one user. */
+export const ACCOUNT_PAGES = [
+  '/account',
+  '/account/top-up',
+  '/account/activity',
+  '/account/statements',
+  '/account/payment-methods',
+  '/account/settings',
+] as const;
