@@ -33,7 +33,6 @@ export default function StatementsPage() {
             caption="Statements"
             columns={[
               { key: 'month', title: 'Month' },
-              { key: 'number', title: 'Number' },
               { key: 'usage', title: 'Usage', numeric: true },
               { key: 'closing', title: 'Closing balance', numeric: true },
             ]}
@@ -41,11 +40,15 @@ export default function StatementsPage() {
               key: statement.number,
               cells: {
                 month: (
-                  <TextLink to={`/account/statements/${statement.number}`}>
-                    {formatPeriod(statement.period)}
-                  </TextLink>
+                  <>
+                    <TextLink to={`/account/statements/${statement.number}`}>
+                      {formatPeriod(statement.period)}
+                    </TextLink>
+                    <span className="block text-sm font-normal whitespace-nowrap text-ink-soft">
+                      No. {statement.number}
+                    </span>
+                  </>
                 ),
-                number: <span className="whitespace-nowrap">{statement.number}</span>,
                 usage: (
                   <Money
                     micros={absoluteMicros(statement.usageMicros)}

@@ -38,7 +38,8 @@ export default function LoginPage() {
       {demoSignIn && (
         <Notice title="Demo account">
           <p className="break-words">
-            <code>{demoSignIn.email}</code> with <code>{demoSignIn.password}</code>
+            <code>{demoSignIn.email}</code> with{' '}
+            <code className="whitespace-nowrap">{demoSignIn.password}</code>
           </p>
         </Notice>
       )}
