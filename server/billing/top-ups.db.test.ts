@@ -167,6 +167,7 @@ describe('a top-up', () => {
     const started = await start('25');
     await pay(started);
     expect(await start('25')).toMatchObject({ topUpId: started.topUpId, status: 'processing' });
+    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ status: 'processing' });
   });
 
   it('that is declined changes nothing, and a late failure never undoes a success', async () => {
