@@ -22,7 +22,7 @@ import { billingRoutes } from './http/billing-routes.ts';
 import type { LoadContext, Services } from './http/load-context.ts';
 import { createMetrics } from './http/operations.ts';
 import { billingMonthRequested, createInngest, stripeEventReceived } from './inngest/client.ts';
-import { createFunctions } from './inngest/functions.ts';
+import { createFunctions, RANGES_AT_ONCE } from './inngest/functions.ts';
 import { inngestHandler } from './inngest/serve.ts';
 import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
 import { claimMonths, type MonthRun } from './store/month.ts';
@@ -36,6 +36,8 @@ const DISPATCH_INTERVAL_MS = 2_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
 const SWEEP_INTERVAL_MS = 600_000;
 const PRUNE_INTERVAL_MS = 3_600_000;
+/** Far above what a range takes, so that only a statement that is stuck is ended. */
+const MONTH_STATEMENT_TIMEOUT_MS = 1_800_000;
 
 export interface ApplicationOptions {
   readonly env: Env;
@@ -65,6 +67,13 @@ export function createApplication(options: ApplicationOptions): Application {
   const { env, logger } = options;
   const clock = () => new Date();
   const sql = connect(env.databaseUrl, { role: APP_ROLE, max: 20 });
+  // Closing a month may take minutes, and must not take connections from what cannot wait.
+  const monthSql = connect(env.databaseUrl, {
+    role: APP_ROLE,
+    max: RANGES_AT_ONCE,
+    applicationName: 'prepaid-wallet month',
+    statementTimeoutMs: MONTH_STATEMENT_TIMEOUT_MS,
+  });
   const livemode = env.stripe.secretKey.includes('_live_');
 
   const inngest = createInngest({
@@ -88,7 +97,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const wallets = createWallets(sql);
   const rateCards = createRateCards({ sql, nowMs: Date.now });
   const charging = createCharging({ sql, rateCards, now: clock });
-  const month = createMonth({ sql, clock, send: announceMonth, logger });
+  const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });
   const stripeEvents = createStripeEvents({ sql, gateway });
   const accounts = createAccounts({
     sql,
@@ -238,7 +247,7 @@ export function createApplication(options: ApplicationOptions): Application {
     },
     async stop() {
       await Promise.all(backgrounds.map((background) => background.stop()));
-      await sql.end({ timeout: 5 });
+      await Promise.all([sql.end({ timeout: 5 }), monthSql.end({ timeout: 5 })]);
     },
   };
 }

@@ -490,14 +490,16 @@ declare
   high bigint := coalesce((select seq from wallets where id = p_wallet_id), 0);
   middle bigint;
 begin
+  -- The last event itself is tried first: mostly nothing has happened since.
+  middle := high;
   while low < high loop
-    middle := (low + high + 1) / 2;
     if (select recorded_at < p_at from wallet_events
         where wallet_id = p_wallet_id and seq = middle) then
       low := middle;
     else
       high := middle - 1;
     end if;
+    middle := (low + high + 1) / 2;
   end loop;
   return low;
 end $$;

@@ -210,25 +210,121 @@ language sql stable as $$
   )
 $$;
 
--- Writes one month's statements of those of the wallets, all locked by the caller, that come next
--- to it and have ended it by `p_now`; returns whom it closed. Internal.
+-- What the events after one and up to another make of a statement: the movements of the balance, and
+-- lines of usage, charged or reserved. `ledger -- verify` computes statements anew with it.
+create function statement_sums(p_wallet_id uuid, p_after_seq bigint, p_to_seq bigint)
+returns table (
+  top_ups numeric, grants numeric, usage numeric, fees numeric, refunds numeric, other numeric,
+  accrued numeric, lines jsonb, accrued_lines jsonb
+)
+language sql stable as $$
+  select
+    coalesce(sum(g.balance) filter (where g.movement = 'top_ups'), 0),
+    coalesce(sum(g.balance) filter (where g.movement = 'grants'), 0),
+    coalesce(sum(g.balance) filter (where g.movement = 'usage'), 0),
+    coalesce(sum(g.balance) filter (where g.movement = 'fees'), 0),
+    coalesce(sum(g.balance) filter (where g.movement = 'refunds'), 0),
+    coalesce(sum(g.balance) filter (where g.movement = 'other'), 0),
+    coalesce(sum(g.held) filter (where g.lines = 'accrued'), 0),
+    coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'charged'), '[]'),
+    coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'accrued'), '[]')
+  from (
+    select m.movement, l.lines, u.usage_type,
+           sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+           jsonb_build_object(
+             'type', u.usage_type,
+             -- An event that says what had been billed before corrects usage that was counted.
+             'count', count(*) filter (where e.detail -> 'alreadyBilledMicros' is null),
+             'units', sum(case when json_typeof(e.detail -> 'units') = 'number'
+                               then (e.detail ->> 'units')::numeric else 0 end),
+             -- What was taken, or reserved, and what is owed.
+             'amountMicros', sum(
+               e.arrears_delta_micros + case when l.lines = 'accrued' then e.held_delta_micros
+                                             else -e.balance_delta_micros end)::text
+           ) as line
+    from wallet_events e
+    cross join lateral (select statement_movement(e.type) as movement) m
+    cross join lateral (
+      select case
+        when e.type = 'accrual' then 'accrued'
+        -- Other events that take money for usage, such as a settlement, tell of none themselves.
+        when e.type = 'charge' or m.movement = 'usage' and e.detail -> 'usage' is not null
+          then 'charged'
+      end as lines
+    ) l
+    cross join lateral (
+      select case when l.lines is not null
+        then coalesce(e.detail #>> '{usage,type}', 'other') end as usage_type
+    ) u
+    where e.wallet_id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
+    group by m.movement, l.lines, u.usage_type
+  ) g
+$$;
+
+-- The months are closed without keeping anybody from using the wallets. First a fence is put up,
+-- in a transaction of its own: each wallet's `updated_at`, which no event is recorded before, is
+-- moved under the wallet's lock past the end of the month; an event that is under way has the lock
+-- and is waited for. What the month holds then can change no more, so it is read without locks.
+-- Only a deferred wallet is locked again, when the month is written, to settle what it reserved.
+
+-- Wallets of a range that lack the statement of a month, the period or one before it, that had
+-- ended by then. Internal.
+create function due_wallets(
+  p_from_wallet_id uuid, p_to_wallet_id uuid, p_period billing_period, p_at timestamptz
+) returns uuid[]
+language sql stable as $$
+  with unbilled as materialized (
+    -- Statements have no gaps, so whoever has this period's lacks none before it.
+    select w from wallets w
+    where w.id > p_from_wallet_id and w.id <= p_to_wallet_id and not exists (
+      select from statements s where s.wallet_id = w.id and s.period = p_period)
+  ), missing as materialized (
+    select (w).id, (w).timezone, next_statement_period(w) as period from unbilled
+  )
+  select coalesce(array_agg(id order by id), '{}')
+  from missing
+  where period <= p_period and period_ends_at(period, timezone) <= p_at
+$$;
+
+-- Puts up the fence at an instant before those of the wallets that are not in use, or, when told to
+-- wait, before all. Internal.
+create function fence_wallets(p_wallet_ids uuid[], p_at timestamptz, p_wait boolean)
+returns void
+language plpgsql as $$
+declare
+  locked uuid[];
+begin
+  if p_wait then
+    select array_agg(id) into locked from (
+      select id from wallets where id = any (p_wallet_ids) and updated_at < p_at
+      order by id for no key update
+    ) w;
+  else
+    select array_agg(id) into locked from (
+      select id from wallets where id = any (p_wallet_ids) and updated_at < p_at
+      order by id for no key update skip locked
+    ) w;
+  end if;
+  update wallets set updated_at = p_at where id = any (locked);
+end $$;
+
+-- Writes one month's statements of those of the wallets that come next to it, have ended it by
+-- `p_now` and stand behind the fence; returns whom it closed. Locks no wallet. Internal.
 create function write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamptz)
 returns uuid[]
 language sql as $$
   with due as (
-    select w.id, w.currency, w.seq, w.updated_at, ends.at as ends_at,
+    select w.id, w.currency, ends.at as ends_at,
            coalesce(p.ends_at, period_wall_clock(p_period) at time zone w.timezone) as starts_at,
            coalesce(p.to_seq, 0) as after_seq,
            coalesce(p.closing_balance_micros, 0) as opening_balance_micros
     from wallets w
     cross join lateral (select period_ends_at(p_period, w.timezone) as at) ends
     left join statements p on p.wallet_id = w.id and p.period = previous_period(p_period)
-    where w.id = any (p_wallet_ids) and ends.at <= p_now and next_statement_period(w) = p_period
+    where w.id = any (p_wallet_ids) and ends.at <= least(p_now, w.updated_at)
+      and next_statement_period(w) = p_period
   ), bounded as (
-    -- Mostly nothing has happened since the month ended, which saves the search.
-    select due.*,
-           case when updated_at < ends_at then seq else seq_before(id, ends_at) end as to_seq
-    from due
+    select due.*, seq_before(id, ends_at) as to_seq from due
   ), written as (
     insert into statements (
       wallet_id, period, number, starts_at, ends_at, currency,
@@ -243,73 +339,85 @@ language sql as $$
            t.lines, t.accrued_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
     from bounded b
     join wallet_events head on head.wallet_id = b.id and head.seq = b.to_seq
-    cross join lateral (
-      select
-        coalesce(sum(g.balance) filter (where g.movement = 'top_ups'), 0) as top_ups,
-        coalesce(sum(g.balance) filter (where g.movement = 'grants'), 0) as grants,
-        coalesce(sum(g.balance) filter (where g.movement = 'usage'), 0) as usage,
-        coalesce(sum(g.balance) filter (where g.movement = 'fees'), 0) as fees,
-        coalesce(sum(g.balance) filter (where g.movement = 'refunds'), 0) as refunds,
-        coalesce(sum(g.balance) filter (where g.movement = 'other'), 0) as other,
-        coalesce(sum(g.held) filter (where g.type = 'accrual'), 0) as accrued,
-        coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.type = 'charge'), '[]')
-          as lines,
-        coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.type = 'accrual'), '[]')
-          as accrued_lines
-      from (
-        select e.type, u.usage_type, statement_movement(e.type) as movement,
-               sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
-               jsonb_build_object(
-                 'type', u.usage_type, 'count', count(*),
-                 'units', sum(case when json_typeof(e.detail -> 'units') = 'number'
-                                   then (e.detail ->> 'units')::numeric else 0 end),
-                 'amountMicros', sum(
-                   e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::text
-               ) as line
-        from wallet_events e
-        cross join lateral (
-          select case when e.type in ('charge', 'accrual')
-            then coalesce(e.detail #>> '{usage,type}', 'other') end as usage_type
-        ) u
-        where e.wallet_id = b.id and e.seq > b.after_seq and e.seq <= b.to_seq
-        group by e.type, u.usage_type
-      ) g
-    ) t
+    cross join lateral statement_sums(b.id, b.after_seq, b.to_seq) t
+    order by b.id
+    -- A later period's run, which catches this month up, may have been as fast.
+    on conflict (wallet_id, period) do nothing
     returning wallet_id
   )
   select coalesce(array_agg(wallet_id), '{}') from written
 $$;
 
--- Closes every missing month that has ended by `p_now`, oldest first, up to the period. Internal.
+-- Statements of the wallets whose reserved usage has not been debited, by the month's key. Internal.
+create function unsettled_statements(
+  p_wallet_ids uuid[], p_from billing_period, p_to billing_period
+) returns setof statements
+language sql stable as $$
+  select s.* from statements s
+  where s.wallet_id = any (p_wallet_ids) and s.period between p_from and p_to
+    and s.accrued_micros > 0 and not exists (
+      select from wallet_events e
+      where e.wallet_id = s.wallet_id and e.key = ledger_key('settlement', s.period))
+$$;
+
+-- Closes every missing month of wallets behind the fence that had ended by the fence's instant,
+-- oldest first, up to the period. Internal.
+create function close_fenced_wallets(
+  p_wallet_ids uuid[], p_period billing_period, p_fenced_at timestamptz
+) returns void
+language plpgsql as $$
+declare
+  first_month billing_period;
+  month billing_period;
+begin
+  select min(next_statement_period(w)) into first_month
+  from wallets w where w.id = any (p_wallet_ids);
+  month := first_month;
+  while month <= p_period loop
+    perform write_statements(p_wallet_ids, month, p_fenced_at);
+    month := next_period(month);
+  end loop;
+
+  -- What deferred wallets reserved is debited, last of all, so that no lock outlives it for long.
+  perform from wallets
+  where id in (select wallet_id from unsettled_statements(p_wallet_ids, first_month, p_period))
+  order by id for no key update;
+  if found then
+    month := first_month;
+    while month <= p_period loop
+      perform append_event(
+        w, 'accrual_settled', -s.accrued_micros, -s.accrued_micros, 0,
+        ledger_key('settlement', month),
+        sha256(convert_to(w.id || E'\n' || month || E'\n' || s.accrued_micros, 'UTF8')),
+        'system:month', null, json_build_object('period', month, 'statement', s.number)
+      )
+      from unsettled_statements(p_wallet_ids, month, month) s
+      join wallets w on w.id = s.wallet_id;
+      month := next_period(month);
+    end loop;
+  end if;
+end $$;
+
+-- Closes wallets at once, under their locks. Internal.
 create function close_wallets(p_wallet_ids uuid[], p_period billing_period, p_now timestamptz)
 returns void
 language plpgsql as $$
-declare
-  month billing_period;
-  closed uuid[];
 begin
-  perform from wallets where id = any (p_wallet_ids) order by id for no key update;
-  select min(next_statement_period(w)) into month from wallets w where w.id = any (p_wallet_ids);
-  while month <= p_period loop
-    closed := write_statements(p_wallet_ids, month, p_now);
-    -- No later event can claim an instant of a closed month, wherever the machine's clock goes.
-    update wallets set updated_at = greatest(updated_at, p_now) where id = any (closed);
-    -- What a deferred wallet reserved in the month is debited, once: by the month's key.
-    perform append_event(
-      w, 'accrual_settled', -s.accrued_micros, -s.accrued_micros, 0,
-      ledger_key('settlement', month),
-      sha256(convert_to(w.id || E'\n' || month || E'\n' || s.accrued_micros, 'UTF8')),
-      'system:month', null, json_build_object('period', month, 'statement', s.number)
-    )
-    from statements s
-    join wallets w on w.id = s.wallet_id
-    where s.wallet_id = any (closed) and s.period = month and s.accrued_micros > 0;
-    month := next_period(month);
-  end loop;
+  perform fence_wallets(p_wallet_ids, p_now, true);
+  perform close_fenced_wallets(p_wallet_ids, p_period, p_now);
 end $$;
 
+-- Whether all ids are in ranges and all ranges are finished. Internal.
+create function is_finished(r billing_runs) returns boolean
+language sql stable as $$
+  select r.planned_to = 'ffffffff-ffff-ffff-ffff-ffffffffffff' and not exists (
+    select from billing_ranges g where g.run_id = r.id and g.finished_at is null)
+$$;
+
 -- Starts the run of a period, or finds it. Codes: OK, PERIOD_NOT_OVER.
-create function request_month(p_period text, p_actor text, out code text, out run_id uuid)
+create function request_month(
+  p_period text, p_actor text, out code text, out run_id uuid, out finished boolean
+)
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
   called_at constant timestamptz := ledger_now();
@@ -321,7 +429,7 @@ begin
   insert into billing_runs (id, period, requested_by, started_at, emitted_at)
   values (gen_random_uuid(), p_period, p_actor, called_at, called_at)
   on conflict (period) do nothing;
-  select r.id into run_id from billing_runs r where r.period = p_period;
+  select r.id, is_finished(r) into run_id, finished from billing_runs r where r.period = p_period;
   code := 'OK';
 end $$;
 
@@ -332,7 +440,9 @@ create function plan_month(
 )
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
+  -- A range has at most so many wallets, and so many events to add up, but for its last wallet's.
   wallets_per_range constant int := 1000;
+  events_per_range constant int := 500000;
   highest_id constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
   called_at constant timestamptz := ledger_now();
   page_start constant uuid := coalesce(p_cursor, '00000000-0000-0000-0000-000000000000');
@@ -351,12 +461,22 @@ begin
     select from billing_ranges where run_id = run.id and from_wallet_id >= page_start limit p_limit
   ) planned;
   if missing > 0 and run.planned_to < highest_id then
-    with bounds as (
+    with weighed as (
+      -- A wallet with few events still weighs its share of the wallets. With months to catch up it
+      -- weighs all its events.
+      select w.id, greatest(w.seq - coalesce(p.to_seq, 0), events_per_range / wallets_per_range)
+               as weight
+      from wallets w
+      left join statements p on p.wallet_id = w.id and p.period = previous_period(run.period)
+      where w.id > run.planned_to
+      order by w.id limit missing::bigint * wallets_per_range
+    ), bounds as (
+      -- A range ends with the wallet that fills it.
       select id from (
-        select id, row_number() over (order by id) as n from wallets where id > run.planned_to
-        order by id limit missing::bigint * wallets_per_range
+        select id, weight, sum(weight) over (order by id) as weight_so_far from weighed
       ) counted
-      where n % wallets_per_range = 0
+      where div(weight_so_far, events_per_range) > div(weight_so_far - weight, events_per_range)
+      order by id limit missing
     ), ends as (
       select id from bounds
       union all
@@ -392,11 +512,36 @@ language sql immutable strict parallel safe as $$
   select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03'
 $$;
 
--- Closes the wallets of a planned range and says how many of those that have lived in the period
--- are closed, could not be closed, or wait for their month's end. Safe to call again, at any time.
+-- Puts up the fence for the wallets of a range that have a month to close, to be called in a transaction of its own, before
+-- close_range. The first call, with null, waits for nobody: `in_use` counts the wallets that it
+-- passed over. A second call, with the first one's instant, waits for those, and holds no others.
+create function fence_range(
+  p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, p_fenced_at timestamptz,
+  out fenced_at timestamptz, out in_use int
+)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set jit = off as $$
+declare
+  called_at constant timestamptz := ledger_now();
+  due uuid[];
+begin
+  if p_fenced_at > called_at then
+    raise exception 'a fence cannot be put up in the future' using errcode = 'invalid_parameter_value';
+  end if;
+  fenced_at := coalesce(p_fenced_at, called_at);
+  due := due_wallets(p_from_wallet_id, p_to_wallet_id, p_period, fenced_at);
+  perform fence_wallets(due, fenced_at, p_fenced_at is not null);
+  select count(*) into in_use from wallets w
+  where w.id = any (due) and w.updated_at < fence_range.fenced_at;
+end $$;
+
+-- Closes the wallets of a planned range that stand behind its fence, or one of them, and says how
+-- many of those that have lived in the period are closed, could not be closed, or wait, mostly for
+-- their month's end. When one of many cannot be closed, none is: `apart` then lists them all, to be
+-- closed one by one, each in a transaction of its own. Safe to call again, at any time.
 create function close_range(
   p_run_id uuid, p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid,
-  out closed int, out failed int, out pending int
+  p_fenced_at timestamptz, p_wallet_id uuid,
+  out closed int, out failed int, out pending int, out apart jsonb
 )
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set jit = off as $$
 declare
@@ -405,50 +550,39 @@ declare
   -- After this no wallet can be opened in the month any more: it has ended at UTC-12 too.
   over_everywhere_at constant timestamptz := month_end at time zone interval '-12 hours';
   due uuid[];
-  one uuid;
   next_end timestamptz;
   failures int;
 begin
+  -- Two calls at once go one after the other, so that neither adds up what the other did.
   perform from billing_ranges g join billing_runs r on r.id = g.run_id
   where r.id = p_run_id and r.period = p_period
-    and g.from_wallet_id = p_from_wallet_id and g.to_wallet_id = p_to_wallet_id;
+    and g.from_wallet_id = p_from_wallet_id and g.to_wallet_id = p_to_wallet_id
+  for no key update of g;
   if not found then
     raise exception 'run % of % has no such range', p_run_id, p_period
       using errcode = 'no_data_found';
   end if;
 
-  with unbilled as materialized (
-    -- Statements have no gaps, so whoever has this period's lacks none before it.
-    select w from wallets w
-    where w.id > p_from_wallet_id and w.id <= p_to_wallet_id and not exists (
-      select from statements s where s.wallet_id = w.id and s.period = p_period)
-  ), missing as materialized (
-    select (w).id, (w).timezone, next_statement_period(w) as period from unbilled
-  )
-  select array_agg(id order by id) into due
-  from missing
-  where period <= p_period and period_ends_at(period, timezone) <= called_at;
+  select coalesce(array_agg(w.id order by w.id), '{}') into due
+  from wallets w
+  where w.id = any (due_wallets(p_from_wallet_id, p_to_wallet_id, p_period, p_fenced_at))
+    and w.updated_at >= p_fenced_at and (p_wallet_id is null or w.id = p_wallet_id);
+  apart := '[]';
   begin
-    perform close_wallets(due, p_period, called_at);
+    perform close_fenced_wallets(due, p_period, p_fenced_at);
   exception when others then
     if is_passing_error(sqlstate) then
       raise;
     end if;
-    -- One of them cannot be closed; the others must not suffer for it.
-    foreach one in array due loop
-      begin
-        perform close_wallets(array[one], p_period, called_at);
-      exception when others then
-        if is_passing_error(sqlstate) then
-          raise;
-        end if;
-        insert into billing_failures as f (run_id, wallet_id, sqlstate, message, failed_at)
-        values (p_run_id, one, sqlstate, sqlerrm, called_at)
-        on conflict (run_id, wallet_id) do update set
-          sqlstate = excluded.sqlstate, message = excluded.message,
-          attempts = f.attempts + 1, failed_at = excluded.failed_at;
-      end;
-    end loop;
+    if cardinality(due) > 1 then
+      apart := to_jsonb(due);
+    else
+      insert into billing_failures as f (run_id, wallet_id, sqlstate, message, failed_at)
+      values (p_run_id, due[1], sqlstate, sqlerrm, called_at)
+      on conflict (run_id, wallet_id) do update set
+        sqlstate = excluded.sqlstate, message = excluded.message,
+        attempts = f.attempts + 1, failed_at = excluded.failed_at;
+    end if;
   end;
 
   select count(s.wallet_id),
@@ -465,7 +599,7 @@ begin
     and w.opened_at < month_end at time zone w.timezone;
 
   update billing_ranges g set
-    attempts = g.attempts + 1, attempted_at = called_at,
+    attempts = g.attempts + (p_wallet_id is null)::int, attempted_at = called_at,
     closed = close_range.closed, failed = close_range.failed, pending = close_range.pending,
     last_error = case when close_range.failed > 0 then (
       select f.sqlstate from billing_failures f
@@ -492,21 +626,14 @@ create function month_status(
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set jit = off as $$
 declare
   month_end constant timestamp := period_wall_clock(next_period(p_period));
-  unplanned boolean;
-  unfinished boolean;
 begin
-  select r.id, r.started_at, r.planned_to < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-  into run_id, started_at, unplanned
+  select r.id, r.started_at, case when is_finished(r) then 'finished' else 'running' end
+  into run_id, started_at, status
   from billing_runs r where r.period = p_period;
-  if not found then
-    status := 'not_started';
-  else
-    select bool_or(g.finished_at is null), max(g.finished_at) into unfinished, finished_at
+  status := coalesce(status, 'not_started');
+  if status = 'finished' then
+    select max(g.finished_at) into finished_at
     from billing_ranges g where g.run_id = month_status.run_id;
-    status := case when unplanned or unfinished then 'running' else 'finished' end;
-  end if;
-  if status <> 'finished' then
-    finished_at := null;
   end if;
 
   select count(*), count(s.wallet_id), count(f.wallet_id) filter (where s.wallet_id is null)
@@ -589,6 +716,7 @@ grant select on billing_runs, billing_ranges, billing_failures, statements, mont
   to wallet_app;
 grant execute on function
   request_month(text, text), plan_month(uuid, uuid, int),
-  close_range(uuid, text, uuid, uuid), month_status(text), preview_month(text),
+  fence_range(text, uuid, uuid, timestamptz),
+  close_range(uuid, text, uuid, uuid, timestamptz, uuid), month_status(text), preview_month(text),
   claim_months(text, interval, text)
   to wallet_app;

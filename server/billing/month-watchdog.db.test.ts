@@ -49,7 +49,11 @@ async function tick(): Promise<string[]> {
 
 /** Does what the scheduler does when it is told of a run. */
 async function schedule(runs: MonthRun[]): Promise<void> {
-  const month = createMonthWork({ sql: database.app, clock: () => now });
+  const month = createMonthWork({
+    sql: database.app,
+    longSql: database.app,
+    clock: () => now,
+  });
   for (const { runId, period } of runs) {
     const { ranges } = await month.planMonth(runId, null);
     for (const range of ranges) await month.closeRange({ runId, period, ...range });

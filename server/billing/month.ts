@@ -4,6 +4,7 @@ import { Fault } from '../faults.ts';
 import type { BillingStatus } from '../http/load-context.ts';
 import {
   closeRange,
+  fenceRange,
   type MonthRun,
   monthStatus,
   planMonth,
@@ -42,7 +43,10 @@ export interface MonthWork {
     runId: string,
     cursor: string | null,
   ): Promise<{ ranges: WalletRange[]; nextCursor: string | null }>;
-  /** Closes what has ended of a planned range. Safe to call again, at any time and at once. */
+  /**
+   * Closes what has ended of a planned range, while its wallets are in use. Safe to call again, at
+   * any time and at once.
+   */
   closeRange(input: MonthRun & WalletRange): Promise<RangeOutcome>;
   /** How a period (by default the one that is due now) stands. */
   status(period?: string): Promise<BillingStatus>;
@@ -66,22 +70,41 @@ export interface Month extends MonthWork {
   requestMonth(at: Date): Promise<MonthRun>;
 }
 
-/** `clock` is the time by which a period is due; the ledger's own time decides what has ended. */
-export function createMonthWork(options: { sql: Sql; clock: () => Date }): MonthWork {
-  const { sql, clock } = options;
+export interface MonthWorkOptions {
+  readonly sql: Sql;
+  /** Plans and closes: its statements must be allowed to run for minutes. */
+  readonly longSql: Sql;
+  /** The time by which a period is due; the ledger's own time decides what has ended. */
+  readonly clock: () => Date;
+}
+
+export function createMonthWork(options: MonthWorkOptions): MonthWork {
+  const { sql, longSql, clock } = options;
   return {
     async request({ period = defaultPeriod(clock()), actor }) {
-      const runId = await requestMonth(sql, period, actor);
-      if (runId === null) {
+      const run = await requestMonth(sql, period, actor);
+      if (run === null) {
         const message = `The period ${period} is not over yet anywhere on earth.`;
         return { ok: false, code: 'PERIOD_NOT_OVER', message };
       }
-      const { status } = await monthStatus(sql, period);
-      return { ok: true, runId, period, status: status === 'finished' ? 'finished' : 'running' };
+      const { runId, finished } = run;
+      return { ok: true, runId, period, status: finished ? 'finished' : 'running' };
     },
 
-    planMonth: (runId, cursor) => planMonth(sql, runId, cursor, RANGES_PER_PAGE),
-    closeRange: (input) => closeRange(sql, input),
+    planMonth: (runId, cursor) => planMonth(longSql, runId, cursor, RANGES_PER_PAGE),
+
+    async closeRange(input) {
+      const { fencedAt, inUse } = await fenceRange(longSql, input, null);
+      if (inUse > 0) {
+        await fenceRange(longSql, input, fencedAt);
+      }
+      let { apart, ...outcome } = await closeRange(longSql, input, fencedAt, null);
+      for (const walletId of apart) {
+        const { closed, failed, pending } = await closeRange(longSql, input, fencedAt, walletId);
+        outcome = { closed, failed, pending };
+      }
+      return outcome;
+    },
 
     async status(period = defaultPeriod(clock())) {
       const status = await monthStatus(sql, period);
@@ -92,9 +115,7 @@ export function createMonthWork(options: { sql: Sql; clock: () => Date }): Month
   };
 }
 
-export interface MonthOptions {
-  readonly sql: Sql;
-  readonly clock: () => Date;
+export interface MonthOptions extends MonthWorkOptions {
   /** Announces a run to the scheduler. The watchdog repeats what fails. */
   readonly send: (run: MonthRun) => Promise<void>;
   readonly logger: Logger;

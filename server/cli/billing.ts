@@ -65,7 +65,11 @@ export async function runBilling(
       statementTimeoutMs: 0,
     });
     try {
-      return await COMMANDS[args.command](createMonthWork({ sql, clock }), args, output);
+      return await COMMANDS[args.command](
+        createMonthWork({ sql, longSql: sql, clock }),
+        args,
+        output,
+      );
     } finally {
       await sql.end({ timeout: 1 });
     }

@@ -29,7 +29,7 @@ beforeAll(async () => {
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
     rateCards,
-    month: createMonth({ sql, clock, send: async () => {}, logger }),
+    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
   server = createServer(
     getRequestListener((request) => trpc(request, 'request-1', { router, apiKeys, logger })),

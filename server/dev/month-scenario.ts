@@ -43,7 +43,7 @@ export interface MonthScenario {
 /** A scenario in a database of its own, which the caller closes. For `*.db.test.ts` files only. */
 export async function createMonthScenario(): Promise<MonthScenario> {
   const db = await createTestDatabase();
-  const month = createMonthWork({ sql: db.app, clock: () => new Date() });
+  const month = createMonthWork({ sql: db.app, longSql: db.app, clock: () => new Date() });
 
   const request: MonthScenario['request'] = async (at, period) => {
     await db.setClock(at);

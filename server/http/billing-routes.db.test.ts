@@ -28,6 +28,7 @@ beforeAll(async () => {
   await database.setClock(NOW);
   month = createMonth({
     sql: database.app,
+    longSql: database.app,
     clock: () => new Date(NOW),
     send: async (run) => {
       if (sendFails) throw new Error('the scheduler is down');

@@ -8,7 +8,7 @@ export const BILLING_MONTH_CRON = '0 2 1 * *';
 const EVENTS_PER_REQUEST = 1_000;
 
 /** Ranges that may be closed at once, so that a closing month leaves the database to live charges. */
-const RANGES_AT_ONCE = 4;
+export const RANGES_AT_ONCE = 4;
 
 export interface WalletRange {
   fromWalletId: string;

@@ -34,10 +34,11 @@ export async function requestMonth(
   sql: Sql,
   period: string,
   actor: string,
-): Promise<string | null> {
-  const [row] = await sql<{ code: 'OK' | 'PERIOD_NOT_OVER'; runId: string | null }[]>`
-    select code, run_id as "runId" from request_month(${period}, ${actor})`;
-  return only(row).runId;
+): Promise<{ runId: string; finished: boolean } | null> {
+  const [row] = await sql<{ runId: string | null; finished: boolean | null }[]>`
+    select run_id as "runId", finished from request_month(${period}, ${actor})`;
+  const { runId, finished } = only(row);
+  return runId === null || finished === null ? null : { runId, finished };
 }
 
 /** A page of the run's unfinished ranges; `cursor` null asks for the first page. */
@@ -52,14 +53,37 @@ export async function planMonth(
   return only(row);
 }
 
-/** Closes what has ended of a planned range's wallets, missing months included, oldest first. */
+/**
+ * Keeps later events out of the ended months of the range's wallets. The first call, with
+ * `fencedAt` null, passes over `inUse` wallets that are in use; a second one with the instant that
+ * the first one answered waits for those.
+ */
+export async function fenceRange(
+  sql: Sql,
+  { period, fromWalletId, toWalletId }: MonthRun & WalletRange,
+  fencedAt: string | null,
+): Promise<{ fencedAt: string; inUse: number }> {
+  // The instant travels as text: a Date would lose its microseconds.
+  const [row] = await sql<{ fencedAt: string; inUse: number }[]>`
+    select fenced_at::text as "fencedAt", in_use as "inUse"
+    from fence_range(${period}, ${fromWalletId}, ${toWalletId}, ${fencedAt}::text::timestamptz)`;
+  return only(row);
+}
+
+/**
+ * Closes what had ended at the fence of a planned range's wallets, or of one of them, missing months
+ * included, oldest first. Wallets that cannot be closed together are listed in `apart`.
+ */
 export async function closeRange(
   sql: Sql,
   { runId, period, fromWalletId, toWalletId }: MonthRun & WalletRange,
-): Promise<RangeOutcome> {
-  const [row] = await sql<RangeOutcome[]>`
-    select closed, failed, pending
-    from close_range(${runId}, ${period}, ${fromWalletId}, ${toWalletId})`;
+  fencedAt: string,
+  walletId: string | null,
+): Promise<RangeOutcome & { apart: string[] }> {
+  const [row] = await sql<(RangeOutcome & { apart: string[] })[]>`
+    select closed, failed, pending, apart
+    from close_range(${runId}, ${period}, ${fromWalletId}, ${toWalletId},
+      ${fencedAt}::text::timestamptz, ${walletId})`;
   return only(row);
 }
 
