@@ -9,6 +9,17 @@ create role wallet_app nologin;
 create domain billing_period as text collate "C"
   constraint billing_period_check CHECK (VALUE ~ '^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'::text);
 
+create type hold_outcome as (
+  code text,
+  seq bigint,
+  held_micros bigint,
+  expires_at timestamp with time zone,
+  amount_so_far_micros bigint,
+  units_so_far bigint,
+  low_balance boolean,
+  available_micros bigint
+);
+
 create type ledger_outcome as (
   code text,
   replayed boolean,
@@ -140,6 +151,70 @@ begin
   seq := outcome.seq;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.authorize_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_reference_id text, p_rate_card_id uuid, p_usage_type text, p_destination text, p_ttl_seconds integer, p_actor text, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+  ends_at timestamptz;
+  placed_detail json;
+begin
+  if p_amount_micros < 0 or p_ttl_seconds is null or p_ttl_seconds not between 10 and 86400 then
+    raise exception 'a hold is never negative, and lasts from 10 to 86400 seconds'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status <> 'open' then
+    return refusal_of('WALLET_' || upper(w.status), w, p_amount_micros);
+  end if;
+  if p_amount_micros is null then
+    return refusal_of('NO_RATE', w, null);
+  end if;
+  if p_amount_micros > 1000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
+  end if;
+  if p_amount_micros > greatest(available_micros(w), 0) then
+    return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
+  end if;
+
+  ends_at := date_trunc('milliseconds', ledger_now()) + make_interval(secs => p_ttl_seconds);
+  placed_detail := (p_detail || jsonb_build_object(
+    'holdId', p_hold_id, 'referenceId', p_reference_id, 'rateCardId', p_rate_card_id,
+    'expiresAt', json_instant(ends_at)))::json;
+  w := append_event(
+    w, 'hold_placed', 0, p_amount_micros, 0, p_key, p_request_hash, p_actor, null, placed_detail
+  );
+  insert into holds (
+    id, wallet_id, reference_id, status, rate_card_id, usage_type, destination, placed_micros,
+    ahead_micros, held_micros, ttl_seconds, placed_at, expires_at
+  ) values (
+    p_hold_id, w.id, p_reference_id, 'open', p_rate_card_id, p_usage_type, p_destination,
+    p_amount_micros, p_amount_micros, p_amount_micros, p_ttl_seconds, w.updated_at, ends_at
+  );
+  if w.next_due_at is null or ends_at < w.next_due_at then
+    update wallets set next_due_at = ends_at where id = w.id;
+  end if;
+  return row(
+    'OK', false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, placed_detail
+  )::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.available_micros(w wallets)
  RETURNS bigint
  LANGUAGE sql
@@ -147,6 +222,107 @@ CREATE OR REPLACE FUNCTION public.available_micros(w wallets)
 AS $function$
   select w.balance_micros - w.held_micros + w.overdraft_limit_micros
 $function$;
+
+CREATE OR REPLACE FUNCTION public.bill_of_expiry(w wallets, h holds, OUT funded_micros bigint, OUT owed_micros bigint)
+ RETURNS record
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select funded, least(h.amount_so_far_micros - funded,
+                       greatest(3000000000000000000 - w.arrears_micros, 0))
+  from least(h.amount_so_far_micros, h.held_micros + greatest(available_micros(w), 0)) as funded
+$function$;
+
+CREATE OR REPLACE FUNCTION public.capture_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_report jsonb, p_amount_micros bigint, p_overrun text, p_actor text)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  h holds;
+  outcome ledger_outcome;
+  final_report jsonb := p_report;
+  final_micros bigint := p_amount_micros;
+  due bigint;
+  funded bigint;
+  first_seq bigint;
+  posted_detail json;
+begin
+  if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
+    raise exception 'a capture is never negative, and overrun is refuse or arrears'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select * into h from holds where id = p_hold_id and wallet_id = w.id;
+  if not found then
+    return refusal_of('HOLD_NOT_FOUND', w, final_micros);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code = 'OK' then
+    return outcome;
+  end if;
+  if h.status not in ('open', 'expired') then
+    return refusal_of('HOLD_NOT_OPEN', w, final_micros);
+  end if;
+  if final_report is null then
+    final_report := h.report;
+    final_micros := h.amount_so_far_micros;
+  end if;
+  if final_report is null then
+    return refusal_of('USAGE_REQUIRED', w, null);
+  end if;
+  if h.usage_type <> final_report #>> '{usage,type}' then
+    return refusal_of('USAGE_TYPE_DIFFERS', w, final_micros);
+  end if;
+  if final_micros is null then
+    return refusal_of('NO_RATE', w, null);
+  end if;
+  -- Nothing was billed while the hold is open, nothing is held after it ran out.
+  due := final_micros - h.billed_micros;
+  if final_micros > 1000000000000000000
+     or due < 0 and w.balance_micros > 2000000000000000000
+     or due >= 0 and w.arrears_micros > 2000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, final_micros);
+  end if;
+  funded := least(due, h.held_micros + greatest(available_micros(w), 0));
+  if funded < due and p_overrun = 'refuse' then
+    outcome := refusal_of('INSUFFICIENT_FUNDS', w, due);
+    outcome.available_micros := h.held_micros + greatest(available_micros(w), 0);
+    return outcome;
+  end if;
+
+  first_seq := w.seq + 1;
+  if h.status = 'open' then
+    w := end_hold(w, h, 'hold_captured', funded, due - funded, p_key, p_request_hash, p_actor, null,
+                  final_report);
+    posted_detail := (hold_link(h) || final_report)::json;
+  else
+    posted_detail := correction_detail(h, final_report);
+    if due >= 0 then
+      w := post_difference(w, funded, due - funded, p_key, p_request_hash, p_actor, posted_detail);
+    else
+      w := give_back(w, -due, p_key, p_request_hash, p_actor, posted_detail);
+    end if;
+  end if;
+  update holds set
+    status = 'captured', held_micros = 0, usage_type = final_report #>> '{usage,type}',
+    report = final_report, units_so_far = (final_report ->> 'units')::bigint,
+    amount_so_far_micros = final_micros, billed_micros = final_micros
+  where id = h.id;
+  return row(
+    'OK', false, first_seq, abs(due), w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, posted_detail
+  )::ledger_outcome;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail json)
  RETURNS ledger_outcome
@@ -168,6 +344,9 @@ begin
   if not found then
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
   end if;
   outcome := replay_of(w.id, p_key, p_request_hash);
   if outcome.code is not null then
@@ -397,9 +576,23 @@ AS $function$
     when 'charge' then 'income:usage'
     when 'accrual' then 'income:usage'
     when 'accrual_settled' then 'income:usage'
+    when 'hold_captured' then 'income:usage'
+    when 'hold_expired' then 'income:usage'
+    when 'usage_refund' then 'income:usage'
     when 'arrears_repaid' then 'assets:receivable'
     when 'wallet_opened' then 'equity:opening'
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.correction_detail(h holds, p_report jsonb)
+ RETURNS json
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (hold_link(h) || coalesce(p_report, '{}') || jsonb_build_object(
+    'units', coalesce((p_report ->> 'units')::bigint, 0) - h.units_so_far,
+    'alreadyBilledMicros', h.billed_micros::text
+  ))::json
 $function$;
 
 CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail json)
@@ -407,9 +600,13 @@ CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uu
  LANGUAGE plpgsql
 AS $function$
 declare
-  outcome ledger_outcome := replay_of(w.id, p_key, p_request_hash);
+  outcome ledger_outcome;
   e wallet_events;
 begin
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
   if outcome.code is not null then
     return outcome;
   end if;
@@ -441,6 +638,30 @@ AS $function$
   from missing
   where period <= p_period and period_ends_at(period, timezone) <= p_at
 $function$;
+
+CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_report jsonb)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if p_report is null or w.mode = 'deferred' then
+    w := append_event(
+      w, p_type, 0, -h.held_micros, 0, p_key, p_request_hash, p_actor, p_occurred_at,
+      hold_link(h)::json
+    );
+    if p_report is not null then
+      w := append_event(
+        w, 'accrual', 0, p_funded_micros, p_owed_micros, null, null, p_actor, p_occurred_at,
+        (hold_link(h) || p_report)::json
+      );
+    end if;
+  else
+    w := append_event(
+      w, p_type, -p_funded_micros, -h.held_micros, p_owed_micros, p_key, p_request_hash, p_actor,
+      p_occurred_at, (hold_link(h) || p_report)::json
+    );
+  end if;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.event_canonical(e wallet_events)
  RETURNS text
@@ -474,6 +695,115 @@ AS $function$
   select sha256(coalesce(p_previous, decode(repeat('00', 32), 'hex'))
                 || convert_to(event_canonical(e), 'UTF8'))
 $function$;
+
+CREATE OR REPLACE FUNCTION public.extend_hold(p_wallet_id uuid, p_hold_id uuid, p_report jsonb, p_amount_micros bigint, p_add_micros bigint, p_ttl_seconds integer, p_actor text)
+ RETURNS hold_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  h holds;
+  outcome hold_outcome;
+  units constant bigint := p_report ->> 'units';
+  grown boolean := false;
+  funded bigint;
+  target bigint;
+  raised bigint;
+  ends_at timestamptz;
+  extended_detail jsonb;
+begin
+  if p_amount_micros < 0 or p_add_micros <= 0 or p_ttl_seconds not between 10 and 86400 then
+    raise exception 'usage is not negative, an addition positive, a hold lasts 10 to 86400 seconds'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select * into h from holds where id = p_hold_id and wallet_id = w.id;
+  if not found then
+    outcome.code := 'HOLD_NOT_FOUND';
+    return outcome;
+  end if;
+  outcome.code := case
+    when h.status not in ('open', 'expired') then 'HOLD_NOT_OPEN'
+    when h.usage_type <> p_report #>> '{usage,type}' then 'USAGE_TYPE_DIFFERS'
+    when p_report is not null and p_amount_micros is null then 'NO_RATE'
+    when greatest(p_amount_micros, p_add_micros) > 1000000000000000000 then 'LIMIT_EXCEEDED'
+  end;
+  if outcome.code is not null then
+    return hold_answer(outcome.code, w, h, false);
+  end if;
+
+  if p_report is not null then
+    grown := h.report is null
+      or units >= h.units_so_far and p_amount_micros >= h.amount_so_far_micros
+         and (units > h.units_so_far or p_amount_micros > h.amount_so_far_micros);
+  end if;
+
+  if h.status = 'expired' then
+    -- Delivered all the same, so the difference is owed; the caller learns that it must end.
+    if grown and p_amount_micros > h.billed_micros and w.arrears_micros <= 2000000000000000000 then
+      funded := least(p_amount_micros - h.billed_micros, greatest(available_micros(w), 0));
+      w := post_difference(w, funded, p_amount_micros - h.billed_micros - funded, null, null,
+                           p_actor, correction_detail(h, p_report));
+      update holds set
+        report = p_report, units_so_far = units,
+        amount_so_far_micros = p_amount_micros, billed_micros = p_amount_micros,
+        usage_type = p_report #>> '{usage,type}'
+      where id = h.id returning * into h;
+    end if;
+    return hold_answer('HOLD_NOT_OPEN', w, h, false);
+  end if;
+
+  if grown then
+    h.report := p_report;
+    h.units_so_far := units;
+    h.amount_so_far_micros := p_amount_micros;
+    h.usage_type := p_report #>> '{usage,type}';
+    h.destination := coalesce(h.destination, p_report #>> '{usage,to}');
+  end if;
+  h.ahead_micros := greatest(h.ahead_micros, h.placed_micros + p_add_micros);
+  -- A frozen wallet pays for what was delivered and for nothing more.
+  target := h.amount_so_far_micros + case when w.status = 'open' then h.ahead_micros else 0 end;
+  raised := greatest(least(target - h.held_micros, available_micros(w)), 0);
+  h.held_micros := h.held_micros + raised;
+  outcome.code := case
+    when w.status <> 'open' then 'WALLET_' || upper(w.status)
+    when h.held_micros < target and h.held_micros <= h.amount_so_far_micros
+      then 'INSUFFICIENT_FUNDS'
+    else 'OK'
+  end;
+  ends_at := h.expires_at;
+  if outcome.code = 'OK' then
+    h.ttl_seconds := coalesce(p_ttl_seconds, h.ttl_seconds);
+    ends_at := greatest(ends_at, date_trunc('milliseconds', ledger_now())
+                                 + make_interval(secs => h.ttl_seconds));
+  end if;
+  if grown or raised > 0 or ends_at > h.expires_at then
+    h.expires_at := ends_at;
+    extended_detail := hold_link(h) || jsonb_build_object(
+      'expiresAt', json_instant(h.expires_at), 'aheadMicros', h.ahead_micros::text,
+      'ttlSeconds', h.ttl_seconds);
+    w := append_event(
+      w, 'hold_extended', 0, raised, 0, null, null, p_actor, null,
+      (case when grown then extended_detail || p_report else extended_detail end)::json
+    );
+    update holds set
+      usage_type = h.usage_type, destination = h.destination, ahead_micros = h.ahead_micros,
+      held_micros = h.held_micros, report = h.report, units_so_far = h.units_so_far,
+      amount_so_far_micros = h.amount_so_far_micros, ttl_seconds = h.ttl_seconds,
+      expires_at = h.expires_at
+    where id = h.id;
+  end if;
+  return hold_answer(outcome.code, w, h, h.held_micros < h.amount_so_far_micros + h.ahead_micros);
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.fence_range(p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, p_fenced_at timestamp with time zone, OUT fenced_at timestamp with time zone, OUT in_use integer)
  RETURNS record
@@ -517,6 +847,16 @@ begin
   update wallets set updated_at = p_at where id = any (locked);
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.give_back(INOUT w wallets, p_amount_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+begin
+  w := append_event(w, 'usage_refund', p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, null,
+                    p_detail);
+  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq));
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail json)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -535,6 +875,9 @@ begin
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
   end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
   outcome := replay_of(w.id, p_key, p_request_hash);
   if outcome.code is not null then
     return outcome;
@@ -544,6 +887,25 @@ begin
   end if;
   return credit_wallet(w, 'grant', p_key, p_request_hash, p_amount_micros, p_actor, null, p_detail);
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.hold_answer(p_code text, w wallets, h holds, p_low_balance boolean)
+ RETURNS hold_outcome
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select row(
+    p_code, w.seq, h.held_micros, h.expires_at, h.amount_so_far_micros, h.units_so_far,
+    p_low_balance, available_micros(w)
+  )::hold_outcome
+$function$;
+
+CREATE OR REPLACE FUNCTION public.hold_link(h holds)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select jsonb_build_object('holdId', h.id, 'referenceId', h.reference_id)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.is_finished(r billing_runs)
  RETURNS boolean
@@ -561,6 +923,14 @@ CREATE OR REPLACE FUNCTION public.is_passing_error(p_sqlstate text)
 AS $function$
   -- Deadlocks and the like, no resources, an operator, the system; a lock that was not free.
   select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03'
+$function$;
+
+CREATE OR REPLACE FUNCTION public.json_instant(p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_key(p_kind text, p_reference text)
@@ -679,7 +1049,7 @@ CREATE OR REPLACE FUNCTION public.outcome_of(e wallet_events, p_replayed boolean
  STABLE
 AS $function$
 declare
-  credited constant boolean := e.type in ('top_up', 'grant');
+  credited constant boolean := e.type in ('top_up', 'grant', 'usage_refund');
   settled wallet_events := e;
 begin
   if credited then
@@ -689,15 +1059,25 @@ begin
     if not found then
       settled := e;
     end if;
+  elsif e.type = 'hold_captured' then
+    -- A deferred wallet's capture ended with the accrual right behind the release.
+    select * into settled from wallet_events
+    where wallet_id = e.wallet_id and seq = e.seq + 1 and type = 'accrual' and key is null
+      and detail ->> 'holdId' = e.detail ->> 'holdId';
+    if not found then
+      settled := e;
+    end if;
   end if;
   return row(
     'OK', p_replayed, e.seq,
     -- What was asked for: for a debit what was taken, reserved and left in arrears.
     case when credited then e.balance_delta_micros
+         when e.type = 'hold_captured' then usage_micros(settled)
+         when e.type = 'hold_voided' then -e.held_delta_micros
          else e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros end,
     settled.balance_micros, settled.held_micros, settled.arrears_micros,
     settled.balance_micros - settled.held_micros + settled.overdraft_limit_micros,
-    e.recorded_at, e.detail
+    e.recorded_at, case when e.type = 'hold_captured' then settled.detail else e.detail end
   )::ledger_outcome;
 end $function$;
 
@@ -807,6 +1187,20 @@ begin
     select * from billing_ranges where run_id = run.id and from_wallet_id >= page_start
     order by from_wallet_id limit p_limit
   ) page;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.post_difference(INOUT w wallets, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if w.mode = 'deferred' then
+    w := append_event(w, 'accrual', 0, p_funded_micros, p_owed_micros, p_key, p_request_hash,
+                      p_actor, null, p_detail);
+  else
+    w := append_event(w, 'charge', -p_funded_micros, 0, p_owed_micros, p_key, p_request_hash,
+                      p_actor, null, p_detail);
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.preview_month(p_period text, OUT code text, OUT months jsonb)
@@ -1078,6 +1472,60 @@ begin
   return low;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.settle_due(INOUT w wallets)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  called_at constant timestamptz := ledger_now();
+  h holds;
+  bill record;
+begin
+  for h in
+    select * from holds
+    where wallet_id = w.id and status = 'open' and expires_at <= called_at
+    order by expires_at, id
+  loop
+    bill := bill_of_expiry(w, h);
+    w := end_hold(w, h, 'hold_expired', bill.funded_micros, bill.owed_micros, null, null,
+                  'system:expiry', h.expires_at, h.report);
+    update holds
+    set status = 'expired', held_micros = 0, billed_micros = bill.funded_micros + bill.owed_micros
+    where id = h.id;
+  end loop;
+  w.next_due_at := (select min(expires_at) from holds where wallet_id = w.id and status = 'open');
+  update wallets set next_due_at = w.next_due_at where id = w.id;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.settle_due_wallets(p_limit integer, OUT settled integer, OUT failed jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  called_at constant timestamptz := ledger_now();
+  w wallets;
+begin
+  settled := 0;
+  failed := '[]';
+  -- Nothing here waits for a wallet's lock, so the order of locks cannot lead to a deadlock.
+  for w in
+    select * from wallets where next_due_at <= called_at
+    order by next_due_at, id limit p_limit for no key update skip locked
+  loop
+    begin
+      perform settle_due(w);
+      settled := settled + 1;
+    exception when others then
+      if is_passing_error(sqlstate) then
+        raise;
+      end if;
+      failed := failed || jsonb_build_object('walletId', w.id, 'sqlstate', sqlstate);
+    end;
+  end loop;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.start_top_up(p_id uuid, p_wallet_id uuid, p_attempt_key text, p_amount_micros bigint, p_amount_minor bigint, p_livemode boolean, OUT code text, OUT top_up top_ups)
  RETURNS record
  LANGUAGE plpgsql
@@ -1125,6 +1573,9 @@ AS $function$
     when 'grant' then 'grants'
     when 'charge' then 'usage'
     when 'accrual_settled' then 'usage'
+    when 'hold_captured' then 'usage'
+    when 'hold_expired' then 'usage'
+    when 'usage_refund' then 'refunds'
     else 'other'
   end
 $function$;
@@ -1187,6 +1638,61 @@ AS $function$
     and s.accrued_micros > 0 and not exists (
       select from wallet_events e
       where e.wallet_id = s.wallet_id and e.key = ledger_key('settlement', s.period))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.usage_micros(e wallet_events)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case
+    when e.type in ('charge', 'hold_captured', 'hold_expired')
+      then e.arrears_delta_micros - e.balance_delta_micros
+    when e.type = 'accrual' then e.held_delta_micros + e.arrears_delta_micros
+    when e.type = 'usage_refund' then -e.balance_delta_micros
+    else 0
+  end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_holds(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with kept as (
+    select h.*, w.next_due_at
+    from holds h left join wallets w on w.id = h.wallet_id
+    where h.wallet_id between p_from and p_to
+  ), told as (
+    select e.wallet_id, e.detail ->> 'holdId' as hold_id, max(e.seq) as seq,
+      sum(e.held_delta_micros) filter (where e.type <> 'accrual') as held_micros,
+      sum(usage_micros(e)) as billed_micros
+    from wallet_events e
+    where e.wallet_id between p_from and p_to and e.wallet_id in (select wallet_id from kept)
+      and e.detail ->> 'holdId' is not null
+    group by 1, 2
+  ), problems as (
+    select coalesce(k.wallet_id, t.wallet_id) as wallet_id, t.seq, p.problem, p.message
+    from kept k
+    full join told t on t.wallet_id = k.wallet_id and t.hold_id = k.id::text
+    cross join lateral (values
+      ('HOLD_SUM', case when (k.held_micros, k.billed_micros)
+          is distinct from (t.held_micros, t.billed_micros)
+        then format('hold %s says held %s, billed %s; its events add up to %s, %s',
+          coalesce(k.id::text, t.hold_id), k.held_micros, k.billed_micros,
+          t.held_micros, t.billed_micros) end),
+      ('HOLD_DUE', case when k.status = 'open'
+          and k.expires_at < coalesce(k.next_due_at, 'infinity')
+        then format('hold %s runs out before its wallet falls due', k.id) end)
+    ) as p (problem, message)
+    where p.message is not null
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_wallets(p_from uuid, p_to uuid, p_limit integer, OUT wallets bigint, OUT events bigint, OUT found bigint, OUT differences jsonb)
@@ -1277,6 +1783,87 @@ AS $function$
       ) order by l.wallet_id, l.seq nulls last, l.problem), '[]')
      from (select * from problems order by wallet_id, seq nulls last, problem limit p_limit) l)
 $function$;
+
+CREATE OR REPLACE FUNCTION public.void_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_actor text)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  h holds;
+  outcome ledger_outcome;
+  first_seq bigint;
+  voided_detail json;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select * into h from holds where id = p_hold_id and wallet_id = w.id;
+  if not found then
+    return refusal_of('HOLD_NOT_FOUND', w, null);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code = 'OK' then
+    return outcome;
+  end if;
+  if h.status not in ('open', 'expired') then
+    return refusal_of('HOLD_NOT_OPEN', w, null);
+  end if;
+  if h.billed_micros > 0 and w.balance_micros > 2000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, h.billed_micros);
+  end if;
+
+  first_seq := w.seq + 1;
+  if h.billed_micros > 0 then
+    voided_detail := correction_detail(h, null);
+    w := give_back(w, h.billed_micros, p_key, p_request_hash, p_actor, voided_detail);
+  else
+    voided_detail := hold_link(h)::json;
+    w := append_event(w, 'hold_voided', 0, -h.held_micros, 0, p_key, p_request_hash, p_actor, null,
+                      voided_detail);
+  end if;
+  update holds set status = 'voided', held_micros = 0, billed_micros = 0 where id = h.id;
+  return row(
+    'OK', false, first_seq, h.held_micros + h.billed_micros, w.balance_micros, w.held_micros,
+    w.arrears_micros, available_micros(w), w.updated_at, voided_detail
+  )::ledger_outcome;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.wallet_now(w wallets)
+ RETURNS wallets
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  called_at constant timestamptz := ledger_now();
+  h holds;
+  bill record;
+begin
+  if w.next_due_at <= called_at then
+    for h in
+      select * from holds
+      where wallet_id = w.id and status = 'open' and expires_at <= called_at
+      order by expires_at, id
+    loop
+      bill := bill_of_expiry(w, h);
+      w.held_micros := w.held_micros - h.held_micros;
+      if w.mode = 'deferred' then
+        w.held_micros := w.held_micros + bill.funded_micros;
+      else
+        w.balance_micros := w.balance_micros - bill.funded_micros;
+      end if;
+      w.arrears_micros := w.arrears_micros + bill.owed_micros;
+    end loop;
+  end if;
+  return w;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.wallet_projections(p_from uuid, p_to uuid)
  RETURNS TABLE(wallet_id uuid, events bigint, seq bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, head_hash bytea, recorded_at timestamp with time zone, sound boolean)
@@ -1408,6 +1995,40 @@ create table currencies (
   constraint currencies_code_check CHECK (code ~ '^[A-Z]{3}$'::text),
   constraint currencies_exponent_check CHECK (exponent >= 0 AND exponent <= 3)
 );
+
+create table holds (
+  id uuid not null,
+  wallet_id uuid not null,
+  reference_id text not null,
+  status text not null,
+  rate_card_id uuid not null,
+  usage_type text,
+  destination text,
+  placed_micros bigint not null,
+  ahead_micros bigint not null,
+  held_micros bigint not null,
+  report jsonb,
+  units_so_far bigint not null default 0,
+  amount_so_far_micros bigint not null default 0,
+  billed_micros bigint not null default 0,
+  ttl_seconds integer not null,
+  placed_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  constraint holds_pkey PRIMARY KEY (id),
+  constraint holds_amount_so_far_micros_check CHECK (amount_so_far_micros >= 0),
+  constraint holds_bill_at_the_end CHECK ((status = ANY (ARRAY['captured'::text, 'expired'::text])) OR billed_micros = 0),
+  constraint holds_billed_micros_check CHECK (billed_micros >= 0),
+  constraint holds_check CHECK (ahead_micros >= placed_micros),
+  constraint holds_held_micros_check CHECK (held_micros >= 0),
+  constraint holds_placed_micros_check CHECK (placed_micros >= 0 AND placed_micros <= '1000000000000000000'::bigint),
+  constraint holds_report_check CHECK (jsonb_typeof(report) = 'object'::text),
+  constraint holds_reserve_while_open CHECK (status = 'open'::text OR held_micros = 0),
+  constraint holds_status_check CHECK (status = ANY (ARRAY['open'::text, 'captured'::text, 'voided'::text, 'expired'::text])),
+  constraint holds_ttl_seconds_check CHECK (ttl_seconds >= 10 AND ttl_seconds <= 86400),
+  constraint holds_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE INDEX holds_open ON public.holds USING btree (wallet_id, expires_at) WHERE (status = 'open'::text);
+CREATE TRIGGER holds_never_deleted BEFORE DELETE OR TRUNCATE ON holds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 create table rate_cards (
   id uuid not null,
@@ -1626,7 +2247,7 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE TRIGGER wallet_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON wallet_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
@@ -1646,6 +2267,7 @@ create table wallets (
   head_hash bytea not null,
   opened_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
+  next_due_at timestamp with time zone,
   constraint wallets_pkey PRIMARY KEY (id),
   constraint wallets_user_id_currency_key UNIQUE (user_id, currency),
   constraint wallets_head_hash_check CHECK (octet_length(head_hash) = 32),
@@ -1655,6 +2277,7 @@ create table wallets (
   constraint wallets_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
   constraint wallets_stand_on_head_event FOREIGN KEY (id, seq, balance_micros, held_micros, arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 ) with (fillfactor=50);
+CREATE INDEX wallets_due ON public.wallets USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX wallets_opening ON public.wallets USING btree (opened_at);
 CREATE TRIGGER wallets_never_deleted BEFORE DELETE OR TRUNCATE ON wallets FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 CREATE TRIGGER wallets_timezone_known BEFORE INSERT OR UPDATE OF timezone ON wallets FOR EACH ROW EXECUTE FUNCTION refuse_unknown_timezone();
@@ -1715,6 +2338,7 @@ grant select on billing_failures to wallet_app;
 grant select on billing_ranges to wallet_app;
 grant select on billing_runs to wallet_app;
 grant select on currencies to wallet_app;
+grant select on holds to wallet_app;
 grant select on journal to wallet_app;
 grant select on monthly_billings to wallet_app;
 grant select on rate_cards to wallet_app;
@@ -1736,7 +2360,10 @@ grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
+grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
+grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
+grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
@@ -1744,6 +2371,7 @@ grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zo
 grant execute on function contra_account(text) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
+grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;
 grant execute on function fence_range(text,uuid,uuid,timestamp with time zone) to wallet_app;
 grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json) to wallet_app;
 grant execute on function ledger_key(text,text) to wallet_app;
@@ -1757,4 +2385,8 @@ grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wal
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
+grant execute on function settle_due_wallets(integer) to wallet_app;
 grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
+grant execute on function usage_micros(wallet_events) to wallet_app;
+grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
+grant execute on function wallet_now(wallets) to wallet_app;

@@ -4,18 +4,21 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
-import { streamEvents } from '../store/ledger.ts';
-import { type Command, decide, type Outcome } from './decide.ts';
-import { deltasOf, detailOf, type WalletEvent, type WalletMode } from './events.ts';
+import { authorizeHold, captureHold, extendHold, voidHold } from '../store/holds.ts';
+import { streamEvents, verifyRange } from '../store/ledger.ts';
+import { type Command, decide } from './decide.ts';
+import type { Decision, Outcome } from './decision.ts';
+import { deltasOf, detailOf, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { chainStart, eventHash } from './hash.ts';
-import { ledgerKey, requestHash } from './key.ts';
-import { initialState, type OpenWallet, type WalletState, type WalletStatus } from './state.ts';
+import { actor, identity, openings, type Step, steps } from './histories.fixtures.ts';
+import type { HoldCommand } from './holds.ts';
+import { ledgerKey } from './key.ts';
+import { initialState, type OpenWallet, type WalletState } from './state.ts';
 
 /** How many random histories a run tries. */
 const histories = Number(process.env.LEDGER_RUNS ?? 300);
-const keyCount = 8;
-const actor = 'service:model test';
+const startMs = Date.parse('2026-03-01T00:00:00Z');
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -23,98 +26,19 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-/** What happens to one of the wallets: a command, or what support staff may change. */
-type Step = { readonly wallet: number } & (
-  | { readonly type: 'command'; readonly command: Command }
-  | { readonly type: 'set_status'; readonly status: WalletStatus }
-  | { readonly type: 'set_overdraft'; readonly limitMicros: bigint }
-);
+/** The instant of both worlds. */
+let nowMs = startMs;
 
-const smallAmount = fc.oneof(
-  fc.constantFrom(0n, 1n, 375_000n, 1_000_000n),
-  fc.bigInt({ min: -1n, max: 5_000_000n }),
-);
-const hugeAmount = fc.constantFrom(2n ** 53n + 1n, 10n ** 18n, 10n ** 18n + 1n, 2n ** 63n - 1n);
-const amount = fc.oneof(
-  { weight: 4, arbitrary: smallAmount },
-  { weight: 2, arbitrary: hugeAmount },
-);
-
-/** With few keys the same one comes with the same request often, and with another often enough. */
-const identified = fc.record({ reference: fc.nat(keyCount - 1), plain: fc.boolean() });
-
-function identity({ reference, plain }: { reference: number; plain: boolean }, request: object) {
-  return {
-    key: ledgerKey('call', `ref-${reference}`),
-    requestHash: requestHash(request).toString('hex'),
-    actor,
-    detail: { reference, ...(plain ? {} : { zwölf: ['a\n"b"', 1.5, null], a: { b: true } }) },
-  };
+async function setNow(atMs: number): Promise<void> {
+  nowMs = atMs;
+  await database.setClock(new Date(atMs).toISOString());
 }
-
-const openCommand: fc.Arbitrary<Command> = fc.record({
-  type: fc.constant('open_wallet'),
-  userId: fc.constant('user'),
-  currency: fc.constant('USD'),
-  timezone: fc.constantFrom('UTC', 'Europe/Berlin'),
-  mode: fc.constantFrom<WalletMode>('live', 'deferred'),
-  actor: fc.constant(actor),
-});
-
-const chargeCommand: fc.Arbitrary<Command> = fc
-  .record({
-    id: identified,
-    amountMicros: fc.option(amount, { freq: 12 }),
-    overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
-  })
-  .map(({ id, ...request }) => ({ type: 'charge_wallet', ...identity(id, request), ...request }));
-
-const creditCommand: fc.Arbitrary<Command> = fc
-  .record({
-    id: identified,
-    type: fc.constantFrom<'grant_credit' | 'credit_top_up'>('grant_credit', 'credit_top_up'),
-    amountMicros: amount,
-  })
-  .map(({ id, ...request }) => ({ ...identity(id, request), ...request }));
-
-const command = fc.oneof(
-  { weight: 1, arbitrary: openCommand },
-  { weight: 6, arbitrary: chargeCommand },
-  { weight: 4, arbitrary: creditCommand },
-);
-
-const wallet = fc.nat(2);
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 12, arbitrary: fc.record({ type: fc.constant('command'), wallet, command }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      type: fc.constant('set_status'),
-      wallet,
-      status: fc.constantFrom<WalletStatus>('open', 'open', 'frozen', 'closed'),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      type: fc.constant('set_overdraft'),
-      wallet,
-      limitMicros: fc.constantFrom(0n, 1_000_000n, 10n ** 18n),
-    }),
-  },
-);
-
-/** Two wallets are open from the beginning, one of each mode; the third must be opened. */
-const openings: Step[] = (['live', 'deferred'] as const).map((mode, index) => ({
-  type: 'command',
-  wallet: index,
-  command: { type: 'open_wallet', userId: 'user', currency: 'USD', timezone: 'UTC', mode, actor },
-}));
 
 /** A wallet as the decider has it, and the events it would write. */
 interface Model {
   readonly walletId: string;
   state: WalletState;
+  lastStep?: Step;
   readonly written: { readonly event: WalletEvent; readonly after: OpenWallet }[];
 }
 
@@ -123,11 +47,12 @@ describe('the ledger of the database', () => {
     timeout: 60_000 + histories * 1_000,
   }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async (steps) => {
+      fc.asyncProperty(fc.array(steps, { maxLength: 30, size: 'max' }), async (parts) => {
         const models = Array.from({ length: 3 }, (): Model => {
           return { walletId: randomUUID(), state: initialState, written: [] };
         });
-        for (const next of [...openings, ...steps]) {
+        await setNow(startMs);
+        for (const next of [...openings, ...parts.flat()]) {
           const model = models[next.wallet];
           expect.assert(model);
           await take(next, model);
@@ -138,6 +63,7 @@ describe('the ledger of the database', () => {
       }),
       { numRuns: histories },
     );
+    await database.setClock(null);
   });
 
   test('stops at the same limits, to the micro', async () => {
@@ -214,6 +140,7 @@ describe('the ledger of the database', () => {
           detail: { period: '2026-01', statement: statement?.number },
         },
         model.state,
+        nowMs,
       ).events,
     );
     expect(model.state).toMatchObject({ balanceMicros: 0n, heldMicros: 0n, arrearsMicros: 2n });
@@ -234,6 +161,14 @@ describe('the ledger of the database', () => {
 /** One step in both worlds; their answers are compared. */
 async function take(next: Step, model: Model): Promise<void> {
   switch (next.type) {
+    case 'wait':
+      await setNow(nowMs + next.seconds * 1_000);
+      return;
+    case 'again':
+      if (model.lastStep !== undefined) {
+        await take(model.lastStep, model);
+      }
+      return;
     case 'set_status':
       await database.owner`update wallets set status = ${next.status} where id = ${model.walletId}`;
       if (model.state.opened) {
@@ -248,11 +183,9 @@ async function take(next: Step, model: Model): Promise<void> {
       }
       return;
     case 'command': {
-      const command =
-        next.command.type === 'open_wallet'
-          ? { ...next.command, userId: `user-${model.walletId}` }
-          : next.command;
-      const decided = attempt(() => decide(command, model.state));
+      model.lastStep = next;
+      const command = ownedBy(model.walletId, next.command);
+      const decided = attempt(() => decide(command, model.state, nowMs));
       const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
       remember(model, decided?.events ?? []);
@@ -263,6 +196,16 @@ async function take(next: Step, model: Model): Promise<void> {
       throw new TypeError(`unknown step ${String(unknown)}`);
     }
   }
+}
+
+/** The command with ids that no other wallet has. */
+function ownedBy(walletId: string, command: Command): Command {
+  if (command.type === 'open_wallet') {
+    return { ...command, userId: `user-${walletId}` };
+  }
+  return 'holdId' in command
+    ? { ...command, holdId: ledgerKey(walletId, command.holdId) }
+    : command;
 }
 
 function attempt<T>(decision: () => T): T | undefined {
@@ -285,10 +228,16 @@ function remember(model: Model, events: readonly WalletEvent[]): void {
 }
 
 /** The database's answer in the decider's words. */
-async function execute(command: Command, walletId: string): Promise<Outcome | 'NEVER_ALLOWED'> {
+async function execute(
+  command: Command,
+  walletId: string,
+): Promise<Decision['outcome'] | 'NEVER_ALLOWED'> {
   try {
     if (command.type === 'open_wallet') {
       return await openWallet(command, walletId);
+    }
+    if (command.type === 'extend_hold') {
+      return await extend(command, walletId);
     }
     // The database's caller is another function of the database, which checks the payment.
     if (command.type === 'credit_top_up' && command.amountMicros <= 0n) {
@@ -310,9 +259,9 @@ async function execute(command: Command, walletId: string): Promise<Outcome | 'N
 }
 
 async function call(
-  command: Exclude<Command, { type: 'open_wallet' }>,
+  command: Exclude<Command, { type: 'open_wallet' | 'extend_hold' }>,
   walletId: string,
-): Promise<LedgerOutcome | undefined> {
+): Promise<(Omit<LedgerOutcome, 'code'> & { code: Outcome['code'] }) | undefined> {
   const request = { ...command, walletId, requestHash: Buffer.from(command.requestHash, 'hex') };
   switch (request.type) {
     case 'charge_wallet':
@@ -332,6 +281,12 @@ async function call(
         where w.id = ${walletId}`;
       return outcome;
     }
+    case 'authorize_hold':
+      return authorizeHold(database.app, { ...request, destination: null });
+    case 'capture_hold':
+      return captureHold(database.app, request);
+    case 'void_hold':
+      return voidHold(database.app, request);
     case 'settle_accruals':
       throw new TypeError('only the closing of a month settles');
     default: {
@@ -339,6 +294,17 @@ async function call(
       throw new TypeError(`unknown command ${String(unknown)}`);
     }
   }
+}
+
+async function extend(
+  command: Extract<HoldCommand, { type: 'extend_hold' }>,
+  walletId: string,
+): Promise<Decision['outcome']> {
+  const outcome = await extendHold(database.app, { ...command, walletId });
+  const { code, expiresAt, unitsSoFar, ...answer } = outcome;
+  return code === 'WALLET_NOT_FOUND' || code === 'HOLD_NOT_FOUND'
+    ? { code }
+    : { code, expiresAtMs: expiresAt.getTime(), unitsSoFar: Number(unitsSoFar), ...answer };
 }
 
 async function openWallet(
@@ -389,10 +355,26 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     expect(row).toBeUndefined();
     return;
   }
-  const { opened, answers, ...projected } = state;
+  const { opened, answers, holds, ...projected } = state;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({ ...projected, head: Buffer.from(head) });
+  const holdRows = await holdsOf(walletId);
+  expect(holdRows).toEqual([...holds.values()].sort((a, b) => (a.holdId < b.holdId ? -1 : 1)));
+  expect(await verifyRange(database.owner, { from: walletId, to: walletId }, 10)).toMatchObject({
+    differences: [],
+  });
+}
+
+async function holdsOf(walletId: string) {
+  const rows = await database.app<Record<string, unknown>[]>`
+    select id as "holdId", reference_id as "referenceId", status, usage_type as "usageType",
+      placed_micros as "placedMicros", ahead_micros as "aheadMicros", held_micros as "heldMicros",
+      report, amount_so_far_micros as "amountSoFarMicros", billed_micros as "billedMicros",
+      ttl_seconds as "ttlSeconds",
+      (extract(epoch from expires_at) * 1000)::float8 as "expiresAtMs"
+    from holds where wallet_id = ${walletId} order by id`;
+  return rows;
 }
 
 type Stored = Awaited<ReturnType<typeof eventsOf>>[number];

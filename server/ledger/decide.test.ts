@@ -1,14 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type Command,
-  decide,
-  maxAmountMicros,
-  maxStandingMicros,
-  type Outcome,
-} from './decide.ts';
+import type { Command } from './decide.ts';
+import { maxAmountMicros, maxStandingMicros } from './decision.ts';
 import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
-import { initialState, type OpenWallet, type WalletState } from './state.ts';
+import { given } from './specification.fixtures.ts';
+import { initialState } from './state.ts';
 
 const unitMicros = 1_000_000n;
 const key = '11111111-1111-4111-8111-111111111111';
@@ -48,37 +44,6 @@ const grant = (amountMicros: bigint): Command => ({
   type: 'grant_credit',
   amountMicros,
 });
-
-/** given events / when command / then events and answer; `set` is what support staff changed. */
-function given(...events: WalletEvent[]) {
-  return givenWallet(events.reduce<WalletState>(evolve, initialState));
-}
-
-function givenWallet(state: WalletState) {
-  return {
-    set: (changes: Partial<Pick<OpenWallet, 'status' | 'overdraftLimitMicros'>>) => {
-      if (!state.opened) {
-        throw new Error('only an open wallet can be changed');
-      }
-      return givenWallet({ ...state, ...changes });
-    },
-    when: (command: Command) => ({
-      thenEvents: (...expected: WalletEvent[]) => ({
-        answering: (outcome: Partial<Outcome>) => {
-          const decision = decide(command, state);
-          expect(decision.events).toEqual(expected);
-          expect(decision.outcome).toMatchObject(outcome);
-        },
-      }),
-      thenNothing: (outcome: Partial<Outcome>) => {
-        const decision = decide(command, state);
-        expect(decision.events).toEqual([]);
-        expect(decision.outcome).toMatchObject(outcome);
-      },
-      isNeverAllowed: () => expect(() => decide(command, state)).toThrow(RangeError),
-    }),
-  };
-}
 
 describe('opening a wallet', () => {
   const open: Command = {

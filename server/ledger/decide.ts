@@ -2,20 +2,25 @@
  * The readable specification of the ledger's SQL functions: what a command does to a wallet, and
  * what it is answered. decide.db.test.ts holds the functions to it.
  */
+import {
+  accept,
+  answer,
+  assertAllowed,
+  type Decision,
+  least,
+  maxAmountMicros,
+  maxStandingMicros,
+  most,
+  recall,
+  refuse,
+  repayArrears,
+} from './decision.ts';
 import type { Detail, Keyed, WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
-import {
-  type Answer,
-  answerOf,
-  availableMicros,
-  type OpenWallet,
-  type WalletState,
-} from './state.ts';
-
-/** The most that one operation moves. */
-export const maxAmountMicros = 10n ** 18n;
-/** A balance above this takes no more credit, arrears above it no more charges. */
-export const maxStandingMicros = 2n * 10n ** 18n;
+import { settleDue } from './hold-billing.ts';
+import { extendHold } from './hold-heartbeat.ts';
+import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
+import { answerOf, availableMicros, type OpenWallet, type WalletState } from './state.ts';
 
 export interface OpenWalletCommand {
   readonly type: 'open_wallet';
@@ -56,42 +61,37 @@ export interface SettleAccruals extends MoneyCommand {
   readonly amountMicros: bigint;
 }
 
-export type Command = OpenWalletCommand | GrantCredit | CreditTopUp | ChargeWallet | SettleAccruals;
-
-/** Refusals in order of precedence: wallet, key, status, rate, limits, funds. */
-export type RefusalCode =
-  | 'WALLET_NOT_FOUND'
-  | 'KEY_REUSED'
-  | 'WALLET_FROZEN'
-  | 'WALLET_CLOSED'
-  | 'NO_RATE'
-  | 'LIMIT_EXCEEDED'
-  | 'INSUFFICIENT_FUNDS';
-
-/** KEY_REUSED carries the numbers of the answer that the key got first, other refusals the wallet's. */
-export type Outcome =
-  | { readonly code: 'WALLET_NOT_FOUND' }
-  | ({ readonly code: 'OK'; readonly replayed: boolean } & Answer)
-  | ({
-      readonly code: Exclude<RefusalCode, 'WALLET_NOT_FOUND'>;
-      readonly replayed: false;
-    } & Answer);
-
-export interface Decision {
-  readonly outcome: Outcome;
-  /** Written together or not at all; none for a refusal or a replay. */
-  readonly events: readonly WalletEvent[];
-}
+export type Command =
+  | OpenWalletCommand
+  | GrantCredit
+  | CreditTopUp
+  | ChargeWallet
+  | SettleAccruals
+  | HoldCommand;
 
 /**
- * Decides a command on one wallet. Refusals are answers.
+ * Decides a command on one wallet at an instant. What has fallen due by then is settled first.
+ * Refusals are answers.
  * @throws RangeError for a command that no caller may send: an amount of the wrong sign, or more
  * settled than is held
  */
-export function decide(command: Command, state: WalletState): Decision {
+export function decide(command: Command, state: WalletState, nowMs: number): Decision {
+  if (command.type === 'open_wallet') {
+    return openWallet(command, state);
+  }
+  // The month is closed as its events left it, whatever has fallen due since.
+  const settles = state.opened && command.type !== 'settle_accruals';
+  const due = settles ? settleDue(state, nowMs) : [];
+  const { outcome, events } = decideSettled(command, due.reduce(evolve, state), nowMs);
+  return { outcome, events: [...due, ...events] };
+}
+
+function decideSettled(
+  command: Exclude<Command, OpenWalletCommand>,
+  state: WalletState,
+  nowMs: number,
+): Decision {
   switch (command.type) {
-    case 'open_wallet':
-      return openWallet(command, state);
     case 'grant_credit':
       return grantCredit(command, state);
     case 'credit_top_up':
@@ -100,6 +100,14 @@ export function decide(command: Command, state: WalletState): Decision {
       return chargeWallet(command, state);
     case 'settle_accruals':
       return settleAccruals(command, state);
+    case 'authorize_hold':
+      return authorizeHold(command, state, nowMs);
+    case 'extend_hold':
+      return extendHold(command, state, nowMs);
+    case 'capture_hold':
+      return captureHold(command, state);
+    case 'void_hold':
+      return voidHold(command, state);
     default: {
       const unknown: never = command;
       throw new TypeError(`unknown command ${String(unknown)}`);
@@ -159,14 +167,6 @@ function credit(
   return accept(command, wallet, [credited, ...repayArrears(evolve(wallet, credited), actor)]);
 }
 
-/** Repays arrears out of money that is neither held nor borrowed. */
-function repayArrears(wallet: OpenWallet, actor: string): readonly WalletEvent[] {
-  const repaidMicros = least(wallet.arrearsMicros, wallet.balanceMicros - wallet.heldMicros);
-  return repaidMicros > 0n
-    ? [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor }]
-    : [];
-}
-
 function chargeWallet(command: ChargeWallet, state: WalletState): Decision {
   const { key, requestHash, amountMicros, overrun, actor, detail } = command;
   assertAllowed(amountMicros === null || amountMicros >= 0n, 'a charge is never negative');
@@ -188,8 +188,7 @@ function chargeWallet(command: ChargeWallet, state: WalletState): Decision {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
 
-  const spendableMicros = availableMicros(state);
-  const fundedMicros = least(amountMicros, spendableMicros > 0n ? spendableMicros : 0n);
+  const fundedMicros = least(amountMicros, most(availableMicros(state), 0n));
   const owedMicros = amountMicros - fundedMicros;
   if (owedMicros > 0n && overrun === 'refuse') {
     return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
@@ -216,47 +215,4 @@ function settleAccruals(command: SettleAccruals, state: WalletState): Decision {
   return accept(command, state, [
     { type: 'accrual_settled', key, requestHash, settledMicros: amountMicros, actor, detail },
   ]);
-}
-
-/** The answer to a key that was used before, if it was. */
-function recall({ key, requestHash }: Keyed, wallet: OpenWallet): Outcome | undefined {
-  const known = wallet.answers.get(key);
-  if (!known) {
-    return undefined;
-  }
-  return known.requestHash === requestHash
-    ? { code: 'OK', replayed: true, ...known.answer }
-    : { code: 'KEY_REUSED', replayed: false, ...known.answer };
-}
-
-/** The answer is what a replay will find, so both are read from the same place. */
-function accept({ key }: Keyed, wallet: OpenWallet, events: readonly WalletEvent[]): Decision {
-  const after = events.reduce<OpenWallet>(evolve, wallet);
-  const written = after.answers.get(key);
-  if (!written) {
-    throw new Error('an accepted command leaves its key behind');
-  }
-  return { outcome: { code: 'OK', replayed: false, ...written.answer }, events };
-}
-
-function refuse(
-  code: Exclude<RefusalCode, 'WALLET_NOT_FOUND'>,
-  wallet: OpenWallet,
-  amountMicros: bigint | null,
-): Decision {
-  return answer({ code, replayed: false, ...answerOf(wallet, amountMicros, null) });
-}
-
-function answer(outcome: Outcome): Decision {
-  return { outcome, events: [] };
-}
-
-function assertAllowed(holds: boolean, message: string): asserts holds {
-  if (!holds) {
-    throw new RangeError(message);
-  }
-}
-
-function least(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }

@@ -1,4 +1,5 @@
 /** What can happen to a wallet. Amounts are micros and never negative; `deltasOf` gives the signs. */
+import type { Hold } from './state.ts';
 
 export type Detail = Readonly<Record<string, unknown>>;
 
@@ -26,7 +27,7 @@ interface Credited extends Keyed {
 }
 
 /** Usage of a live wallet: taken from the balance, and the rest owed. */
-interface Charged extends Keyed {
+interface Charged extends Partial<Keyed>, OfHold {
   readonly type: 'charge';
   readonly takenMicros: bigint;
   readonly owedMicros: bigint;
@@ -34,10 +35,64 @@ interface Charged extends Keyed {
 }
 
 /** Usage of a deferred wallet: reserved until the month is closed, and the rest owed. */
-interface Accrued extends Keyed {
+interface Accrued extends Partial<Keyed>, OfHold {
   readonly type: 'accrual';
   readonly reservedMicros: bigint;
   readonly owedMicros: bigint;
+  readonly detail: Detail;
+}
+
+/** What belongs to a hold says how it leaves that hold. */
+interface OfHold {
+  readonly hold?: Hold;
+}
+
+interface HoldPlaced extends Keyed {
+  readonly type: 'hold_placed';
+  readonly amountMicros: bigint;
+  readonly hold: Hold;
+  readonly detail: Detail;
+}
+
+/** A heartbeat: usage so far, a later expiry, and what was reserved in addition. */
+interface HoldExtended {
+  readonly type: 'hold_extended';
+  readonly raisedMicros: bigint;
+  readonly hold: Hold;
+  readonly detail: Detail;
+}
+
+/**
+ * A hold ended: all of it was released, and in a live wallet its usage taken, and the rest owed. In
+ * a deferred wallet the accrual behind this event has the usage.
+ */
+interface HoldEnded {
+  readonly releasedMicros: bigint;
+  readonly takenMicros: bigint;
+  readonly owedMicros: bigint;
+  readonly hold: Hold;
+  readonly detail: Detail;
+}
+
+interface HoldCaptured extends HoldEnded, Keyed {
+  readonly type: 'hold_captured';
+}
+
+interface HoldExpired extends HoldEnded {
+  readonly type: 'hold_expired';
+}
+
+interface HoldVoided extends Keyed {
+  readonly type: 'hold_voided';
+  readonly releasedMicros: bigint;
+  readonly hold: Hold;
+  readonly detail: Detail;
+}
+
+/** Usage had been billed too much. */
+interface UsageRefunded extends Keyed, OfHold {
+  readonly type: 'usage_refund';
+  readonly amountMicros: bigint;
   readonly detail: Detail;
 }
 
@@ -62,6 +117,12 @@ export type WalletEvent = { readonly actor: string } & (
   | Accrued
   | AccrualSettled
   | ArrearsRepaid
+  | HoldPlaced
+  | HoldExtended
+  | HoldCaptured
+  | HoldVoided
+  | HoldExpired
+  | UsageRefunded
 );
 
 export interface Deltas {
@@ -77,6 +138,7 @@ export function deltasOf(event: WalletEvent): Deltas {
       return deltas(0n, 0n, 0n);
     case 'top_up':
     case 'grant':
+    case 'usage_refund':
       return deltas(event.amountMicros, 0n, 0n);
     case 'charge':
       return deltas(-event.takenMicros, 0n, event.owedMicros);
@@ -86,6 +148,15 @@ export function deltasOf(event: WalletEvent): Deltas {
       return deltas(-event.settledMicros, -event.settledMicros, 0n);
     case 'arrears_repaid':
       return deltas(-event.repaidMicros, 0n, -event.repaidMicros);
+    case 'hold_placed':
+      return deltas(0n, event.amountMicros, 0n);
+    case 'hold_extended':
+      return deltas(0n, event.raisedMicros, 0n);
+    case 'hold_captured':
+    case 'hold_expired':
+      return deltas(-event.takenMicros, -event.releasedMicros, event.owedMicros);
+    case 'hold_voided':
+      return deltas(0n, -event.releasedMicros, 0n);
     default: {
       const unknown: never = event;
       throw new TypeError(`unknown event ${String(unknown)}`);
@@ -110,6 +181,12 @@ export function detailOf(event: WalletEvent): Detail {
     case 'charge':
     case 'accrual':
     case 'accrual_settled':
+    case 'hold_placed':
+    case 'hold_extended':
+    case 'hold_captured':
+    case 'hold_voided':
+    case 'hold_expired':
+    case 'usage_refund':
       return event.detail;
     default: {
       const unknown: never = event;

@@ -28,6 +28,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       heldMicros: 0n,
       arrearsMicros: 0n,
       overdraftLimitMicros: 0n,
+      holds: new Map(),
       answers: new Map(),
     };
   }
@@ -42,10 +43,13 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     balanceMicros: state.balanceMicros + balanceDeltaMicros,
     heldMicros: state.heldMicros + heldDeltaMicros,
     arrearsMicros: state.arrearsMicros + arrearsDeltaMicros,
+    holds: holdsAfter(state, event),
   };
   switch (event.type) {
     case 'top_up':
     case 'grant':
+    case 'usage_refund':
+    case 'hold_placed':
       return remember(wallet, event, answerOf(wallet, event.amountMicros, event.detail));
     case 'charge':
       return remember(
@@ -53,12 +57,23 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
         event,
         answerOf(wallet, event.takenMicros + event.owedMicros, event.detail),
       );
-    case 'accrual':
+    case 'accrual': {
+      const answer = answerOf(wallet, event.reservedMicros + event.owedMicros, event.detail);
+      return event.key === undefined && event.hold?.status === 'captured'
+        ? { ...wallet, answers: completeAnswer(wallet, state.seq, answer) }
+        : remember(wallet, event, answer);
+    }
+    case 'hold_captured':
       return remember(
         wallet,
         event,
-        answerOf(wallet, event.reservedMicros + event.owedMicros, event.detail),
+        answerOf(wallet, event.takenMicros + event.owedMicros, event.detail),
       );
+    case 'hold_voided':
+      return remember(wallet, event, answerOf(wallet, event.releasedMicros, event.detail));
+    case 'hold_extended':
+    case 'hold_expired':
+      return wallet;
     case 'accrual_settled':
       return remember(wallet, event, answerOf(wallet, event.settledMicros, event.detail));
     case 'arrears_repaid':
@@ -70,17 +85,45 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
   }
 }
 
-function remember(wallet: OpenWallet, { key, requestHash }: Keyed, answer: Answer): OpenWallet {
-  return { ...wallet, answers: new Map(wallet.answers).set(key, { requestHash, answer }) };
+function holdsAfter(wallet: OpenWallet, event: WalletEvent): OpenWallet['holds'] {
+  return 'hold' in event && event.hold !== undefined
+    ? new Map(wallet.holds).set(event.hold.holdId, event.hold)
+    : wallet.holds;
+}
+
+/** Follow-up events of an operation have no key and are answered with its first. */
+function remember(
+  wallet: OpenWallet,
+  { key, requestHash }: Partial<Keyed>,
+  answer: Answer,
+): OpenWallet {
+  return key === undefined || requestHash === undefined
+    ? wallet
+    : { ...wallet, answers: new Map(wallet.answers).set(key, { requestHash, answer }) };
 }
 
 /** The credit that repaid arrears is answered with the wallet as the repayment left it. */
 function settleAnswer(wallet: OpenWallet, bySeq: bigint): ReadonlyMap<string, Remembered> {
+  const [settled] = [...wallet.answers.values()].filter(({ answer }) => answer.seq === bySeq);
+  return settled === undefined
+    ? wallet.answers
+    : completeAnswer(
+        wallet,
+        bySeq,
+        answerOf(wallet, settled.answer.amountMicros, settled.answer.detail),
+      );
+}
+
+/** The answer that began at `seq`, replaced by the one that its operation ended with. */
+function completeAnswer(
+  wallet: OpenWallet,
+  seq: bigint,
+  completed: Answer,
+): ReadonlyMap<string, Remembered> {
   const answers = new Map(wallet.answers);
   for (const [key, { requestHash, answer }] of wallet.answers) {
-    if (answer.seq === bySeq) {
-      const settled = answerOf(wallet, answer.amountMicros, answer.detail);
-      answers.set(key, { requestHash, answer: { ...settled, seq: bySeq } });
+    if (answer.seq === seq) {
+      answers.set(key, { requestHash, answer: { ...completed, seq } });
     }
   }
   return answers;

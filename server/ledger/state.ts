@@ -3,6 +3,37 @@ import type { Detail, WalletMode } from './events.ts';
 
 export type WalletStatus = 'open' | 'frozen' | 'closed';
 
+/** Usage as it was reported: what, how many units, and how its price came about. */
+export interface Report {
+  readonly usage: { readonly type: string };
+  readonly units: number;
+  readonly breakdown?: unknown;
+}
+
+export type HoldStatus = 'open' | 'captured' | 'voided' | 'expired';
+
+/** Money that is reserved while usage goes on. */
+export interface Hold {
+  readonly holdId: string;
+  /** The caller's own key of it. */
+  readonly referenceId: string;
+  readonly status: HoldStatus;
+  /** Null until the caller says what is used. */
+  readonly usageType: string | null;
+  readonly placedMicros: bigint;
+  /** What is to be reserved beyond the usage so far. */
+  readonly aheadMicros: bigint;
+  readonly heldMicros: bigint;
+  /** The usage so far, and its price; neither goes back. */
+  readonly report: Report | null;
+  readonly amountSoFarMicros: bigint;
+  /** What was charged for it, taken or owed. */
+  readonly billedMicros: bigint;
+  readonly ttlSeconds: number;
+  /** From this instant on it is expired, whether or not anybody looks. */
+  readonly expiresAtMs: number;
+}
+
 export interface OpenWallet {
   readonly opened: true;
   readonly currency: string;
@@ -15,6 +46,8 @@ export interface OpenWallet {
   readonly heldMicros: bigint;
   readonly arrearsMicros: bigint;
   readonly overdraftLimitMicros: bigint;
+  /** Every hold there ever was, by its id. */
+  readonly holds: ReadonlyMap<string, Hold>;
   /** What every accepted key asked, and the answer it got. */
   readonly answers: ReadonlyMap<string, Remembered>;
 }

@@ -29,7 +29,7 @@ export interface LedgerOutcome {
   detail: Record<string, unknown> | null;
 }
 
-const outcomeColumns = (sql: Sql) => sql`
+export const outcomeColumns = (sql: Sql) => sql`
   code, replayed, seq, amount_micros as "amountMicros", balance_micros as "balanceMicros",
   held_micros as "heldMicros", arrears_micros as "arrearsMicros",
   available_micros as "availableMicros", recorded_at as "recordedAt", detail`;

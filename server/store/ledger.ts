@@ -48,15 +48,20 @@ export interface Verification {
   readonly differences: readonly LedgerDifference[];
 }
 
-/** Replays every event of the range and compares what stands on them. Needs the owner. */
+/**
+ * Replays every event of the range and compares what stands on them, wallets and holds, at one
+ * moment. Lists at most so many differences of each. Needs the owner.
+ */
 export async function verifyRange(
   sql: Sql,
   range: WalletRange,
   listAtMost: number,
 ): Promise<Verification> {
   const [row] = await sql<Verification[]>`
-    select wallets, events, found, differences
-    from verify_wallets(${range.from}, ${range.to}, ${listAtMost})`;
+    select w.wallets, w.events, w.found + h.found as found,
+      w.differences || h.differences as differences
+    from verify_wallets(${range.from}, ${range.to}, ${listAtMost}) w
+    cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h`;
   return one(row);
 }
 

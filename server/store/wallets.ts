@@ -15,6 +15,9 @@ const walletColumns = (sql: Sql) => sql`
   available_micros(w) as "availableMicros", w.arrears_micros as "arrearsMicros",
   w.overdraft_limit_micros as "overdraftLimitMicros", w.seq`;
 
+/** Wallets as they stand once what is due has been settled, which reading does not wait for. */
+const currentWallets = (sql: Sql) => sql`wallets stored cross join lateral wallet_now(stored) w`;
+
 /** Opens the wallet, or returns the one the user has in this currency already. */
 export async function openWallet(
   sql: Sql,
@@ -44,11 +47,12 @@ export async function openWallet(
 export async function findWallets(sql: Sql, name: WalletName): Promise<WalletView[]> {
   if ('walletId' in name) {
     return sql<WalletView[]>`
-      select ${walletColumns(sql)} from wallets w where w.id = ${name.walletId}`;
+      select ${walletColumns(sql)} from ${currentWallets(sql)} where stored.id = ${name.walletId}`;
   }
   return sql<WalletView[]>`
-    select ${walletColumns(sql)} from wallets w
-    where w.user_id = ${name.userId} and w.currency = coalesce(${name.currency ?? null}, w.currency)
+    select ${walletColumns(sql)} from ${currentWallets(sql)}
+    where stored.user_id = ${name.userId}
+      and stored.currency = coalesce(${name.currency ?? null}, stored.currency)
     order by w.opened_at, w.currency`;
 }
 
@@ -59,8 +63,9 @@ export async function searchWallets(
   limit: number,
 ): Promise<WalletView[]> {
   return sql<WalletView[]>`
-    select ${walletColumns(sql)} from wallets w
-    where starts_with(w.user_id, ${prefix}) order by w.user_id, w.currency limit ${limit}`;
+    select ${walletColumns(sql)} from ${currentWallets(sql)}
+    where starts_with(stored.user_id, ${prefix})
+    order by stored.user_id, stored.currency limit ${limit}`;
 }
 
 interface EventFilter {
@@ -138,12 +143,13 @@ export async function usageThisMonth(
   walletId: string,
 ): Promise<{ type: string; count: number; units: number; amountMicros: bigint }[]> {
   return sql<{ type: string; count: number; units: number; amountMicros: bigint }[]>`
-    select e.detail #>> '{usage,type}' as type, count(*)::int as count,
+    select e.detail #>> '{usage,type}' as type, -- An event that says what had been billed before corrects usage that was counted.
+      (count(*) filter (where e.detail -> 'alreadyBilledMicros' is null))::int as count,
       sum((e.detail ->> 'units')::bigint)::float8 as units,
-      sum(e.held_delta_micros + e.arrears_delta_micros - e.balance_delta_micros)::bigint
-        as "amountMicros"
+      sum(usage_micros(e))::bigint as "amountMicros"
     from wallet_events e
-    where e.wallet_id = ${walletId} and e.type in ('charge', 'accrual')
+    where e.wallet_id = ${walletId} and e.type in ('charge', 'accrual', 'hold_captured', 'hold_expired')
+      and e.detail -> 'usage' is not null
       -- Found by search, once: the wallet's earlier events are never read.
       and e.seq > (
         select seq_before(w.id,

@@ -1,0 +1,120 @@
+/** What a decision is, and what all decisions have in common. */
+import type { Keyed, WalletEvent } from './events.ts';
+import { evolve } from './evolve.ts';
+import { type Answer, answerOf, type OpenWallet } from './state.ts';
+
+/** The most that one operation moves. */
+export const maxAmountMicros = 10n ** 18n;
+/** A balance above this takes no more credit, arrears above it no more charges. */
+export const maxStandingMicros = 2n * 10n ** 18n;
+
+/** Refusals; their order of precedence is wallet, hold, key, status, rate, limits, funds. */
+export type RefusalCode =
+  | 'WALLET_NOT_FOUND'
+  | 'KEY_REUSED'
+  | 'WALLET_FROZEN'
+  | 'WALLET_CLOSED'
+  | 'NO_RATE'
+  | 'LIMIT_EXCEEDED'
+  | 'INSUFFICIENT_FUNDS'
+  | 'HOLD_NOT_FOUND'
+  | 'HOLD_NOT_OPEN'
+  /** A capture of a hold whose usage was never reported must say it. */
+  | 'USAGE_REQUIRED'
+  /** A hold of calls bills calls. */
+  | 'USAGE_TYPE_DIFFERS';
+
+/** KEY_REUSED carries the numbers of the answer that the key got first, other refusals the wallet's. */
+export type Outcome =
+  | { readonly code: 'WALLET_NOT_FOUND' }
+  | ({ readonly code: 'OK'; readonly replayed: boolean } & Answer)
+  | ({
+      readonly code: Exclude<RefusalCode, 'WALLET_NOT_FOUND'>;
+      readonly replayed: false;
+    } & Answer);
+
+/** The answer to a hold's heartbeat: the hold as it stands then. */
+export interface Heartbeat {
+  readonly seq: bigint;
+  readonly heldMicros: bigint;
+  readonly expiresAtMs: number;
+  readonly amountSoFarMicros: bigint;
+  readonly unitsSoFar: number;
+  /** Less is reserved ahead of the usage so far than was asked for. */
+  readonly lowBalance: boolean;
+  readonly availableMicros: bigint;
+}
+
+export type HeartbeatOutcome =
+  | { readonly code: 'WALLET_NOT_FOUND' | 'HOLD_NOT_FOUND' }
+  | ({
+      readonly code: 'OK' | Exclude<RefusalCode, 'WALLET_NOT_FOUND' | 'HOLD_NOT_FOUND'>;
+    } & Heartbeat);
+
+export interface Decision {
+  readonly outcome: Outcome | HeartbeatOutcome;
+  /**
+   * Written together or not at all. A refusal and a replay write nothing of their own: only what
+   * had fallen due on the wallet before, and a heartbeat what was delivered.
+   */
+  readonly events: readonly WalletEvent[];
+}
+
+/** The answer to a key that was used before, if it was. */
+export function recall({ key, requestHash }: Keyed, wallet: OpenWallet): Outcome | undefined {
+  const known = wallet.answers.get(key);
+  if (!known) {
+    return undefined;
+  }
+  return known.requestHash === requestHash
+    ? { code: 'OK', replayed: true, ...known.answer }
+    : { code: 'KEY_REUSED', replayed: false, ...known.answer };
+}
+
+/** The answer is what a replay will find, so both are read from the same place. */
+export function accept(
+  { key }: Keyed,
+  wallet: OpenWallet,
+  events: readonly WalletEvent[],
+): Decision {
+  const after = events.reduce<OpenWallet>(evolve, wallet);
+  const written = after.answers.get(key);
+  if (!written) {
+    throw new Error('an accepted command leaves its key behind');
+  }
+  return { outcome: { code: 'OK', replayed: false, ...written.answer }, events };
+}
+
+/** Repays arrears out of money that is neither held nor borrowed. */
+export function repayArrears(wallet: OpenWallet, actor: string): readonly WalletEvent[] {
+  const repaidMicros = least(wallet.arrearsMicros, wallet.balanceMicros - wallet.heldMicros);
+  return repaidMicros > 0n
+    ? [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor }]
+    : [];
+}
+
+export function refuse(
+  code: Exclude<RefusalCode, 'WALLET_NOT_FOUND'>,
+  wallet: OpenWallet,
+  amountMicros: bigint | null,
+): Decision {
+  return answer({ code, replayed: false, ...answerOf(wallet, amountMicros, null) });
+}
+
+export function answer(outcome: Decision['outcome']): Decision {
+  return { outcome, events: [] };
+}
+
+export function assertAllowed(holds: boolean, message: string): asserts holds {
+  if (!holds) {
+    throw new RangeError(message);
+  }
+}
+
+export function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+export function most(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

@@ -1,0 +1,239 @@
+/** Random histories of wallets: what services, support staff and time do to them. */
+import fc from 'fast-check';
+import type { Command } from './decide.ts';
+import type { WalletMode } from './events.ts';
+import { ledgerKey, requestHash } from './key.ts';
+import type { Report, WalletStatus } from './state.ts';
+
+const keyCount = 8;
+const holdCount = 6;
+export const actor = 'service:model test';
+
+/** What happens to a wallet: a command, once more the same, a change by support staff, or time. */
+export type Step = { readonly wallet: number } & (
+  | { readonly type: 'wait'; readonly seconds: number }
+  | { readonly type: 'again' }
+  | { readonly type: 'command'; readonly command: Command }
+  | { readonly type: 'set_status'; readonly status: WalletStatus }
+  | { readonly type: 'set_overdraft'; readonly limitMicros: bigint }
+);
+
+const smallAmount = fc.oneof(
+  fc.constantFrom(0n, 1n, 375_000n, 1_000_000n),
+  fc.bigInt({ min: -1n, max: 5_000_000n }),
+);
+const hugeAmount = fc.constantFrom(2n ** 53n + 1n, 10n ** 18n, 10n ** 18n + 1n, 2n ** 63n - 1n);
+const amount = fc.oneof(
+  { weight: 4, arbitrary: smallAmount },
+  { weight: 2, arbitrary: hugeAmount },
+);
+
+/** With few keys the same one comes with the same request often, and with another often enough. */
+const identified = fc.record({ reference: fc.nat(keyCount - 1), plain: fc.boolean() });
+
+export function identity(
+  { reference, plain }: { reference: number; plain: boolean },
+  request: object,
+) {
+  return {
+    key: ledgerKey('call', `ref-${reference}`),
+    requestHash: requestHash(request).toString('hex'),
+    actor,
+    detail: { reference, ...(plain ? {} : { zwölf: ['a\n"b"', 1.5, null], a: { b: true } }) },
+  };
+}
+
+const openCommand: fc.Arbitrary<Command> = fc.record({
+  type: fc.constant('open_wallet'),
+  userId: fc.constant('user'),
+  currency: fc.constant('USD'),
+  timezone: fc.constantFrom('UTC', 'Europe/Berlin'),
+  mode: fc.constantFrom<WalletMode>('live', 'deferred'),
+  actor: fc.constant(actor),
+});
+
+const chargeCommand: fc.Arbitrary<Command> = fc
+  .record({
+    id: identified,
+    amountMicros: fc.option(amount, { freq: 12 }),
+    overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
+  })
+  .map(({ id, ...request }) => ({ type: 'charge_wallet', ...identity(id, request), ...request }));
+
+const creditCommand: fc.Arbitrary<Command> = fc
+  .record({
+    id: identified,
+    type: fc.constantFrom<'grant_credit' | 'credit_top_up'>('grant_credit', 'credit_top_up'),
+    amountMicros: amount,
+  })
+  .map(({ id, ...request }) => ({ ...identity(id, request), ...request }));
+
+const report: fc.Arbitrary<Report> = fc.record({
+  usage: fc.record({ type: fc.constantFrom(...Array<string>(9).fill('call'), 'sms') }),
+  units: fc.constantFrom(0, 1, 60, 61, 120),
+  breakdown: fc.constantFrom({}, { price: '1' }),
+});
+const priced = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: report.map((report) => ({ report, amountMicros: BigInt(report.units) * 20_000n })),
+  },
+  { weight: 2, arbitrary: fc.record({ report, amountMicros: fc.option(amount, { freq: 9 }) }) },
+  { weight: 2, arbitrary: fc.constant({ report: null, amountMicros: null }) },
+);
+const ttlSeconds = fc.constantFrom(...Array<number>(19).fill(60), 86_401);
+
+function holdIdentity(kind: string, number: number, request: object) {
+  return {
+    key: ledgerKey(kind, `${number}`),
+    requestHash: requestHash(request).toString('hex'),
+    // Made the wallet's own when the step is taken.
+    holdId: `${number}`,
+    actor,
+  };
+}
+
+const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({
+      amountMicros: fc.option(
+        fc.oneof(
+          { weight: 8, arbitrary: fc.constantFrom(0n, 375_000n, 1_000_000n) },
+          { weight: 2, arbitrary: amount },
+        ),
+        { freq: 20 },
+      ),
+      usageType: fc.constantFrom('call', null),
+      ttlSeconds,
+    })
+    .map((request) => ({
+      type: 'authorize_hold',
+      ...holdIdentity('hold', number, request),
+      ...request,
+      referenceId: `hold-${number}`,
+      rateCardId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10',
+      detail: { estimate: [1.5, null] },
+    }));
+
+const extendCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({
+      priced,
+      addMicros: fc.option(amount, { freq: 1 }),
+      ttlSeconds: fc.option(ttlSeconds, { freq: 1 }),
+    })
+    .map(({ priced, ...request }) => ({
+      type: 'extend_hold',
+      holdId: `${number}`,
+      actor,
+      ...priced,
+      ...request,
+    }));
+
+const captureCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({ priced, overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears') })
+    .map(({ priced, overrun }) => ({
+      type: 'capture_hold',
+      ...holdIdentity('capture', number, priced),
+      ...priced,
+      overrun,
+    }));
+
+const voidCommand = (number: number): fc.Arbitrary<Command> =>
+  fc.constant({ type: 'void_hold', ...holdIdentity('void', number, {}) });
+
+const command = fc.oneof(
+  { weight: 1, arbitrary: openCommand },
+  { weight: 6, arbitrary: chargeCommand },
+  { weight: 4, arbitrary: creditCommand },
+);
+
+const wallet = fc.constantFrom(0, 0, 0, 1, 1, 1, 2);
+
+const stepOf = (wallet: number, command: Command): Step => ({ type: 'command', wallet, command });
+const wait: fc.Arbitrary<Step> = fc.record({
+  type: fc.constant('wait'),
+  wallet,
+  seconds: fc.constantFrom(5, 30, 60),
+});
+
+/** What befalls one hold, in any order. */
+const holdSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(holdCount - 1))
+  .chain(([wallet, number]) => {
+    const onHold = fc.oneof(
+      { weight: 5, arbitrary: extendCommand(number) },
+      { weight: 3, arbitrary: captureCommand(number) },
+      { weight: 1, arbitrary: voidCommand(number) },
+    );
+    return fc.tuple(
+      authorizeCommand(number).map((command) => stepOf(wallet, command)),
+      fc.array(
+        fc.oneof(
+          onHold.map((command) => stepOf(wallet, command)),
+          wait,
+          again(wallet),
+        ),
+        {
+          maxLength: 8,
+        },
+      ),
+    );
+  })
+  .map(([authorize, steps]) => [authorize, ...steps]);
+
+/** The wallet's last command once more, as after a lost reply. */
+function again(wallet: number): fc.Arbitrary<Step> {
+  return fc.constant({ type: 'again', wallet });
+}
+
+export const steps: fc.Arbitrary<Step[]> = fc.oneof(
+  { weight: 4, arbitrary: holdSteps },
+  {
+    weight: 12,
+    arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),
+  },
+  { weight: 2, arbitrary: fc.tuple(wait) },
+  { weight: 2, arbitrary: fc.tuple(wallet.chain(again)) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(
+      fc.record({
+        type: fc.constant('set_status'),
+        wallet,
+        status: fc.constantFrom<WalletStatus>('open', 'open', 'frozen', 'closed'),
+      }),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(
+      fc.record({
+        type: fc.constant('set_overdraft'),
+        wallet,
+        limitMicros: fc.constantFrom(0n, 1_000_000n, 10n ** 18n),
+      }),
+    ),
+  },
+);
+
+/** Two wallets are open and funded from the beginning, one of each mode; the third must be opened. */
+export const openings: Step[] = (['live', 'deferred'] as const).flatMap((mode, index) => [
+  stepOf(index, {
+    type: 'open_wallet',
+    userId: 'user',
+    currency: 'USD',
+    timezone: 'UTC',
+    mode,
+    actor,
+  }),
+  stepOf(index, {
+    type: 'grant_credit',
+    key: ledgerKey('grant', 'opening'),
+    requestHash: requestHash({}).toString('hex'),
+    amountMicros: 3_000_000n,
+    actor,
+    detail: {},
+  }),
+]);

@@ -1,0 +1,208 @@
+/** What commands do to holds: placing, capturing and voiding them. */
+import {
+  accept,
+  answer,
+  assertAllowed,
+  type Decision,
+  least,
+  maxAmountMicros,
+  maxStandingMicros,
+  most,
+  recall,
+  refuse,
+} from './decision.ts';
+import type { Detail, Keyed } from './events.ts';
+import {
+  assertTtl,
+  type CommandOnHold,
+  closedTo,
+  instant,
+  isOfAnotherType,
+  keyOf,
+  linkOf,
+  reachOf,
+} from './hold.ts';
+import { correctionDetail, differenceEvent, endHold, giveBack } from './hold-billing.ts';
+import type { ExtendHold } from './hold-heartbeat.ts';
+import { answerOf, availableMicros, type Hold, type Report, type WalletState } from './state.ts';
+
+export interface AuthorizeHold extends CommandOnHold, Keyed {
+  readonly type: 'authorize_hold';
+  /** Null when no rate was found. */
+  readonly amountMicros: bigint | null;
+  readonly referenceId: string;
+  readonly rateCardId: string;
+  readonly usageType: string | null;
+  readonly ttlSeconds: number;
+  readonly detail: Detail;
+}
+
+export interface CaptureHold extends CommandOnHold, Keyed {
+  readonly type: 'capture_hold';
+  /** The final usage and its price; null for what was reported last. */
+  readonly report: Report | null;
+  readonly amountMicros: bigint | null;
+  readonly overrun: 'refuse' | 'arrears';
+}
+
+export interface VoidHold extends CommandOnHold, Keyed {
+  readonly type: 'void_hold';
+}
+
+export type HoldCommand = AuthorizeHold | ExtendHold | CaptureHold | VoidHold;
+
+export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs: number): Decision {
+  const { holdId, amountMicros, referenceId, rateCardId, ttlSeconds } = command;
+  assertAllowed(amountMicros === null || amountMicros >= 0n, 'a hold is never negative');
+  assertTtl(ttlSeconds);
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const known = recall(command, state);
+  if (known) {
+    return answer(known);
+  }
+  if (state.status !== 'open') {
+    return refuse(closedTo(state), state, amountMicros);
+  }
+  if (amountMicros === null) {
+    return refuse('NO_RATE', state, null);
+  }
+  if (amountMicros > maxAmountMicros) {
+    return refuse('LIMIT_EXCEEDED', state, amountMicros);
+  }
+  if (amountMicros > most(availableMicros(state), 0n)) {
+    return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
+  }
+  const expiresAtMs = nowMs + ttlSeconds * 1_000;
+  const hold: Hold = {
+    holdId,
+    referenceId,
+    status: 'open',
+    usageType: command.usageType,
+    placedMicros: amountMicros,
+    aheadMicros: amountMicros,
+    heldMicros: amountMicros,
+    report: null,
+    amountSoFarMicros: 0n,
+    billedMicros: 0n,
+    ttlSeconds,
+    expiresAtMs,
+  };
+  const detail = {
+    ...command.detail,
+    holdId,
+    referenceId,
+    rateCardId,
+    expiresAt: instant(expiresAtMs),
+  };
+  return accept(command, state, [
+    { type: 'hold_placed', ...keyOf(command), amountMicros, hold, actor: command.actor, detail },
+  ]);
+}
+
+export function captureHold(command: CaptureHold, state: WalletState): Decision {
+  const { overrun, actor } = command;
+  assertAllowed(
+    command.amountMicros === null || command.amountMicros >= 0n,
+    'a capture is never negative',
+  );
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const hold = state.holds.get(command.holdId);
+  if (hold === undefined) {
+    return refuse('HOLD_NOT_FOUND', state, command.amountMicros);
+  }
+  const known = recall(command, state);
+  if (known?.code === 'OK') {
+    return answer(known);
+  }
+  if (hold.status !== 'open' && hold.status !== 'expired') {
+    return refuse('HOLD_NOT_OPEN', state, command.amountMicros);
+  }
+  const report = command.report ?? hold.report;
+  const amountMicros = command.report === null ? hold.amountSoFarMicros : command.amountMicros;
+  if (report === null) {
+    return refuse('USAGE_REQUIRED', state, null);
+  }
+  if (isOfAnotherType(hold, report)) {
+    return refuse('USAGE_TYPE_DIFFERS', state, amountMicros);
+  }
+  if (amountMicros === null) {
+    return refuse('NO_RATE', state, null);
+  }
+  // Nothing was billed while the hold is open, nothing is held after it ran out.
+  const dueMicros = amountMicros - hold.billedMicros;
+  const standingMicros = dueMicros < 0n ? state.balanceMicros : state.arrearsMicros;
+  if (amountMicros > maxAmountMicros || standingMicros > maxStandingMicros) {
+    return refuse('LIMIT_EXCEEDED', state, amountMicros);
+  }
+  const reachMicros = reachOf(hold, state);
+  if (dueMicros > reachMicros && overrun === 'refuse') {
+    const numbers = { ...answerOf(state, dueMicros, null), availableMicros: reachMicros };
+    return answer({ code: 'INSUFFICIENT_FUNDS', replayed: false, ...numbers });
+  }
+
+  const after: Hold = {
+    ...hold,
+    status: 'captured',
+    usageType: report.usage.type,
+    heldMicros: 0n,
+    report,
+    amountSoFarMicros: amountMicros,
+    billedMicros: amountMicros,
+  };
+  if (hold.status === 'open') {
+    const fundedMicros = least(dueMicros, reachMicros);
+    const captured = { type: 'hold_captured', ...keyOf(command) } as const;
+    return accept(
+      command,
+      state,
+      endHold(captured, hold, after, fundedMicros, dueMicros - fundedMicros, state.mode, { actor }),
+    );
+  }
+  const detail = correctionDetail(hold, report);
+  return accept(
+    command,
+    state,
+    dueMicros >= 0n
+      ? [differenceEvent(state, hold, after, dueMicros, { ...keyOf(command), actor, detail })]
+      : giveBack(command, state, after, -dueMicros, detail),
+  );
+}
+
+export function voidHold(command: VoidHold, state: WalletState): Decision {
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const hold = state.holds.get(command.holdId);
+  if (hold === undefined) {
+    return refuse('HOLD_NOT_FOUND', state, null);
+  }
+  const known = recall(command, state);
+  if (known?.code === 'OK') {
+    return answer(known);
+  }
+  if (hold.status !== 'open' && hold.status !== 'expired') {
+    return refuse('HOLD_NOT_OPEN', state, null);
+  }
+  if (hold.billedMicros > 0n && state.balanceMicros > maxStandingMicros) {
+    return refuse('LIMIT_EXCEEDED', state, hold.billedMicros);
+  }
+  const after: Hold = { ...hold, status: 'voided', heldMicros: 0n, billedMicros: 0n };
+  if (hold.billedMicros > 0n) {
+    const detail = correctionDetail(hold, null);
+    return accept(command, state, giveBack(command, state, after, hold.billedMicros, detail));
+  }
+  return accept(command, state, [
+    {
+      type: 'hold_voided',
+      ...keyOf(command),
+      releasedMicros: hold.heldMicros,
+      hold: after,
+      actor: command.actor,
+      detail: linkOf(hold),
+    },
+  ]);
+}

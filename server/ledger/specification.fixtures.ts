@@ -1,0 +1,40 @@
+/** Given these events, when this command comes, then these events and this answer. */
+import { expect } from 'vitest';
+import { type Command, decide } from './decide.ts';
+import type { Decision } from './decision.ts';
+import type { WalletEvent } from './events.ts';
+import { evolve } from './evolve.ts';
+import { initialState, type OpenWallet, type WalletState } from './state.ts';
+
+export const nowMs = Date.parse('2026-11-01T00:00:00Z');
+
+/** given events / when command / then events and answer; `set` is what support staff changed. */
+export function given(...events: WalletEvent[]) {
+  return givenWallet(events.reduce<WalletState>(evolve, initialState));
+}
+
+function givenWallet(state: WalletState) {
+  return {
+    set: (changes: Partial<Pick<OpenWallet, 'status' | 'overdraftLimitMicros'>>) => {
+      if (!state.opened) {
+        throw new Error('only an open wallet can be changed');
+      }
+      return givenWallet({ ...state, ...changes });
+    },
+    when: (command: Command) => ({
+      thenEvents: (...expected: WalletEvent[]) => ({
+        answering: (outcome: Partial<Decision['outcome']>) => {
+          const decision = decide(command, state, nowMs);
+          expect(decision.events).toEqual(expected);
+          expect(decision.outcome).toMatchObject(outcome);
+        },
+      }),
+      thenNothing: (outcome: Partial<Decision['outcome']>) => {
+        const decision = decide(command, state, nowMs);
+        expect(decision.events).toEqual([]);
+        expect(decision.outcome).toMatchObject(outcome);
+      },
+      isNeverAllowed: () => expect(() => decide(command, state, nowMs)).toThrow(RangeError),
+    }),
+  };
+}
