@@ -19,6 +19,8 @@ import type { Env } from './env.ts';
 import { Fault } from './faults.ts';
 import { createHttpApp, type Pages } from './http/app.ts';
 import { billingRoutes } from './http/billing-routes.ts';
+import { createCallerCache } from './http/caller-cache.ts';
+import { chargeListener } from './http/charge-listener.ts';
 import type { LoadContext, Services } from './http/load-context.ts';
 import { createMetrics } from './http/operations.ts';
 import { billingMonthRequested, createInngest, stripeEventReceived } from './inngest/client.ts';
@@ -129,6 +131,9 @@ export function createApplication(options: ApplicationOptions): Application {
     closeRange: (input) => month.closeRange(input),
   });
 
+  const router = { wallets, charging, rateCards, month };
+  const apiKeys = createApiKeys({ sql, logger });
+  const metrics = createMetrics(() => inboxSummary(sql));
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));
 
   const app = createHttpApp({
@@ -142,8 +147,8 @@ export function createApplication(options: ApplicationOptions): Application {
       devWebSocket: options.reloadWebSocket ?? null,
       inlineStyles: options.reloadWebSocket !== undefined,
     },
-    router: { wallets, charging, rateCards, month },
-    apiKeys: createApiKeys({ sql, logger }),
+    router,
+    apiKeys,
     stripeEvents,
     webhookSecrets: env.stripe.webhookSecrets,
     notifyStripeEvent: (eventId) => {
@@ -163,7 +168,7 @@ export function createApplication(options: ApplicationOptions): Application {
       metricsToken: env.metricsToken,
       schema: checkSchema,
     },
-    metrics: createMetrics(() => inboxSummary(sql)),
+    metrics,
     pages: options.pages,
     loadContext: async ({ request, requestId, cspNonce, ip }) => {
       const session = await sessionOf(request);
@@ -232,13 +237,16 @@ export function createApplication(options: ApplicationOptions): Application {
   ];
 
   return {
-    listener: getRequestListener(app.fetch, {
-      // A HEAD or an aborted request must not end the process.
-      errorHandler: (err) => {
-        logger.error({ err }, 'request not handled');
-        return new Response(null, { status: 500 });
-      },
-    }),
+    listener: chargeListener(
+      { router, callers: createCallerCache(apiKeys, Date.now), metrics, logger },
+      getRequestListener(app.fetch, {
+        // A HEAD or an aborted request must not end the process.
+        errorHandler: (err) => {
+          logger.error({ err }, 'request not handled');
+          return new Response(null, { status: 500 });
+        },
+      }),
+    ),
     checkSchema,
     start() {
       for (const background of backgrounds) {

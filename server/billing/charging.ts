@@ -4,11 +4,13 @@ import type { WalletView } from '../http/load-context.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { type Breakdown, type RateResult, rate } from '../rating/rate.ts';
 import { canonicalUsage, type Usage, usageUnits } from '../rating/usage.ts';
-import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
+import { grantCredit, type QueuedOutcome } from '../store/charges.ts';
 import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
+import { createDatabaseChargeQueue } from './charge-queue.ts';
 import type { RateCards } from './rate-cards.ts';
-import { onlyWallet } from './wallets.ts';
+import { createWalletDirectory, type KnownWallet } from './wallet-directory.ts';
+import { currencyRequired, onlyWallet } from './wallets.ts';
 
 /** How far a service's clock may run ahead of ours. */
 const MAX_CLOCK_LEAD_MS = 5 * 60_000;
@@ -86,7 +88,7 @@ export interface Charging {
 
 interface PreparedCharge {
   readonly request: ChargeRequest;
-  readonly wallet: WalletView;
+  readonly wallet: KnownWallet;
   readonly usage: Usage;
   readonly rated: RateResult;
 }
@@ -98,8 +100,14 @@ export function createCharging(options: {
   now: () => Date;
 }): Charging {
   const { sql, rateCards, now } = options;
+  const queue = createDatabaseChargeQueue(sql);
+  const directory = createWalletDirectory(sql);
 
-  async function priceFor(wallet: WalletView, usage: Usage, at: Date): Promise<RateResult> {
+  async function priceFor(
+    wallet: Pick<WalletView, 'currency'>,
+    usage: Usage,
+    at: Date,
+  ): Promise<RateResult> {
     if (at.getTime() > now().getTime() + MAX_CLOCK_LEAD_MS) {
       throw new Fault('BAD_REQUEST', { publicMessage: 'occurredAt: must not be in the future' });
     }
@@ -111,7 +119,7 @@ export function createCharging(options: {
 
   /** Everything that a charge needs and nothing written. Throws what is wrong with the request. */
   async function prepare(request: ChargeRequest): Promise<PreparedCharge | null> {
-    const wallet = await onlyWallet(sql, request.wallet);
+    const wallet = await directory.find(request.wallet);
     if (wallet === null) {
       return null;
     }
@@ -129,8 +137,9 @@ export function createCharging(options: {
       return { ok: false, code: 'WALLET_NOT_FOUND' };
     }
     const { request, wallet, usage, rated } = prepared;
-    const outcome = await chargeWallet(sql, {
+    const outcome = await queue.charge({
       walletId: wallet.walletId,
+      alone: wallet.alone,
       key: ledgerKey(`usage:${usage.type}`, request.referenceId),
       // Not the price: a replay after a price change is still the same request.
       requestHash: requestHash({ usage, occurredAt: request.occurredAt?.toISOString() ?? null }),
@@ -146,9 +155,13 @@ export function createCharging(options: {
       },
     });
     if (outcome.code !== 'OK') {
+      if (outcome.code === 'CURRENCY_REQUIRED') {
+        directory.forget(request.wallet);
+      }
       return refusal(outcome, wallet.currency, rated.ok ? '' : rated.detail);
     }
-    const { breakdown } = outcome.detail as { breakdown: Breakdown };
+    // The answer to a new charge does not bring its detail back.
+    const { breakdown } = (outcome.detail ?? rated) as { breakdown: Breakdown };
     const { replayed, seq, amountMicros, balanceMicros, availableMicros, arrearsMicros } = outcome;
     return {
       ok: true,
@@ -187,11 +200,8 @@ export function createCharging(options: {
       for (const [index, request] of requests.entries()) {
         prepared.push(await prepare(request).catch((error) => throwForItem(index, error)));
       }
-      const answers: ChargeAnswer[] = [];
-      for (const item of prepared) {
-        answers.push(await post(item, actor));
-      }
-      return answers;
+      // One wallet's charges keep their order in the queue.
+      return Promise.all(prepared.map((item) => post(item, actor)));
     },
 
     async grant(request, actor) {
@@ -226,7 +236,7 @@ function throwForItem(index: number, error: unknown): never {
   throw error;
 }
 
-function refusal(outcome: LedgerOutcome, currency: string, noRateDetail: string): Refusal {
+function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: string): Refusal {
   switch (outcome.code) {
     case 'INSUFFICIENT_FUNDS': {
       const { amountMicros, availableMicros } = outcome;
@@ -249,6 +259,10 @@ function refusal(outcome: LedgerOutcome, currency: string, noRateDetail: string)
     case 'WALLET_CLOSED':
     case 'LIMIT_EXCEEDED':
       return { ok: false, code: outcome.code };
+    case 'CURRENCY_REQUIRED':
+      throw currencyRequired();
+    case 'KEY_REVOKED':
+      throw new Fault('UNAUTHORIZED');
     case 'OK':
       throw new TypeError('an accepted write is not a refusal');
     default: {

@@ -114,11 +114,15 @@ export function createWallets(sql: Sql): Wallets {
 export async function onlyWallet(sql: Sql, name: WalletName): Promise<WalletView | null> {
   const [wallet, another] = await findWallets(sql, name);
   if (another !== undefined) {
-    throw new Fault('BAD_REQUEST', {
-      publicMessage: 'currency: is required, this user has wallets in several currencies',
-    });
+    throw currencyRequired();
   }
   return wallet ?? null;
+}
+
+export function currencyRequired(): Fault {
+  return new Fault('BAD_REQUEST', {
+    publicMessage: 'currency: is required, this user has wallets in several currencies',
+  });
 }
 
 function parseCursor(cursor: string): bigint {

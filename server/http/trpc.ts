@@ -12,7 +12,7 @@ export interface TrpcOptions {
 }
 
 /** The most calls in one HTTP batch. */
-const MAX_HTTP_BATCH = 200;
+export const MAX_HTTP_BATCH = 200;
 
 export function trpc(
   request: Request,

@@ -1,5 +1,5 @@
 /** The money operations of services. Each is one call of one SQL function. */
-import type { Sql } from './sql.ts';
+import { arrayLiteral, type Sql } from './sql.ts';
 
 /** What names a write and says what it asks; see server/ledger/key.ts. */
 export interface WriteKey {
@@ -29,6 +29,33 @@ export interface LedgerOutcome {
   detail: Record<string, unknown> | null;
 }
 
+/** A charge as the ledger takes it. */
+export interface ChargeWrite extends WriteKey {
+  readonly walletId: string;
+  /** Null when no rate was found. */
+  readonly amountMicros: bigint | null;
+  readonly overrun: 'refuse' | 'arrears';
+  /** Null for now. */
+  readonly occurredAt: Date | null;
+  readonly actor: string;
+  readonly detail: Record<string, unknown>;
+}
+
+/** A charge whose wallet and caller were known from memory, so that the database checks both. */
+export interface QueuedCharge extends ChargeWrite {
+  /** The caller named a user and no currency: the wallet must be that user's only one. */
+  readonly alone: boolean;
+}
+
+export type QueuedOutcome = Omit<LedgerOutcome, 'code'> & {
+  code:
+    | LedgerOutcome['code']
+    /** The user has another wallet by now: the currency must be named. */
+    | 'CURRENCY_REQUIRED'
+    /** The API key was revoked since it was looked up. */
+    | 'KEY_REVOKED';
+};
+
 export const outcomeColumns = (sql: Sql) => sql`
   code, replayed, seq, amount_micros as "amountMicros", balance_micros as "balanceMicros",
   held_micros as "heldMicros", arrears_micros as "arrearsMicros",
@@ -38,23 +65,42 @@ export const outcomeColumns = (sql: Sql) => sql`
  * Charges a wallet. `amountMicros` is null when no rate was found, so that the database can still
  * answer a replay, or name what stands before the rate in the order of refusals.
  */
-export async function chargeWallet(
-  sql: Sql,
-  charge: WriteKey & {
-    walletId: string;
-    amountMicros: bigint | null;
-    overrun: 'refuse' | 'arrears';
-    occurredAt: Date | null;
-    actor: string;
-    detail: Record<string, unknown>;
-  },
-): Promise<LedgerOutcome> {
+export async function chargeWallet(sql: Sql, charge: ChargeWrite): Promise<LedgerOutcome> {
   const [outcome] = await sql<LedgerOutcome[]>`
     select ${outcomeColumns(sql)} from charge_wallet(
       ${charge.walletId}, ${charge.key}, ${charge.requestHash}, ${charge.amountMicros},
       ${charge.overrun}, ${charge.occurredAt}, ${charge.actor}, ${JSON.stringify(charge.detail)}::text::json)`;
   return only(outcome);
 }
+
+/**
+ * Charges many wallets in one transaction and answers each charge, in order. No two of the charges
+ * have one wallet and key.
+ */
+export async function chargeMany(
+  sql: Sql,
+  charges: readonly QueuedCharge[],
+): Promise<QueuedOutcome[]> {
+  const column = (field: (charge: QueuedCharge) => ArrayValue) => arrayLiteral(charges.map(field));
+  const rows = await sql<(QueuedOutcome & { ord: number })[]>`
+    select ord, ${outcomeColumns(sql)} from charge_many(
+      ${column(({ walletId }) => walletId)}::uuid[],
+      ${column(({ alone }) => alone)}::boolean[],
+      ${column(({ key }) => key)}::uuid[],
+      ${column(({ requestHash }) => `\\x${Buffer.from(requestHash).toString('hex')}`)}::bytea[],
+      ${column(({ amountMicros }) => amountMicros)}::bigint[],
+      ${column(({ overrun }) => overrun)}::text[],
+      ${column(({ occurredAt }) => occurredAt?.toISOString() ?? null)}::timestamptz[],
+      ${column(({ actor }) => actor)}::text[],
+      ${column(({ detail }) => JSON.stringify(detail))}::json[])`;
+  const outcomes: QueuedOutcome[] = [];
+  for (const { ord, ...outcome } of rows) {
+    outcomes[ord - 1] = outcome;
+  }
+  return outcomes;
+}
+
+type ArrayValue = Parameters<typeof arrayLiteral>[0][number];
 
 /** Adds promotional credit to a wallet. */
 export async function grantCredit(

@@ -1,0 +1,225 @@
+/** The charging procedures must answer alike over both ways into the router. */
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ApiKeys, createApiKeys } from '../billing/api-keys.ts';
+import { createCharging } from '../billing/charging.ts';
+import { createMonth } from '../billing/month.ts';
+import { createRateCards } from '../billing/rate-cards.ts';
+import { createWallets } from '../billing/wallets.ts';
+import { createBillingClient } from '../client/client.ts';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { createLogger } from '../log.ts';
+import type { RouterServices } from '../trpc/context.ts';
+import { createCallerCache } from './caller-cache.ts';
+import { chargeListener } from './charge-listener.ts';
+import { trpc } from './trpc.ts';
+
+const logger = createLogger('silent');
+const REQUEST_ID = 'request-1';
+
+let database: TestDatabase;
+let apiKeys: ApiKeys;
+let services: RouterServices;
+let secret: string;
+const servers: Server[] = [];
+/** Where the same router answers: through the fetch adapter, and over plain Node HTTP. */
+let stock: string;
+let direct: string;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const sql = database.app;
+  apiKeys = createApiKeys({ sql, logger });
+  const rateCards = createRateCards({ sql, nowMs: Date.now });
+  const clock = () => new Date();
+  services = {
+    wallets: createWallets(sql),
+    charging: createCharging({ sql, rateCards, now: clock }),
+    rateCards,
+    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
+  };
+  const adapter = getRequestListener((request) =>
+    trpc(request, REQUEST_ID, { router: services, apiKeys, logger }),
+  );
+  stock = await serve(adapter);
+  direct = await serve(
+    chargeListener(
+      {
+        router: services,
+        callers: createCallerCache(apiKeys, Date.now),
+        metrics: { observe: () => {}, text: async () => '' },
+        logger,
+      },
+      adapter,
+    ),
+  );
+  secret = (await apiKeys.create({ name: 'test', scopes: ['all'], createdBy: 'cli:test' })).secret;
+});
+
+afterAll(async () => {
+  for (const server of servers) {
+    server.close();
+    server.closeAllConnections();
+  }
+  await database?.close();
+});
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  servers.push(server);
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function fundedUser(userId: string): Promise<void> {
+  const { wallets, charging } = services;
+  await wallets.open({ userId }, 'test:open');
+  const request = { wallet: { userId }, amountMicros: 30_000n, key: 'funds', reason: 'test' };
+  await charging.grant(request, 'test:grant');
+}
+
+interface Answered {
+  status: number;
+  type: string | null;
+  body: unknown;
+}
+
+async function post(
+  origin: string,
+  path: string,
+  body: unknown,
+  authorization: string,
+): Promise<Answered> {
+  const response = await fetch(`${origin}/trpc/${path}`, {
+    method: 'POST',
+    headers: { authorization, 'content-type': 'application/json', 'x-request-id': REQUEST_ID },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+  const text = await response.text();
+  return {
+    status: response.status,
+    type: response.headers.get('content-type'),
+    body: JSON.parse(text),
+  };
+}
+
+const sms = { type: 'sms', to: '+14155550132' };
+
+describe('the two ways to charge give the same answers', () => {
+  it.each<[string, string, (userId: string) => unknown, (() => string)?]>([
+    ['a charge', 'usage.charge', (userId) => ({ userId, usage: sms, referenceId: 'a' })],
+    [
+      'a refusal',
+      'usage.charge',
+      (userId) => ({ userId, usage: { ...sms, segments: 9 }, referenceId: 'a' }),
+    ],
+    ['an unknown user', 'usage.charge', () => ({ userId: 'x', usage: sms, referenceId: 'a' })],
+    [
+      'a batch of requests, one of them malformed',
+      'usage.charge,usage.charge?batch=1',
+      (userId) => ({
+        0: { userId, usage: sms, referenceId: 'a' },
+        1: { userId, usage: { ...sms, segments: 1.5 }, referenceId: 'b' },
+      }),
+    ],
+    [
+      'a batch with a call missing',
+      'usage.charge,usage.charge?batch=1',
+      (userId) => ({ 0: { userId, usage: sms, referenceId: 'a' } }),
+    ],
+    [
+      'many items in one call',
+      'usage.chargeBatch',
+      (userId) => ({
+        items: ['a', 'b', 'c'].map((referenceId) => ({ userId, usage: sms, referenceId })),
+      }),
+    ],
+    ['malformed JSON', 'usage.charge', () => '{"userId": '],
+    ['malformed JSON of a batch', 'usage.charge?batch=1', () => '{"0": '],
+    ['no input', 'usage.charge', () => 'null'],
+    ['a list as input', 'usage.charge', () => []],
+    [
+      'an unknown field',
+      'usage.charge',
+      (userId) => ({ userId, usage: sms, referenceId: 'a', x: 1 }),
+    ],
+    ['no key', 'usage.charge', (userId) => ({ userId, usage: sms, referenceId: 'a' }), () => ''],
+    [
+      'a wrong key',
+      'usage.charge',
+      (userId) => ({ userId, usage: sms, referenceId: 'a' }),
+      () => 'Bearer sk_wrong',
+    ],
+  ])('%s', async (name, path, body, authorization = () => `Bearer ${secret}`) => {
+    const users = [`stock ${name}`, `direct ${name}`].map((user) => user.replaceAll(/\W+/g, '-'));
+    await Promise.all(users.map(fundedUser));
+    const [stockUser = '', directUser = ''] = users;
+    const expected = await post(stock, path, body(stockUser), authorization());
+    expect(await post(direct, path, body(directUser), authorization())).toEqual(expected);
+  });
+});
+
+describe('charging over plain HTTP', () => {
+  it('lets a revoked key charge nothing, although it was used a moment ago', async () => {
+    const key = await apiKeys.create({ name: 'short', scopes: ['all'], createdBy: 'cli:test' });
+    const client = createBillingClient({ url: direct, apiKey: key.secret });
+    await fundedUser('revoked');
+    const charge = (referenceId: string) =>
+      client.processCommunicationBilling('revoked', 'email', { referenceId });
+    expect(await charge('before')).toMatchObject({ success: true });
+    await apiKeys.revoke(key.id);
+    expect(await charge('after')).toMatchObject({ success: false, code: 'UNAUTHORIZED' });
+    expect(await services.wallets.get({ userId: 'revoked' })).toMatchObject({
+      balanceMicros: 20_000n,
+    });
+  });
+
+  it('asks for the currency as soon as a user has a second wallet', async () => {
+    const client = createBillingClient({ url: direct, apiKey: secret });
+    await fundedUser('two-currencies');
+    const charge = (referenceId: string, currency?: string) =>
+      client.processCommunicationBilling('two-currencies', 'email', {
+        referenceId,
+        ...(currency !== undefined && { currency }),
+      });
+    expect(await charge('one')).toMatchObject({ success: true });
+    await services.wallets.open({ userId: 'two-currencies', currency: 'EUR' }, 'test:open');
+    for (const referenceId of ['two', 'three']) {
+      expect(await charge(referenceId)).toMatchObject({
+        success: false,
+        code: 'BAD_REQUEST',
+        error: expect.stringContaining('currency'),
+      });
+    }
+    expect(await charge('four', 'USD')).toMatchObject({ success: true });
+  });
+
+  it('refuses a body that is too large', async () => {
+    const body = JSON.stringify({ filler: 'x'.repeat(2 * 1024 * 1024) });
+    const answered = await post(direct, 'usage.charge', body, `Bearer ${secret}`).catch(() => null);
+    // The connection may be gone before the answer is read.
+    expect(answered?.status ?? 413).toBe(413);
+  });
+
+  it('charges one key once when one request brings it twice', async () => {
+    await fundedUser('twice');
+    const input = { userId: 'twice', usage: sms, referenceId: 'a' };
+    const path = 'usage.charge,usage.charge?batch=1';
+    const { body } = await post(direct, path, { 0: input, 1: input }, `Bearer ${secret}`);
+    const replays = (body as { result: { data: { replayed: boolean } } }[]).map(
+      ({ result }) => result.data.replayed,
+    );
+    expect(replays.toSorted()).toEqual([false, true]);
+    expect(await services.wallets.get({ userId: 'twice' })).toMatchObject({
+      balanceMicros: 10_000n,
+    });
+  });
+
+  it('hands every other procedure on', async () => {
+    const client = createBillingClient({ url: direct, apiKey: secret });
+    await fundedUser('reader');
+    expect(await client.wallets.get.query({ userId: 'reader' })).toMatchObject({ seq: '2' });
+  });
+});

@@ -1,0 +1,181 @@
+/**
+ * The charging procedures over plain Node HTTP. They are called thousands of times a second, and
+ * the fetch adapter spends more on web streams and `Request` objects than a charge takes. It is the
+ * same router, context and wire format; everything else goes on to the application.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { callTRPCProcedure, getErrorShape, getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
+import { getHTTPStatusCode } from '@trpc/server/http';
+import type { Logger } from 'pino';
+import { Fault } from '../faults.ts';
+import type { RouterServices, TrpcContext } from '../trpc/context.ts';
+import { appRouter } from '../trpc/router.ts';
+import type { CallerCache } from './caller-cache.ts';
+import { toErrorBody } from './errors.ts';
+import type { Metrics } from './operations.ts';
+import { chooseRequestId } from './request-id.ts';
+import { MAX_HTTP_BATCH } from './trpc.ts';
+
+const PATH = /^\/trpc\/(usage\.charge(?:Batch)?(?:,usage\.charge(?:Batch)?)*)(\?batch=1)?$/;
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
+
+export interface ChargeListenerOptions {
+  readonly router: RouterServices;
+  readonly callers: CallerCache;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+/** Answers charges, and hands every other request to `next` before anything of it is read. */
+export function chargeListener(
+  options: ChargeListenerOptions,
+  next: RequestListener,
+): RequestListener {
+  return (request, response) => {
+    const paths = chargePaths(request);
+    if (paths === null) {
+      next(request, response);
+      return;
+    }
+    answer(request, response, paths, options).catch((error: unknown) => {
+      options.logger.error({ err: error }, 'charge request failed');
+      response.destroy();
+    });
+  };
+}
+
+interface Paths {
+  readonly names: readonly string[];
+  readonly isBatch: boolean;
+}
+
+function chargePaths(request: IncomingMessage): Paths | null {
+  if (
+    request.method !== 'POST' ||
+    !request.headers['content-type']?.startsWith('application/json')
+  ) {
+    return null;
+  }
+  const [, list, batch] = PATH.exec(decodeURIComponent(request.url ?? '')) ?? [];
+  const names = list?.split(',') ?? [];
+  const isBatch = batch !== undefined;
+  // One name without `batch`, or a batch of a size that the router allows.
+  return names.length === 0 || names.length > MAX_HTTP_BATCH || (names.length > 1 && !isBatch)
+    ? null
+    : { names, isBatch };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { names, isBatch }: Paths,
+  { router, callers, metrics, logger }: ChargeListenerOptions,
+): Promise<void> {
+  const startedAtMs = performance.now();
+  const requestId = chooseRequestId(request.headers['x-request-id']?.toString());
+  const body = await readBody(request);
+  if (body === null) {
+    const { status, body: error } = toErrorBody(new Fault('PAYLOAD_TOO_LARGE'), requestId);
+    send(response, status, JSON.stringify(error), {
+      'x-request-id': requestId,
+      connection: 'close',
+    });
+    return;
+  }
+
+  // Memory may name a key that was revoked since: the charge itself checks it again.
+  const secret = /^Bearer (sk_\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+  const context: TrpcContext = {
+    services: router,
+    requestId,
+    apiKey: async () => (secret === undefined ? null : callers.find(secret)),
+  };
+  const inputs = parseInputs(body, isBatch);
+  const results = await Promise.all(
+    names.map(async (path, index) => {
+      try {
+        const data: unknown = await callTRPCProcedure({
+          router: appRouter,
+          path,
+          type: 'mutation',
+          getRawInput: async () => inputs(index),
+          ctx: context,
+          signal: undefined,
+          batchIndex: index,
+        });
+        return { result: { data } };
+      } catch (cause) {
+        const error = getTRPCErrorFromUnknown(cause);
+        if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
+          logger.error({ err: error.cause ?? error, requestId, procedure: path }, 'call failed');
+        }
+        return {
+          error: getErrorShape({
+            config: appRouter._def._config,
+            error,
+            type: 'mutation',
+            path,
+            input: undefined,
+            ctx: context,
+          }),
+        };
+      }
+    }),
+  );
+
+  const reply = isBatch ? results : results[0];
+  const status = getHTTPStatusCode(reply as Parameters<typeof getHTTPStatusCode>[0]);
+  send(response, status, JSON.stringify(reply), {
+    'x-request-id': requestId,
+    ...(status === 503 && { 'retry-after': '2' }),
+  });
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  metrics.observe('POST', status, seconds);
+  logger.debug(
+    { requestId, calls: names.length, status, ms: Math.round(seconds * 1000) },
+    'charges',
+  );
+}
+
+/** Null when there is more than the limit. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) {
+      return null;
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Each call's input; malformed JSON is the error of each call, as in tRPC's own adapters. */
+function parseInputs(body: string, isBatch: boolean): (index: number) => unknown {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch (cause) {
+    return () => {
+      throw new TRPCError({ code: 'BAD_REQUEST', cause });
+    };
+  }
+  return (index) => (isBatch ? (parsed as Record<string, unknown> | null)?.[index] : parsed);
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>>,
+): void {
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...headers,
+  });
+  response.end(body);
+}

@@ -1,0 +1,240 @@
+import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createApiKeys } from '../billing/api-keys.ts';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { createLogger } from '../log.ts';
+import {
+  chargeMany,
+  chargeWallet,
+  grantCredit,
+  type QueuedCharge,
+  type QueuedOutcome,
+} from './charges.ts';
+import { verifyRange } from './ledger.ts';
+import { connect } from './sql.ts';
+import { openWallet, type WalletMode } from './wallets.ts';
+
+const EVERY_WALLET = {
+  from: '00000000-0000-0000-0000-000000000000',
+  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
+};
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterAll(async () => {
+  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 10);
+  await database.close();
+  expect(differences).toEqual([]);
+});
+
+async function wallet(fundsMicros: bigint, mode: WalletMode = 'live'): Promise<string> {
+  const sql = database.app;
+  const userId = `user-${randomUUID()}`;
+  const { walletId } = await openWallet(sql, {
+    walletId: randomUUID(),
+    userId,
+    currency: 'USD',
+    timezone: 'UTC',
+    mode,
+    actor: 'test:batch',
+  });
+  if (fundsMicros > 0n) {
+    await grantCredit(sql, {
+      walletId,
+      key: ledgerKey('grant', 'funds'),
+      requestHash: requestHash({ fundsMicros }),
+      amountMicros: fundsMicros,
+      actor: 'test:batch',
+      detail: {},
+    });
+  }
+  return walletId;
+}
+
+function charge(
+  walletId: string,
+  reference: string,
+  amountMicros: bigint | null,
+  change: Partial<QueuedCharge> = {},
+): QueuedCharge {
+  return {
+    walletId,
+    alone: false,
+    key: ledgerKey('usage:sms', reference),
+    requestHash: requestHash({ amountMicros }),
+    amountMicros,
+    overrun: 'refuse',
+    occurredAt: null,
+    actor: 'test:batch',
+    detail: { reference, note: 'quotes " and \\ and {braces}, zwölf' },
+    ...change,
+  };
+}
+
+/** What two ways of charging must agree on. */
+function comparable({ recordedAt: _, detail: __, ...outcome }: QueuedOutcome) {
+  return outcome;
+}
+
+describe('charge_many', () => {
+  it('answers and writes what charge_wallet would, one after the other', async () => {
+    const step = fc.record({
+      reference: fc.integer({ min: 0, max: 12 }).map(String),
+      amountMicros: fc.option(
+        fc.oneof(
+          fc.bigInt({ min: 0n, max: 60n }),
+          fc.constantFrom(2n ** 53n + 1n, 10n ** 18n, 10n ** 18n + 1n),
+        ),
+        { freq: 8, nil: null },
+      ),
+      overrun: fc.constantFrom('refuse' as const, 'arrears' as const),
+    });
+    const batches = fc.array(
+      fc.uniqueArray(step, { selector: ({ reference }) => reference, maxLength: 8, minLength: 1 }),
+      { minLength: 1, maxLength: 4 },
+    );
+    const history = fc.record({
+      batches,
+      fundsMicros: fc.constantFrom(0n, 100n, 10n ** 18n),
+      mode: fc.constantFrom<WalletMode>('live', 'live', 'deferred'),
+    });
+    await fc.assert(
+      fc.asyncProperty(history, async ({ batches, fundsMicros, mode }) => {
+        const together = await wallet(fundsMicros, mode);
+        const apart = await wallet(fundsMicros, mode);
+        for (const batch of batches) {
+          const many = await chargeMany(
+            database.app,
+            batch.map(({ reference, amountMicros, overrun }) =>
+              charge(together, reference, amountMicros, { overrun }),
+            ),
+          );
+          const single: QueuedOutcome[] = [];
+          // Keys that are known are replays, whenever in the batch they are looked at.
+          for (const { reference, amountMicros, overrun } of batch) {
+            single.push(
+              await chargeWallet(database.app, charge(apart, reference, amountMicros, { overrun })),
+            );
+          }
+          expect(many.map(({ code, amountMicros }) => ({ code, amountMicros }))).toEqual(
+            single.map(({ code, amountMicros }) => ({ code, amountMicros })),
+          );
+        }
+        expect(await historyOf(together)).toEqual(await historyOf(apart));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('gives each charge of many wallets its own verdict, in order', async () => {
+    const [rich, poor, empty] = [await wallet(1_000n), await wallet(15n), await wallet(0n)];
+    const outcomes = await chargeMany(database.app, [
+      charge(rich, 'a', 10n),
+      charge(poor, 'a', 10n),
+      charge(empty, 'a', 10n),
+      charge(randomUUID(), 'a', 10n),
+      charge(poor, 'b', 10n),
+      charge(rich, 'b', 20n),
+      charge(rich, 'c', null),
+    ]);
+    expect(outcomes.map(({ code }) => code)).toEqual([
+      'OK',
+      'OK',
+      'INSUFFICIENT_FUNDS',
+      'WALLET_NOT_FOUND',
+      'INSUFFICIENT_FUNDS',
+      'OK',
+      'NO_RATE',
+    ]);
+    const replays = await chargeMany(database.app, [
+      charge(rich, 'd', 5n),
+      charge(rich, 'a', 10n),
+      charge(rich, 'b', 21n),
+    ]);
+    expect(replays.map(({ code, replayed }) => [code, replayed])).toEqual([
+      ['OK', false],
+      ['OK', true],
+      ['KEY_REUSED', false],
+    ]);
+    expect(comparable(replays[1] as QueuedOutcome)).toEqual({
+      ...comparable(outcomes[0] as QueuedOutcome),
+      replayed: true,
+    });
+  });
+
+  it('charges nothing for a key that is revoked', async () => {
+    const apiKeys = createApiKeys({ sql: database.app, logger: createLogger('silent') });
+    const live = await apiKeys.create({ name: 'live', scopes: ['all'], createdBy: 'test:batch' });
+    const gone = await apiKeys.create({ name: 'gone', scopes: ['all'], createdBy: 'test:batch' });
+    await apiKeys.revoke(gone.id);
+    const walletId = await wallet(100n);
+    const outcomes = await chargeMany(database.app, [
+      charge(walletId, 'a', 10n, { actor: `api_key:${gone.id}` }),
+      charge(walletId, 'b', 10n, { actor: `api_key:${live.id}` }),
+    ]);
+    expect(outcomes.map(({ code, balanceMicros }) => [code, balanceMicros])).toEqual([
+      ['KEY_REVOKED', null],
+      ['OK', 90n],
+    ]);
+  });
+
+  it('charges nothing when the user has a second wallet by now and no currency is named', async () => {
+    const walletId = await wallet(100n);
+    const [opened] = await database.app<{ userId: string }[]>`
+      select user_id as "userId" from wallets where id = ${walletId}`;
+    const [before] = await chargeMany(database.app, [charge(walletId, 'a', 10n, { alone: true })]);
+    await openWallet(database.app, {
+      walletId: randomUUID(),
+      userId: opened?.userId ?? '',
+      currency: 'EUR',
+      timezone: 'UTC',
+      mode: 'live',
+      actor: 'test:batch',
+    });
+    const after = await chargeMany(database.app, [
+      charge(walletId, 'b', 10n, { alone: true }),
+      charge(walletId, 'c', 10n),
+    ]);
+    expect(before?.code).toBe('OK');
+    expect(after.map(({ code }) => code)).toEqual(['CURRENCY_REQUIRED', 'OK']);
+  });
+
+  it('shuffled batches of 32 clients neither deadlock nor lose a charge', async () => {
+    const wallets = await Promise.all(Array.from({ length: 8 }, () => wallet(1_000_000n)));
+    const clients = connect(database.ownerUrl, { role: 'wallet_app', max: 32 });
+    try {
+      const outcomes = await Promise.all(
+        Array.from({ length: 32 }, (_, client) =>
+          chargeMany(
+            clients,
+            wallets
+              .map((walletId) => charge(walletId, `client-${client}`, 10n))
+              .sort(() => Math.random() - 0.5),
+          ),
+        ),
+      );
+      expect(outcomes.flat().every(({ code }) => code === 'OK')).toBe(true);
+    } finally {
+      await clients.end({ timeout: 5 });
+    }
+    const rows = await database.app<{ seq: bigint; balance: bigint }[]>`
+      select seq, balance_micros as balance from wallets where id::text in ${database.app(wallets)}`;
+    expect(rows.map(({ seq, balance }) => [seq, balance])).toEqual(
+      wallets.map(() => [34n, 1_000_000n - 320n]),
+    );
+  });
+});
+
+/** Everything of a wallet's events but ids, times and hashes. */
+async function historyOf(walletId: string): Promise<unknown> {
+  return database.app`
+    select seq, type, balance_delta_micros, held_delta_micros, arrears_delta_micros, balance_micros,
+      held_micros, arrears_micros, key, request_hash, detail::text
+    from wallet_events where wallet_id = ${walletId} and type <> 'wallet_opened' order by seq`;
+}
