@@ -98,7 +98,7 @@ export default function OverviewPage() {
         >
           {statement === null ? (
             <EmptyState title="No statement yet">
-              The first one is made on the 1st of next month.
+              Each month is closed into one soon after it is over.
             </EmptyState>
           ) : (
             <TextLink to={`/account/statements/${statement.number}`}>

@@ -26,7 +26,7 @@ export default function StatementsPage() {
       <Card>
         {statements.length === 0 ? (
           <EmptyState title="No statement yet">
-            The first one is made when this month is over.
+            Each month is closed into one soon after it is over.
           </EmptyState>
         ) : (
           <DataTable

@@ -121,9 +121,10 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
         return { outcome: event.outcome ?? event.status };
       }
       if (!event.type.startsWith('payment_intent.') || event.objectId === null) {
-        const moves = /^(?:refund|charge\.refund|charge\.dispute)/.test(event.type);
-        await finishEvent(sql, eventId, moves ? 'unhandled' : 'ignored', 'no money of a wallet');
-        return { outcome: 'ignored' };
+        const movesMoney = /^(?:refund|charge\.refund|charge\.dispute)/.test(event.type);
+        const outcome = movesMoney ? 'waits for a person' : 'moves no money';
+        await finishEvent(sql, eventId, movesMoney ? 'unhandled' : 'ignored', outcome);
+        return { outcome };
       }
       try {
         const outcome = await applyPaymentIntent(event.objectId, event.type);

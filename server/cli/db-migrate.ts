@@ -1,9 +1,17 @@
+import { parseArgs } from 'node:util';
 import { describeProblems, readVariables } from '../env.ts';
 import { migrate } from '../store/migrate.ts';
 import { commandEnv } from './environment.ts';
 
 /** `npm run db:migrate`: brings the database to this program's schema. */
 async function main(): Promise<number> {
+  // Throws at whatever else is given, before anything is written.
+  if (parseArgs({ options: { help: { type: 'boolean' } } }).values.help) {
+    console.log(
+      'npm run db:migrate: brings the database of DATABASE_OWNER_URL, else DATABASE_URL, to this schema',
+    );
+    return 0;
+  }
   const read = readVariables(commandEnv());
   if (!read.ok) {
     console.error(describeProblems(read.problems));

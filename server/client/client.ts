@@ -62,14 +62,23 @@ export interface BillingClient
   processCommunicationBilling(
     userId: string,
     type: CommunicationType,
-    details: CommunicationDetails,
+    details?: CommunicationDetails,
   ): Promise<CommunicationAnswer>;
 }
 
-/** Makes a client. It opens no connection before the first call. */
+/**
+ * Makes a client. It opens no connection before the first call.
+ * @throws TypeError when the address or the key cannot be one
+ */
 export function createBillingClient(options: BillingClientOptions): BillingClient {
   const { url, apiKey, timeoutMs = 10_000, maxTries = 5 } = options;
   const fetchOnce = options.fetch ?? globalThis.fetch;
+  if (!/^https?:\/\/[^/]/.test(url ?? '')) {
+    throw new TypeError('url must be an address such as http://localhost:3000');
+  }
+  if (!apiKey?.startsWith('sk_')) {
+    throw new TypeError('apiKey must be a key of the billing service, sk_…');
+  }
 
   const trpc = createTRPCClient<AppRouter>({
     links: [
@@ -96,8 +105,10 @@ export function createBillingClient(options: BillingClientOptions): BillingClien
   async function processCommunicationBilling(
     userId: string,
     type: CommunicationType,
-    details: CommunicationDetails,
+    given: CommunicationDetails = {},
   ): Promise<CommunicationAnswer> {
+    // A caller without types may send null.
+    const details = given ?? {};
     const referenceId = details.referenceId ?? randomUUID();
     const read = toUsage(type, details);
     if (!read.ok) {
@@ -125,7 +136,7 @@ export function createBillingClient(options: BillingClientOptions): BillingClien
         refusal,
       };
     } catch (error) {
-      return { success: false, referenceId, ...describeError(error) };
+      return { success: false, referenceId, ...describeError(error, url) };
     }
   }
 
@@ -139,12 +150,11 @@ function isWorthRepeating(error: TRPCClientError<AppRouter>): boolean {
   return code === undefined || code === 'SERVICE_UNAVAILABLE' || code === 'TOO_MANY_REQUESTS';
 }
 
-function describeError(error: unknown): { code: string; error: string } {
-  if (error instanceof TRPCClientError) {
-    const data: { code?: string } | undefined = error.data;
-    return data?.code === undefined
-      ? { code: 'UNREACHABLE', error: 'The billing service could not be reached.' }
-      : { code: data.code, error: error.message };
+function describeError(error: unknown, url: string): { code: string; error: string } {
+  const data: { code?: string } | undefined =
+    error instanceof TRPCClientError ? error.data : undefined;
+  if (error instanceof TRPCClientError && data?.code !== undefined) {
+    return { code: data.code, error: error.message };
   }
-  return { code: 'UNREACHABLE', error: 'The billing service could not be reached.' };
+  return { code: 'UNREACHABLE', error: `The billing service at ${url} could not be reached.` };
 }

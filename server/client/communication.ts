@@ -38,12 +38,18 @@ export function toUsage(
   type: CommunicationType,
   details: CommunicationDetails,
 ): { ok: true; usage: Usage } | { ok: false; problem: string } {
-  const fields = FIELDS[type];
-  if (fields === undefined) {
+  if (!Object.hasOwn(FIELDS, type)) {
     return { ok: false, problem: `type: must be one of ${Object.keys(FIELDS).join(', ')}` };
   }
+  const { occurredAt } = details;
+  if (
+    occurredAt !== undefined &&
+    !(occurredAt instanceof Date && Number.isFinite(occurredAt.getTime()))
+  ) {
+    return { ok: false, problem: 'occurredAt: must be a valid Date' };
+  }
   const given = Object.fromEntries(
-    fields
+    FIELDS[type]
       .map((field) => [field, details[field]] as const)
       .filter(([, value]) => value !== undefined),
   );

@@ -44,7 +44,7 @@ function stopAll(): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const given = loadEnv(process.cwd());
+  const given = ownWords(loadEnv(process.cwd()));
   const read = readVariables(given);
   if (!read.ok) {
     throw new Error(describeProblems(read.problems));
@@ -86,6 +86,20 @@ async function main(): Promise<void> {
   stops.push(() => app.stop());
   await untilReady(appOrigin);
   announce(given, variables, dataDir);
+}
+
+/**
+ * What the person set, without what an earlier start of this server made up: a terminal that has
+ * read its `dev.env` exports addresses of servers that are gone.
+ */
+function ownWords(source: EnvSource): EnvSource {
+  const invented = readDevEnv(source.DATA_DIR ?? DEFAULT_DATA_DIR);
+  const settings = new Set(['DATA_DIR', 'HOST', 'PORT', 'APP_URL', 'LOG_LEVEL']);
+  return Object.fromEntries(
+    Object.entries(source).filter(
+      ([name, value]) => settings.has(name) || invented[name] !== value,
+    ),
+  );
 }
 
 /** Secrets that were given, else those that this DATA_DIR keeps, else new ones. */
@@ -214,7 +228,7 @@ async function assertFree(host: string, port: number): Promise<void> {
       fail(
         new Error(
           error.code === 'EADDRINUSE'
-            ? `port ${port} is in use by another program: end it, or set PORT to another port`
+            ? `port ${port} is in use, perhaps by this very server: end that program, or set PORT to another port`
             : `cannot listen on ${host}:${port} (${error.code})`,
         ),
       ),

@@ -6,7 +6,7 @@ import type { StripeEvents } from '../billing/stripe-events.ts';
 import { Fault } from '../faults.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { limitBody } from './body-limit.ts';
-import { errorResponse } from './errors.ts';
+import { errorResponse, logFailure } from './errors.ts';
 import type { LoadContext } from './load-context.ts';
 import { type Metrics, type Operations, operationRoutes } from './operations.ts';
 import { originCheck } from './origin-check.ts';
@@ -107,7 +107,7 @@ export function createHttpApp(options: AppOptions): Hono<AppEnv> {
     const id = c.get('requestId');
     const response = errorResponse(error, id);
     if (response.status >= 500) {
-      options.logger.error({ err: error, requestId: id }, 'request failed');
+      logFailure(options.logger, error, { requestId: id });
     }
     return response;
   });

@@ -11,7 +11,7 @@ import { Fault } from '../faults.ts';
 import type { RouterServices, TrpcContext } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
 import type { CallerCache } from './caller-cache.ts';
-import { toErrorBody } from './errors.ts';
+import { logFailure, toErrorBody } from './errors.ts';
 import type { Metrics } from './operations.ts';
 import { chooseRequestId } from './request-id.ts';
 import { MAX_HTTP_BATCH } from './trpc.ts';
@@ -107,7 +107,7 @@ async function answer(
       } catch (cause) {
         const error = getTRPCErrorFromUnknown(cause);
         if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
-          logger.error({ err: error.cause ?? error, requestId, procedure: path }, 'call failed');
+          logFailure(logger, error.cause ?? error, { requestId, procedure: path });
         }
         return {
           error: getErrorShape({

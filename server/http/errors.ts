@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { asFault, type FaultCode, type FaultStatus } from '../faults.ts';
 
 export interface ErrorBody {
@@ -23,6 +24,23 @@ export function toErrorBody(error: unknown, requestId: string): ErrorAnswer {
     headers: retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) },
     body: { error: { code, message: publicMessage, requestId } },
   };
+}
+
+/**
+ * Logs an error that callers are told nothing of. A database that is away is one line: its stack
+ * says nothing, and while it is away every request brings one.
+ */
+export function logFailure(
+  logger: Logger,
+  error: unknown,
+  where: Readonly<Record<string, unknown>>,
+): void {
+  const { code, status, message } = asFault(error);
+  if (status === 503) {
+    logger.warn({ ...where, code, reason: message }, 'request not served');
+  } else {
+    logger.error({ ...where, err: error }, 'request failed');
+  }
 }
 
 /** The error as a JSON response that no cache keeps. */

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
+import { logFailure } from './errors.ts';
 
 export interface TrpcOptions {
   readonly router: RouterServices;
@@ -40,7 +41,7 @@ export function trpc(
         : { headers: { 'cache-control': 'no-store' } },
     onError({ error, path }) {
       if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
-        logger.error({ err: error.cause ?? error, requestId, procedure: path }, 'call failed');
+        logFailure(logger, error.cause ?? error, { requestId, procedure: path });
       }
     },
   });

@@ -40,6 +40,17 @@ export async function insertUserWithRole(sql: Sql, user: StoredUser): Promise<vo
     on conflict (id) do nothing`;
 }
 
+/** Sets the role of the user with this email, as the schema's owner; false when there is none. */
+export async function setUserRole(
+  sql: Sql,
+  email: string,
+  role: 'user' | 'support',
+): Promise<boolean> {
+  const rows = await sql`
+    update users set role = ${role} where lower(email) = lower(${email}) returning id`;
+  return rows.length === 1;
+}
+
 export async function findUser(
   sql: Sql,
   by: { readonly id: string } | { readonly email: string },
