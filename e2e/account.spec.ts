@@ -5,7 +5,11 @@ import { customerOf, stripeApi } from './stripe.ts';
 import { newEmail, submitCredentials, test, type User } from './users.ts';
 import { startedWallet } from './wallet.ts';
 
-const signOut = (page: Page) => page.getByRole('button', { name: 'Sign out' }).click();
+async function signOut(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  // The session has ended when this page shows; a navigation of the test's own would race it.
+  await expect(page).toHaveURL('/login');
+}
 
 test('someone signs up, out and in again, and no page of the account shows in between', async ({
   page,
