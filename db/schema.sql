@@ -812,23 +812,15 @@ CREATE OR REPLACE FUNCTION public.event_canonical(e wallet_events)
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select 'v1'
-    || E'\n' || e.wallet_id
-    || E'\n' || e.seq
-    || E'\n' || e.type
-    || E'\n' || e.balance_delta_micros
-    || E'\n' || e.held_delta_micros
-    || E'\n' || e.arrears_delta_micros
-    || E'\n' || e.balance_micros
-    || E'\n' || e.held_micros
-    || E'\n' || e.arrears_micros
-    || E'\n' || e.overdraft_limit_micros
-    || E'\n' || coalesce(e.key::text, '')
-    || E'\n' || coalesce(encode(e.request_hash, 'hex'), '')
-    || E'\n' || e.actor
-    || E'\n' || (extract(epoch from e.occurred_at) * 1000000)::bigint
-    || E'\n' || (extract(epoch from e.recorded_at) * 1000000)::bigint
-    || E'\n' || e.detail::text
+  select concat_ws(
+    E'\n', 'v1', e.wallet_id, e.seq, e.type,
+    e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
+    e.balance_micros, e.held_micros, e.arrears_micros, e.overdraft_limit_micros,
+    coalesce(e.key::text, ''), coalesce(encode(e.request_hash, 'hex'), ''), e.actor,
+    (extract(epoch from e.occurred_at) * 1000000)::bigint,
+    (extract(epoch from e.recorded_at) * 1000000)::bigint,
+    e.detail
+  )
 $function$;
 
 CREATE OR REPLACE FUNCTION public.event_hash(p_previous bytea, e wallet_events)
@@ -1740,35 +1732,38 @@ AS $function$
     coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'charged'), '[]'),
     coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'accrued'), '[]')
   from (
-    select m.movement, l.lines, u.usage_type,
-           sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+    select m.movement, l.lines, t.usage_type, sum(t.balance) as balance, sum(t.held) as held,
            jsonb_build_object(
-             'type', u.usage_type,
-             -- An event that says what had been billed before corrects usage that was counted.
-             'count', count(*) filter (where e.detail -> 'alreadyBilledMicros' is null),
-             'units', sum(case when json_typeof(e.detail -> 'units') = 'number'
-                               then (e.detail ->> 'units')::numeric else 0 end),
+             'type', t.usage_type, 'count', sum(t.count), 'units', sum(t.units),
              -- What was taken, or reserved, and what is owed.
-             'amountMicros', sum(
-               e.arrears_delta_micros + case when l.lines = 'accrued' then e.held_delta_micros
-                                             else -e.balance_delta_micros end)::text
+             'amountMicros',
+             sum(t.arrears + case when l.lines = 'accrued' then t.held else -t.balance end)::text
            ) as line
-    from wallet_events e
-    cross join lateral (select statement_movement(e.type) as movement) m
+    from (
+      -- Most of the work is reading each event's JSON, so it is read once.
+      select e.type, d.usage is not null as tells_usage,
+             coalesce(d.usage ->> 'type', 'other') as usage_type,
+             -- An event that says what had been billed before corrects usage that was counted.
+             count(*) filter (where d."alreadyBilledMicros" is null) as count,
+             sum(case when json_typeof(d.units) = 'number' then d.units::text::numeric else 0 end)
+               as units,
+             sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+             sum(e.arrears_delta_micros) as arrears
+      from wallet_events e
+      cross join lateral json_to_record(e.detail)
+        as d (usage json, units json, "alreadyBilledMicros" json)
+      where e.wallet_id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
+      group by 1, 2, 3
+    ) t
+    cross join lateral (select statement_movement(t.type) as movement) m
     cross join lateral (
       select case
-        when e.type = 'accrual' then 'accrued'
+        when t.type = 'accrual' then 'accrued'
         -- Other events that take money for usage, such as a settlement, tell of none themselves.
-        when e.type = 'charge' or m.movement = 'usage' and e.detail -> 'usage' is not null
-          then 'charged'
+        when t.type = 'charge' or m.movement = 'usage' and t.tells_usage then 'charged'
       end as lines
     ) l
-    cross join lateral (
-      select case when l.lines is not null
-        then coalesce(e.detail #>> '{usage,type}', 'other') end as usage_type
-    ) u
-    where e.wallet_id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
-    group by m.movement, l.lines, u.usage_type
+    group by m.movement, l.lines, t.usage_type
   ) g
 $function$;
 
@@ -1846,7 +1841,8 @@ CREATE OR REPLACE FUNCTION public.verify_wallets(p_from uuid, p_to uuid, p_limit
  SET jit TO 'off'
 AS $function$
   with linked as (
-    select e.wallet_id, e.seq, e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
+    select e.wallet_id, e.seq, e.type,
+      e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
       e.seq <> coalesce(lag(e.seq) over chain, 0) + 1
         or e.seq = 1 and e.type <> 'wallet_opened' as out_of_sequence,
       e.balance_micros - e.balance_delta_micros <> coalesce(lag(e.balance_micros) over chain, 0)
@@ -1865,7 +1861,8 @@ AS $function$
       array_agg(l.seq order by l.seq) filter (where l.out_of_sequence) as out_of_sequence,
       array_agg(l.seq order by l.seq) filter (where l.wrong_total) as wrong_total,
       array_agg(l.seq order by l.seq) filter (where l.back_in_time) as back_in_time,
-      array_agg(l.seq order by l.seq) filter (where l.wrong_hash) as wrong_hash
+      array_agg(l.seq order by l.seq) filter (where l.wrong_hash) as wrong_hash,
+      array_agg(l.seq) filter (where l.type = 'top_up') as top_ups
     from linked l group by l.wallet_id
   ), compared as (
     select coalesce(r.wallet_id, w.id) as wallet_id, r.wallet_id is not null as has_events,
@@ -1881,13 +1878,71 @@ AS $function$
           r.balance_micros, r.held_micros, r.arrears_micros) end as wrong_sum,
       case when w.head_hash <> head.hash
         then 'the wallet''s hash is not that of its last event' end as wrong_head,
-      case when w.currency <> opening.detail ->> 'currency'
+      case when opening.seq = 1 and w.currency is distinct from opening.detail ->> 'currency'
         then format('the wallet is in %s, it was opened in %s', w.currency,
-          opening.detail ->> 'currency') end as wrong_currency
+          opening.detail ->> 'currency') end as wrong_currency,
+      case when opening.seq = 1 and w.user_id is distinct from opening.detail ->> 'userId'
+        then 'the wallet is not that of the user whom it was opened for' end as wrong_user,
+      case when opening.seq = 1 and w.mode is distinct from opening.detail ->> 'mode'
+        then format('the wallet is %s, it was opened as %s', w.mode, opening.detail ->> 'mode') end
+        as wrong_mode,
+      case when opening.seq = 1 and w.timezone is distinct from opening.detail ->> 'timezone'
+        then format('the wallet''s time zone is %s, it was opened in %s', w.timezone,
+          opening.detail ->> 'timezone') end as wrong_timezone,
+      case when w.overdraft_limit_micros <> head.overdraft_limit_micros
+        then format('the wallet''s overdraft limit is %s, its last event''s is %s',
+          w.overdraft_limit_micros, head.overdraft_limit_micros) end as wrong_overdraft
     from replayed r
     full join (select * from wallets where id between p_from and p_to) w on w.id = r.wallet_id
     left join wallet_events head on head.wallet_id = r.wallet_id and head.seq = r.seq
-    left join wallet_events opening on opening.wallet_id = r.wallet_id and opening.seq = 1
+    left join wallet_events opening on opening.wallet_id = w.id and opening.seq = 1
+  ), stated as (
+    select s.*, lag(s.period) over months as month_before, lag(s.ends_at) over months as end_before,
+      coalesce(lag(s.to_seq) over months, 0) as seq_before
+    from statements s
+    where s.wallet_id between p_from and p_to
+    window months as (partition by s.wallet_id order by s.period)
+  ), restated as (
+    select s.wallet_id, s.to_seq, s.number, s.period,
+      last.hash is distinct from s.head_hash as other_hash,
+      s.from_seq <> s.seq_before + 1 or s.month_before <> s.previous_period
+        or s.end_before <> s.starts_at as out_of_sequence,
+      first.recorded_at < s.starts_at or last.recorded_at >= s.ends_at
+        or next.recorded_at < s.ends_at as other_time,
+      (s.currency, s.opening_balance_micros, s.closing_balance_micros, s.held_micros,
+       s.arrears_micros, s.top_ups_micros, s.grants_micros, s.usage_micros, s.fees_micros,
+       s.refunds_micros, s.other_micros, s.accrued_micros)
+      is distinct from
+      (w.currency, coalesce(before.balance_micros, 0), last.balance_micros, last.held_micros,
+       last.arrears_micros, t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other, t.accrued)
+        as other_sum,
+      (s.lines, s.accrued_lines) is distinct from (t.lines, t.accrued_lines) as other_lines
+    from stated s
+    left join wallets w on w.id = s.wallet_id
+    left join wallet_events before on before.wallet_id = s.wallet_id and before.seq = s.from_seq - 1
+    left join wallet_events first on first.wallet_id = s.wallet_id and first.seq = s.from_seq
+    left join wallet_events last on last.wallet_id = s.wallet_id and last.seq = s.to_seq
+    left join wallet_events next on next.wallet_id = s.wallet_id and next.seq = s.to_seq + 1
+    cross join lateral statement_sums(s.wallet_id, s.from_seq - 1, s.to_seq) t
+  ), paid as (
+    select coalesce(e.wallet_id, t.wallet_id) as wallet_id, coalesce(e.seq, t.credited_seq) as seq,
+      case
+        when e.seq is null then 'TOP_UP_WITHOUT_EVENT'
+        when t.id is null then 'EVENT_WITHOUT_TOP_UP'
+        when (t.amount_micros, ledger_key('top_up', t.payment_intent_id), t.id::text)
+          is distinct from (e.balance_delta_micros, e.key, e.detail ->> 'topUpId')
+          then 'TOP_UP_DIFFERS'
+      end as problem,
+      coalesce(format('top-up %s', t.id), 'no top-up') as top_up
+    from (
+      select e.wallet_id, e.seq, e.balance_delta_micros, e.key, e.detail
+      from replayed r
+      cross join lateral unnest(r.top_ups) as credited (seq)
+      join wallet_events e on e.wallet_id = r.wallet_id and e.seq = credited.seq
+    ) e
+    full join (
+      select * from top_ups where wallet_id between p_from and p_to and status = 'succeeded'
+    ) t on t.wallet_id = e.wallet_id and t.credited_seq = e.seq
   ), problems as (
     select c.wallet_id, null::bigint as seq, p.problem, p.message
     from compared c
@@ -1898,7 +1953,11 @@ AS $function$
       ('WALLET_SEQUENCE', c.wrong_seq),
       ('WALLET_SUM', c.wrong_sum),
       ('WALLET_HASH', c.wrong_head),
-      ('WALLET_CURRENCY', c.wrong_currency)
+      ('WALLET_CURRENCY', c.wrong_currency),
+      ('WALLET_USER', c.wrong_user),
+      ('WALLET_MODE', c.wrong_mode),
+      ('WALLET_TIMEZONE', c.wrong_timezone),
+      ('WALLET_OVERDRAFT', c.wrong_overdraft)
     ) as p (problem, message)
     where p.message is not null
     union all
@@ -1913,11 +1972,22 @@ AS $function$
     ) as p (problem, message, seqs)
     cross join lateral unnest(p.seqs) as s (seq)
     union all
-    select s.wallet_id, s.to_seq, 'STATEMENT_HASH',
-      format('statement %s of %s was closed on another event', s.number, s.period)
-    from statements s
-    left join wallet_events e on e.wallet_id = s.wallet_id and e.seq = s.to_seq
-    where s.wallet_id between p_from and p_to and e.hash is distinct from s.head_hash
+    select s.wallet_id, s.to_seq, p.problem, format('statement %s of %s %s', s.number, s.period, p.message)
+    from restated s
+    cross join lateral (values
+      ('STATEMENT_HASH', s.other_hash, 'was closed on another event'),
+      ('STATEMENT_SEQUENCE', s.out_of_sequence, 'does not go on where the one before it ended'),
+      ('STATEMENT_TIME', s.other_time, 'does not hold the events of its month'),
+      ('STATEMENT_SUM', s.other_sum, 'says other sums than its events'),
+      ('STATEMENT_LINES', s.other_lines, 'says other usage than its events')
+    ) as p (problem, wrong, message)
+    where p.wrong
+    union all
+    select p.wallet_id, p.seq, p.problem, case p.problem
+      when 'TOP_UP_WITHOUT_EVENT' then format('%s says that it was credited here; it was not', p.top_up)
+      when 'EVENT_WITHOUT_TOP_UP' then 'credits a payment that no top-up asked for'
+      else format('credits another payment than its %s', p.top_up) end
+    from paid p where p.problem is not null
   )
   select (select count(*) filter (where has_wallet) from compared),
     (select coalesce(sum(events), 0)::bigint from compared),

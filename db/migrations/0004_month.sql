@@ -229,35 +229,38 @@ language sql stable as $$
     coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'charged'), '[]'),
     coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'accrued'), '[]')
   from (
-    select m.movement, l.lines, u.usage_type,
-           sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+    select m.movement, l.lines, t.usage_type, sum(t.balance) as balance, sum(t.held) as held,
            jsonb_build_object(
-             'type', u.usage_type,
-             -- An event that says what had been billed before corrects usage that was counted.
-             'count', count(*) filter (where e.detail -> 'alreadyBilledMicros' is null),
-             'units', sum(case when json_typeof(e.detail -> 'units') = 'number'
-                               then (e.detail ->> 'units')::numeric else 0 end),
+             'type', t.usage_type, 'count', sum(t.count), 'units', sum(t.units),
              -- What was taken, or reserved, and what is owed.
-             'amountMicros', sum(
-               e.arrears_delta_micros + case when l.lines = 'accrued' then e.held_delta_micros
-                                             else -e.balance_delta_micros end)::text
+             'amountMicros',
+             sum(t.arrears + case when l.lines = 'accrued' then t.held else -t.balance end)::text
            ) as line
-    from wallet_events e
-    cross join lateral (select statement_movement(e.type) as movement) m
+    from (
+      -- Most of the work is reading each event's JSON, so it is read once.
+      select e.type, d.usage is not null as tells_usage,
+             coalesce(d.usage ->> 'type', 'other') as usage_type,
+             -- An event that says what had been billed before corrects usage that was counted.
+             count(*) filter (where d."alreadyBilledMicros" is null) as count,
+             sum(case when json_typeof(d.units) = 'number' then d.units::text::numeric else 0 end)
+               as units,
+             sum(e.balance_delta_micros) as balance, sum(e.held_delta_micros) as held,
+             sum(e.arrears_delta_micros) as arrears
+      from wallet_events e
+      cross join lateral json_to_record(e.detail)
+        as d (usage json, units json, "alreadyBilledMicros" json)
+      where e.wallet_id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
+      group by 1, 2, 3
+    ) t
+    cross join lateral (select statement_movement(t.type) as movement) m
     cross join lateral (
       select case
-        when e.type = 'accrual' then 'accrued'
+        when t.type = 'accrual' then 'accrued'
         -- Other events that take money for usage, such as a settlement, tell of none themselves.
-        when e.type = 'charge' or m.movement = 'usage' and e.detail -> 'usage' is not null
-          then 'charged'
+        when t.type = 'charge' or m.movement = 'usage' and t.tells_usage then 'charged'
       end as lines
     ) l
-    cross join lateral (
-      select case when l.lines is not null
-        then coalesce(e.detail #>> '{usage,type}', 'other') end as usage_type
-    ) u
-    where e.wallet_id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
-    group by m.movement, l.lines, u.usage_type
+    group by m.movement, l.lines, t.usage_type
   ) g
 $$;
 

@@ -3,7 +3,8 @@
 -- moment of the ledger, also while its wallets are in use. Only the owner may call them.
 
 -- Replays the events of a range: sequence, running totals, times and the chain of hashes; then
--- compares the wallets and the statements that stand on them. `differences` lists the first
+-- compares what stands on them: the wallets, with their first and their last event, too; the
+-- statements, each computed anew; and the top-ups that were paid. `differences` lists the first
 -- p_limit of the `found`.
 create function verify_wallets(
   p_from uuid, p_to uuid, p_limit int,
@@ -11,7 +12,8 @@ create function verify_wallets(
 )
 language sql stable set jit = off as $$
   with linked as (
-    select e.wallet_id, e.seq, e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
+    select e.wallet_id, e.seq, e.type,
+      e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
       e.seq <> coalesce(lag(e.seq) over chain, 0) + 1
         or e.seq = 1 and e.type <> 'wallet_opened' as out_of_sequence,
       e.balance_micros - e.balance_delta_micros <> coalesce(lag(e.balance_micros) over chain, 0)
@@ -30,7 +32,8 @@ language sql stable set jit = off as $$
       array_agg(l.seq order by l.seq) filter (where l.out_of_sequence) as out_of_sequence,
       array_agg(l.seq order by l.seq) filter (where l.wrong_total) as wrong_total,
       array_agg(l.seq order by l.seq) filter (where l.back_in_time) as back_in_time,
-      array_agg(l.seq order by l.seq) filter (where l.wrong_hash) as wrong_hash
+      array_agg(l.seq order by l.seq) filter (where l.wrong_hash) as wrong_hash,
+      array_agg(l.seq) filter (where l.type = 'top_up') as top_ups
     from linked l group by l.wallet_id
   ), compared as (
     select coalesce(r.wallet_id, w.id) as wallet_id, r.wallet_id is not null as has_events,
@@ -46,13 +49,71 @@ language sql stable set jit = off as $$
           r.balance_micros, r.held_micros, r.arrears_micros) end as wrong_sum,
       case when w.head_hash <> head.hash
         then 'the wallet''s hash is not that of its last event' end as wrong_head,
-      case when w.currency <> opening.detail ->> 'currency'
+      case when opening.seq = 1 and w.currency is distinct from opening.detail ->> 'currency'
         then format('the wallet is in %s, it was opened in %s', w.currency,
-          opening.detail ->> 'currency') end as wrong_currency
+          opening.detail ->> 'currency') end as wrong_currency,
+      case when opening.seq = 1 and w.user_id is distinct from opening.detail ->> 'userId'
+        then 'the wallet is not that of the user whom it was opened for' end as wrong_user,
+      case when opening.seq = 1 and w.mode is distinct from opening.detail ->> 'mode'
+        then format('the wallet is %s, it was opened as %s', w.mode, opening.detail ->> 'mode') end
+        as wrong_mode,
+      case when opening.seq = 1 and w.timezone is distinct from opening.detail ->> 'timezone'
+        then format('the wallet''s time zone is %s, it was opened in %s', w.timezone,
+          opening.detail ->> 'timezone') end as wrong_timezone,
+      case when w.overdraft_limit_micros <> head.overdraft_limit_micros
+        then format('the wallet''s overdraft limit is %s, its last event''s is %s',
+          w.overdraft_limit_micros, head.overdraft_limit_micros) end as wrong_overdraft
     from replayed r
     full join (select * from wallets where id between p_from and p_to) w on w.id = r.wallet_id
     left join wallet_events head on head.wallet_id = r.wallet_id and head.seq = r.seq
-    left join wallet_events opening on opening.wallet_id = r.wallet_id and opening.seq = 1
+    left join wallet_events opening on opening.wallet_id = w.id and opening.seq = 1
+  ), stated as (
+    select s.*, lag(s.period) over months as month_before, lag(s.ends_at) over months as end_before,
+      coalesce(lag(s.to_seq) over months, 0) as seq_before
+    from statements s
+    where s.wallet_id between p_from and p_to
+    window months as (partition by s.wallet_id order by s.period)
+  ), restated as (
+    select s.wallet_id, s.to_seq, s.number, s.period,
+      last.hash is distinct from s.head_hash as other_hash,
+      s.from_seq <> s.seq_before + 1 or s.month_before <> s.previous_period
+        or s.end_before <> s.starts_at as out_of_sequence,
+      first.recorded_at < s.starts_at or last.recorded_at >= s.ends_at
+        or next.recorded_at < s.ends_at as other_time,
+      (s.currency, s.opening_balance_micros, s.closing_balance_micros, s.held_micros,
+       s.arrears_micros, s.top_ups_micros, s.grants_micros, s.usage_micros, s.fees_micros,
+       s.refunds_micros, s.other_micros, s.accrued_micros)
+      is distinct from
+      (w.currency, coalesce(before.balance_micros, 0), last.balance_micros, last.held_micros,
+       last.arrears_micros, t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other, t.accrued)
+        as other_sum,
+      (s.lines, s.accrued_lines) is distinct from (t.lines, t.accrued_lines) as other_lines
+    from stated s
+    left join wallets w on w.id = s.wallet_id
+    left join wallet_events before on before.wallet_id = s.wallet_id and before.seq = s.from_seq - 1
+    left join wallet_events first on first.wallet_id = s.wallet_id and first.seq = s.from_seq
+    left join wallet_events last on last.wallet_id = s.wallet_id and last.seq = s.to_seq
+    left join wallet_events next on next.wallet_id = s.wallet_id and next.seq = s.to_seq + 1
+    cross join lateral statement_sums(s.wallet_id, s.from_seq - 1, s.to_seq) t
+  ), paid as (
+    select coalesce(e.wallet_id, t.wallet_id) as wallet_id, coalesce(e.seq, t.credited_seq) as seq,
+      case
+        when e.seq is null then 'TOP_UP_WITHOUT_EVENT'
+        when t.id is null then 'EVENT_WITHOUT_TOP_UP'
+        when (t.amount_micros, ledger_key('top_up', t.payment_intent_id), t.id::text)
+          is distinct from (e.balance_delta_micros, e.key, e.detail ->> 'topUpId')
+          then 'TOP_UP_DIFFERS'
+      end as problem,
+      coalesce(format('top-up %s', t.id), 'no top-up') as top_up
+    from (
+      select e.wallet_id, e.seq, e.balance_delta_micros, e.key, e.detail
+      from replayed r
+      cross join lateral unnest(r.top_ups) as credited (seq)
+      join wallet_events e on e.wallet_id = r.wallet_id and e.seq = credited.seq
+    ) e
+    full join (
+      select * from top_ups where wallet_id between p_from and p_to and status = 'succeeded'
+    ) t on t.wallet_id = e.wallet_id and t.credited_seq = e.seq
   ), problems as (
     select c.wallet_id, null::bigint as seq, p.problem, p.message
     from compared c
@@ -63,7 +124,11 @@ language sql stable set jit = off as $$
       ('WALLET_SEQUENCE', c.wrong_seq),
       ('WALLET_SUM', c.wrong_sum),
       ('WALLET_HASH', c.wrong_head),
-      ('WALLET_CURRENCY', c.wrong_currency)
+      ('WALLET_CURRENCY', c.wrong_currency),
+      ('WALLET_USER', c.wrong_user),
+      ('WALLET_MODE', c.wrong_mode),
+      ('WALLET_TIMEZONE', c.wrong_timezone),
+      ('WALLET_OVERDRAFT', c.wrong_overdraft)
     ) as p (problem, message)
     where p.message is not null
     union all
@@ -78,11 +143,22 @@ language sql stable set jit = off as $$
     ) as p (problem, message, seqs)
     cross join lateral unnest(p.seqs) as s (seq)
     union all
-    select s.wallet_id, s.to_seq, 'STATEMENT_HASH',
-      format('statement %s of %s was closed on another event', s.number, s.period)
-    from statements s
-    left join wallet_events e on e.wallet_id = s.wallet_id and e.seq = s.to_seq
-    where s.wallet_id between p_from and p_to and e.hash is distinct from s.head_hash
+    select s.wallet_id, s.to_seq, p.problem, format('statement %s of %s %s', s.number, s.period, p.message)
+    from restated s
+    cross join lateral (values
+      ('STATEMENT_HASH', s.other_hash, 'was closed on another event'),
+      ('STATEMENT_SEQUENCE', s.out_of_sequence, 'does not go on where the one before it ended'),
+      ('STATEMENT_TIME', s.other_time, 'does not hold the events of its month'),
+      ('STATEMENT_SUM', s.other_sum, 'says other sums than its events'),
+      ('STATEMENT_LINES', s.other_lines, 'says other usage than its events')
+    ) as p (problem, wrong, message)
+    where p.wrong
+    union all
+    select p.wallet_id, p.seq, p.problem, case p.problem
+      when 'TOP_UP_WITHOUT_EVENT' then format('%s says that it was credited here; it was not', p.top_up)
+      when 'EVENT_WITHOUT_TOP_UP' then 'credits a payment that no top-up asked for'
+      else format('credits another payment than its %s', p.top_up) end
+    from paid p where p.problem is not null
   )
   select (select count(*) filter (where has_wallet) from compared),
     (select coalesce(sum(events), 0)::bigint from compared),

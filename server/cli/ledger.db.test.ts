@@ -71,6 +71,36 @@ async function newWallet(currency: 'USD' | 'JPY' = 'USD'): Promise<string> {
   return walletId;
 }
 
+/** A wallet with the events of {@link newWallet}, all in January, whose January is closed. */
+async function closedWallet(): Promise<string> {
+  await database.setClock('2026-01-10T00:00:00Z');
+  const walletId = await newWallet();
+  await database.setClock('2026-02-01T02:00:00Z');
+  await closeMonths(walletId, '2026-01');
+  await database.setClock(null);
+  return walletId;
+}
+
+async function closeMonths(walletId: string, period: string): Promise<void> {
+  await database.owner`select close_wallets(array[${walletId}::uuid], ${period}, ledger_now())`;
+}
+
+/** Pays 5.00 into a wallet, as event 6 after those of {@link newWallet}. Returns the top-up's id. */
+async function topUp(walletId: string): Promise<string> {
+  const topUpId = randomUUID();
+  const userId = `user-${walletId}`;
+  await database.owner`
+    insert into stripe_customers (user_id, livemode, stripe_customer_id)
+    values (${userId}, false, ${`cus_${topUpId}`})`;
+  await database.app`
+    select start_top_up(${topUpId}, ${walletId}, ${topUpId}, 5000000, 500, false)`;
+  const [applied] = await database.app<{ code: string; seq: bigint }[]>`
+    select code, seq from apply_top_up(${`pi_${topUpId}`}, ${topUpId}, ${`cus_${topUpId}`}, 'USD',
+      500, false, ${actor}, now())`;
+  expect(applied).toEqual({ code: 'CREDITED', seq: 6n });
+  return topUpId;
+}
+
 /** Changes the ledger as somebody could who owns the machine: with all guards switched off. */
 async function tamper(statement: string): Promise<void> {
   await database.owner.unsafe(`set local session_replication_role = replica; ${statement}`);
@@ -164,6 +194,26 @@ describe('npm run ledger -- verify', () => {
       ['WALLET_CURRENCY'],
     ],
     [
+      'a wallet of another user',
+      () => tamper(`update wallets set user_id = 'thief-' || id where id = '${walletId}'`),
+      ['WALLET_USER'],
+    ],
+    [
+      'a wallet of another mode',
+      () => tamper(`update wallets set mode = 'deferred' where id = '${walletId}'`),
+      ['WALLET_MODE'],
+    ],
+    [
+      'a wallet of another time zone',
+      () => tamper(`update wallets set timezone = 'Asia/Tokyo' where id = '${walletId}'`),
+      ['WALLET_TIMEZONE'],
+    ],
+    [
+      'a wallet that may be overdrawn',
+      () => tamper(`update wallets set overdraft_limit_micros = 1 where id = '${walletId}'`),
+      ['WALLET_OVERDRAFT'],
+    ],
+    [
       'a wallet without events',
       () => tamper(`delete from wallet_events where wallet_id = '${walletId}'`),
       ['WALLET_WITHOUT_EVENTS'],
@@ -179,17 +229,7 @@ describe('npm run ledger -- verify', () => {
   });
 
   test('finds a history that was written anew, by a statement that was closed on the old one', async () => {
-    await database.owner`
-      insert into statements (
-        wallet_id, period, number, starts_at, ends_at, currency, opening_balance_micros,
-        closing_balance_micros, top_ups_micros, grants_micros, usage_micros, fees_micros,
-        refunds_micros, other_micros, held_micros, arrears_micros, lines, accrued_lines,
-        accrued_micros, from_seq, to_seq, head_hash, closed_at
-      )
-      select wallet_id, '2026-01', ${`n-${walletId}`}, '2026-01-01', '2026-02-01', 'USD', 0,
-        balance_micros, 0, balance_micros, 0, 0, 0, 0, held_micros, arrears_micros, '[]', '[]',
-        0, 1, seq, hash, '2026-02-01'
-      from wallet_events where wallet_id = ${walletId} and seq = 2`;
+    walletId = await closedWallet();
     expect(await problemsOf(walletId)).toEqual([]);
     await tamper(`
       do $$
@@ -204,7 +244,117 @@ describe('npm run ledger -- verify', () => {
         end loop;
         update wallets set head_hash = head where id = '${walletId}';
       end $$`);
-    expect(await problemsOf(walletId)).toEqual(['2 STATEMENT_HASH']);
+    expect(await problemsOf(walletId)).toEqual(['5 STATEMENT_HASH']);
+  });
+
+  test.each([
+    [
+      'usage',
+      `usage_micros = usage_micros - 1, other_micros = other_micros + 1`,
+      ['5 STATEMENT_SUM'],
+    ],
+    [
+      'closing balance',
+      `grants_micros = grants_micros + 1, closing_balance_micros = closing_balance_micros + 1`,
+      ['5 STATEMENT_SUM'],
+    ],
+    ['arrears', 'arrears_micros = 1', ['5 STATEMENT_SUM']],
+    ['reserved usage', 'accrued_micros = 1', ['5 STATEMENT_SUM']],
+    ['currency', `currency = 'KWD'`, ['5 STATEMENT_SUM']],
+    ['lines', `lines = '[]'`, ['5 STATEMENT_LINES']],
+    ['reserved lines', 'accrued_lines = lines', ['5 STATEMENT_LINES']],
+    ['end', `ends_at = '2026-01-10T00:00:00Z'`, ['5 STATEMENT_TIME']],
+    ['beginning', `starts_at = '2026-01-11T00:00:00Z'`, ['5 STATEMENT_TIME']],
+    [
+      'last event',
+      `to_seq = 4, head_hash = (select hash from wallet_events e
+         where e.wallet_id = statements.wallet_id and e.seq = 4)`,
+      ['4 STATEMENT_SUM', '4 STATEMENT_TIME'],
+    ],
+  ])('finds a statement of other %s than its events', async (_name, change, problems) => {
+    walletId = await closedWallet();
+    expect(await problemsOf(walletId)).toEqual([]);
+    await tamper(`update statements set ${change} where wallet_id = '${walletId}'`);
+    expect(await problemsOf(walletId)).toEqual(problems);
+  });
+
+  test('finds a statement that is missing, by the one after it', async () => {
+    walletId = await closedWallet();
+    await database.setClock('2026-03-01T02:00:00Z');
+    await closeMonths(walletId, '2026-02');
+    await database.setClock(null);
+    expect(await problemsOf(walletId)).toEqual([]);
+    await tamper(`delete from statements where wallet_id = '${walletId}' and period = '2026-01'`);
+    expect(await problemsOf(walletId)).toEqual(['5 STATEMENT_SEQUENCE']);
+  });
+
+  test('finds nothing in what a deferred wallet reserved and settled', async () => {
+    await database.setClock('2026-01-10T00:00:00Z');
+    walletId = randomUUID();
+    await openWallet(database.app, {
+      walletId,
+      actor,
+      userId: `user-${walletId}`,
+      currency: 'USD',
+      timezone: 'America/New_York',
+      mode: 'deferred',
+    });
+    await chargeWallet(database.app, {
+      walletId,
+      actor,
+      ...identity('1'),
+      amountMicros: 7n,
+      overrun: 'arrears',
+      occurredAt: null,
+      detail: { usage: { type: 'sms' }, units: 2 },
+    });
+    await database.setClock('2026-03-02T00:00:00Z');
+    await closeMonths(walletId, '2026-02');
+    await database.setClock(null);
+    expect(await problemsOf(walletId)).toEqual([]);
+  });
+
+  const topUpSet = (change: string) => (id: string) =>
+    tamper(`update top_ups set ${change} where id = '${id}'`);
+
+  test.each([
+    [
+      'a credit whose top-up is gone',
+      (id: string) => tamper(`delete from top_ups where id = '${id}'`),
+      ['6 EVENT_WITHOUT_TOP_UP'],
+    ],
+    [
+      'a credit whose top-up was not paid',
+      topUpSet(`status = 'failed', credited_seq = null`),
+      ['6 EVENT_WITHOUT_TOP_UP'],
+    ],
+    ['a top-up of another amount', topUpSet('amount_micros = 5000001'), ['6 TOP_UP_DIFFERS']],
+    [
+      'a top-up by another payment',
+      topUpSet(`payment_intent_id = payment_intent_id || 'x'`),
+      ['6 TOP_UP_DIFFERS'],
+    ],
+    [
+      'a top-up that was not credited where it says',
+      topUpSet('credited_seq = 3'),
+      ['3 TOP_UP_WITHOUT_EVENT', '6 EVENT_WITHOUT_TOP_UP'],
+    ],
+    [
+      'top-ups made up for credits that were granted',
+      () =>
+        tamper(`
+          insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
+            livemode, status, payment_intent_id, credited_seq)
+          select gen_random_uuid(), wallet_id, 'made-up-' || seq, 'USD', balance_delta_micros, 100,
+            false, 'succeeded', 'pi_' || wallet_id || seq, seq
+          from wallet_events where wallet_id = '${walletId}' and type = 'grant'`),
+      ['2 TOP_UP_WITHOUT_EVENT', '4 TOP_UP_WITHOUT_EVENT'],
+    ],
+  ])('finds %s', async (_name, change, problems) => {
+    const topUpId = await topUp(walletId);
+    expect(await problemsOf(walletId)).toEqual([]);
+    await change(topUpId);
+    expect(await problemsOf(walletId)).toEqual(problems);
   });
 
   test('goes through all wallets and all events, of whatever id, and tells people where', async () => {

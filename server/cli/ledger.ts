@@ -13,8 +13,9 @@ import { type Output, standardOutput } from './output.ts';
 const HELP = `Proves, rebuilds and exports the ledger.
 
   npm run ledger -- verify [--wallet ID] [--json]
-      replays every event: sequence, sums, running balances, chain of hashes, wallets and
-      statements; prints events checked and differences found; exit code 1 when there are any
+      replays every event: sequence, sums, running balances, chain of hashes; compares wallets,
+      holds, statements and paid top-ups with them; prints events checked and differences found;
+      exit code 1 when there are any
   npm run ledger -- rebuild [--wallet ID] [--dry-run] [--json]
       computes the wallets anew from their events and writes those that differ; with --dry-run it
       only compares; exit code 1 when a difference is left

