@@ -7,6 +7,8 @@ import { createAdmin } from './billing/admin.ts';
 import { createApiKeys } from './billing/api-keys.ts';
 import { type Background, everyInterval } from './billing/background.ts';
 import { createCharging } from './billing/charging.ts';
+import { createHoldSweeper } from './billing/hold-sweeper.ts';
+import { createHolds } from './billing/holds.ts';
 import { createMonth } from './billing/month.ts';
 import { createMonthWatchdog } from './billing/month-watchdog.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
@@ -35,6 +37,7 @@ import { createStripeGateway } from './stripe/gateway.ts';
 const APP_NAME = 'Prepaid Wallet';
 
 const DISPATCH_INTERVAL_MS = 2_000;
+const HOLD_SWEEP_INTERVAL_MS = 2_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
 const SWEEP_INTERVAL_MS = 600_000;
 const PRUNE_INTERVAL_MS = 3_600_000;
@@ -99,6 +102,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const wallets = createWallets(sql);
   const rateCards = createRateCards({ sql, nowMs: Date.now });
   const charging = createCharging({ sql, rateCards, now: clock });
+  const holds = createHolds({ sql, rateCards, now: clock });
   const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });
   const stripeEvents = createStripeEvents({ sql, gateway });
   const accounts = createAccounts({
@@ -131,7 +135,7 @@ export function createApplication(options: ApplicationOptions): Application {
     closeRange: (input) => month.closeRange(input),
   });
 
-  const router = { wallets, charging, rateCards, month };
+  const router = { wallets, charging, holds, rateCards, month };
   const apiKeys = createApiKeys({ sql, logger });
   const metrics = createMetrics(() => inboxSummary(sql));
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));
@@ -217,6 +221,7 @@ export function createApplication(options: ApplicationOptions): Application {
       intervalMs: DISPATCH_INTERVAL_MS,
       logger,
     }),
+    createHoldSweeper({ sql, intervalMs: HOLD_SWEEP_INTERVAL_MS, logger }),
     createMonthWatchdog({
       store: { claim: (claim) => claimMonths(sql, claim) },
       send: announceMonth,

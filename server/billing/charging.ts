@@ -236,7 +236,8 @@ function throwForItem(index: number, error: unknown): never {
   throw error;
 }
 
-function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: string): Refusal {
+/** A refused write in the words of the API. */
+export function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: string): Refusal {
   switch (outcome.code) {
     case 'INSUFFICIENT_FUNDS': {
       const { amountMicros, availableMicros } = outcome;

@@ -18,6 +18,8 @@ const MAX_AGE_MS = 10_000;
 export interface RateCards {
   /** The card that is in effect for a currency at an instant, or null when there is none. */
   inEffect(currency: string, at: Date): Promise<CompiledRateCard | null>;
+  /** The card of an id, or null when there is none. */
+  byId(id: string): Promise<CompiledRateCard | null>;
   list(): Promise<RateCard[]>;
   /** Publishes the next version of a currency's card. Throws a `BAD_REQUEST` that says what is wrong. */
   publish(card: RateCardJson, actor: string): Promise<RateCard>;
@@ -56,6 +58,10 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
           ({ card }) => card.currency === currency && card.effectiveFrom.getTime() <= at.getTime(),
         ) ?? null
       );
+    },
+
+    async byId(id) {
+      return (await current()).find(({ card }) => card.id === id) ?? null;
     },
 
     async list() {

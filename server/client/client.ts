@@ -1,8 +1,8 @@
 /**
  * The typed client of the charging API, for the services that use a wallet.
  *
- * Every call may be repeated safely: a charge is known by its usage's type and `referenceId`, so
- * the client retries by itself when it did not hear an answer. Micros are decimal strings:
+ * Every call may be repeated safely: a charge is known by its usage's type and `referenceId`, a hold
+ * by its key and then by its id, so the client retries by itself when it did not hear an answer. Micros are decimal strings:
  * `BigInt(answer.balanceMicros)` is exact.
  */
 import { randomUUID } from 'node:crypto';
@@ -51,7 +51,7 @@ export type CommunicationAnswer =
     };
 
 export interface BillingClient
-  extends Pick<TRPCClient<AppRouter>, 'wallets' | 'usage' | 'rateCards' | 'billing'> {
+  extends Pick<TRPCClient<AppRouter>, 'wallets' | 'usage' | 'holds' | 'rateCards' | 'billing'> {
   /**
    * Charges one communication at the wallet's prices. Never throws: a refusal, bad input and an
    * unreachable service are all `success: false`.
@@ -140,8 +140,8 @@ export function createBillingClient(options: BillingClientOptions): BillingClien
     }
   }
 
-  const { wallets, usage, rateCards, billing } = trpc;
-  return { wallets, usage, rateCards, billing, processCommunicationBilling };
+  const { wallets, usage, holds, rateCards, billing } = trpc;
+  return { wallets, usage, holds, rateCards, billing, processCommunicationBilling };
 }
 
 /** No answer, or one that says "not now". Anything else would be answered the same way again. */

@@ -5,6 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiKeys, createApiKeys } from '../billing/api-keys.ts';
 import { createCharging } from '../billing/charging.ts';
+import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
 import { createWallets } from '../billing/wallets.ts';
@@ -37,6 +38,7 @@ beforeAll(async () => {
   services = {
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
+    holds: createHolds({ sql, rateCards, now: clock }),
     rateCards,
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };

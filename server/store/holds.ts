@@ -1,5 +1,6 @@
 /** Holds: placing, heartbeats, ending, and reading them. Each write is one SQL function call. */
 import type { Report } from '../ledger/state.ts';
+import type { UsageType } from '../rating/usage.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
 import type { Sql } from './sql.ts';
 
@@ -18,7 +19,7 @@ export type HoldLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
 
 /** `hold_outcome` of db/migrations: the hold as it stands after a heartbeat. */
 export interface HeartbeatOutcome {
-  code: HoldLedgerOutcome['code'];
+  code: Exclude<HoldLedgerOutcome['code'], 'KEY_REUSED' | 'USAGE_REQUIRED'>;
   seq: bigint;
   heldMicros: bigint;
   expiresAt: Date;
@@ -36,8 +37,10 @@ export interface HoldRow {
   userId: string;
   currency: string;
   rateCardId: string;
-  usageType: string | null;
+  usageType: UsageType | null;
   destination: string | null;
+  placedMicros: bigint;
+  aheadMicros: bigint;
 }
 
 /** An open hold, for people. */
@@ -140,7 +143,8 @@ export async function voidHold(
 export async function findHold(sql: Sql, holdId: string): Promise<HoldRow | null> {
   const [row] = await sql<HoldRow[]>`
     select h.id as "holdId", h.wallet_id as "walletId", w.user_id as "userId", w.currency,
-      h.rate_card_id as "rateCardId", h.usage_type as "usageType", h.destination
+      h.rate_card_id as "rateCardId", h.usage_type as "usageType", h.destination,
+      h.placed_micros as "placedMicros", h.ahead_micros as "aheadMicros"
     from holds h join wallets w on w.id = h.wallet_id
     where h.id = ${holdId}`;
   return row ?? null;

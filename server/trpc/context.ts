@@ -3,6 +3,7 @@ import { initTRPC, TRPCError } from '@trpc/server';
 import { ZodError } from 'zod';
 import { type ApiCaller, hasScope, type Scope } from '../billing/api-keys.ts';
 import type { Charging } from '../billing/charging.ts';
+import type { Holds } from '../billing/holds.ts';
 import type { Month } from '../billing/month.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
 import type { Wallets } from '../billing/wallets.ts';
@@ -12,6 +13,7 @@ import { asFault, FAULTS } from '../faults.ts';
 export interface RouterServices {
   readonly wallets: Wallets;
   readonly charging: Charging;
+  readonly holds: Holds;
   readonly rateCards: RateCards;
   readonly month: Month;
 }

@@ -39,17 +39,30 @@ export const walletFields = {
   currency: currencySchema.optional(),
 };
 
+interface WalletInput {
+  walletId?: string | undefined;
+  userId?: string | undefined;
+  currency?: string | undefined;
+}
+
 /** Exactly one of `walletId` and `userId`; `currency` only beside `userId`. */
-export function namesOneWallet(
-  input: {
-    walletId?: string | undefined;
-    userId?: string | undefined;
-    currency?: string | undefined;
-  },
-  context: z.core.$RefinementCtx,
-): void {
+export function namesOneWallet(input: WalletInput, context: z.core.$RefinementCtx): void {
+  if (input.walletId === undefined && input.userId === undefined) {
+    context.issues.push({
+      code: 'custom',
+      path: ['userId'],
+      message: 'name the wallet by userId or by walletId',
+      input: undefined,
+    });
+  } else {
+    namesWalletAtMostOnce(input, context);
+  }
+}
+
+/** For what names its wallet by other means already. */
+export function namesWalletAtMostOnce(input: WalletInput, context: z.core.$RefinementCtx): void {
   const { walletId, userId, currency } = input;
-  if ((walletId === undefined) === (userId === undefined)) {
+  if (walletId !== undefined && userId !== undefined) {
     context.issues.push({
       code: 'custom',
       path: ['userId'],
@@ -57,7 +70,7 @@ export function namesOneWallet(
       input: undefined,
     });
   }
-  if (walletId !== undefined && currency !== undefined) {
+  if (userId === undefined && currency !== undefined) {
     context.issues.push({
       code: 'custom',
       path: ['currency'],
@@ -68,18 +81,22 @@ export function namesOneWallet(
 }
 
 /** The wallet's name out of an input that `namesOneWallet` has passed. */
-export function walletName(input: {
-  walletId?: string | undefined;
-  userId?: string | undefined;
-  currency?: string | undefined;
-}): WalletName {
+export function walletName(input: WalletInput): WalletName {
+  const name = optionalWalletName(input);
+  if (name === undefined) {
+    throw new TypeError('an input without a wallet has passed its schema');
+  }
+  return name;
+}
+
+/** The wallet's name out of an input that `namesWalletAtMostOnce` has passed. */
+export function optionalWalletName(input: WalletInput): WalletName | undefined {
   if (input.walletId !== undefined) {
     return { walletId: input.walletId };
   }
-  if (input.userId === undefined) {
-    throw new TypeError('an input without a wallet has passed its schema');
-  }
-  return { userId: input.userId, currency: input.currency };
+  return input.userId === undefined
+    ? undefined
+    : { userId: input.userId, currency: input.currency };
 }
 
 /** A value as JSON carries it: `bigint` as decimal string, `Date` as ISO instant. */

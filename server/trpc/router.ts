@@ -1,5 +1,6 @@
 import { billingRouter } from './billing.ts';
 import { createCallerFactory, router } from './context.ts';
+import { holdsRouter } from './holds.ts';
 import { rateCardsRouter } from './rate-cards.ts';
 import { usageRouter } from './usage.ts';
 import { walletsRouter } from './wallets.ts';
@@ -8,6 +9,7 @@ import { walletsRouter } from './wallets.ts';
 export const appRouter = router({
   wallets: walletsRouter,
   usage: usageRouter,
+  holds: holdsRouter,
   rateCards: rateCardsRouter,
   billing: billingRouter,
 });

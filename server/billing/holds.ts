@@ -1,0 +1,313 @@
+/** Two-phase charging: reserve before, report while it runs, settle after. */
+import { randomUUID } from 'node:crypto';
+import { Fault } from '../faults.ts';
+import { ledgerKey, requestHash } from '../ledger/key.ts';
+import type { Breakdown } from '../rating/rate.ts';
+import type { CompiledRateCard } from '../rating/rate-card.ts';
+import { canonicalUsage, type Usage, usageDestination } from '../rating/usage.ts';
+import {
+  authorizeHold,
+  captureHold,
+  extendHold,
+  findHold,
+  type HoldRow,
+  type OpenHold,
+  openHolds,
+  voidHold,
+} from '../store/holds.ts';
+import type { Sql } from '../store/sql.ts';
+import type { WalletName } from '../store/wallets.ts';
+import type { Refusal } from './charging.ts';
+import { type Estimate, priceEstimate, type Reach, reachOf, reportOf } from './hold-pricing.ts';
+import {
+  type HoldRefusal,
+  type MissingHold,
+  refusalOf,
+  refusalOfHeartbeat,
+  shortageOf,
+} from './hold-refusals.ts';
+import type { RateCards } from './rate-cards.ts';
+import { onlyWallet } from './wallets.ts';
+
+export const DEFAULT_TTL_SECONDS = 300;
+const MAX_LISTED = 1_000;
+
+export interface AuthorizeRequest {
+  readonly wallet: WalletName;
+  /** The caller's own name of the hold: its idempotency key, and its reference in events. */
+  readonly key: string;
+  readonly estimate: Estimate;
+  /** How long it lasts without a heartbeat. */
+  readonly ttlSeconds: number;
+}
+
+/** Names a hold; a wallet that is named too must be its own. */
+export interface HoldName {
+  readonly wallet?: WalletName | undefined;
+  readonly holdId: string;
+}
+
+export interface ExtendRequest extends HoldName {
+  /** All usage since the beginning. */
+  readonly usageSoFar?: Usage | undefined;
+  /** Reserve this much ahead beyond what was authorized; the most that was asked for counts. */
+  readonly addMicros?: bigint | undefined;
+  /** By default as before. */
+  readonly ttlSeconds?: number | undefined;
+}
+
+export interface CaptureRequest extends HoldName {
+  /** All usage; by default what the last heartbeat said. */
+  readonly usage?: Usage | undefined;
+  readonly overrun: 'refuse' | 'arrears';
+}
+
+export type AuthorizeAnswer =
+  | ({
+      ok: true;
+      replayed: boolean;
+      holdId: string;
+      heldMicros: bigint;
+      expiresAt: string;
+      availableMicros: bigint;
+    } & Reach)
+  | HoldRefusal;
+
+interface Heartbeat extends Reach {
+  holdId: string;
+  heldMicros: bigint;
+  /** The price of the usage recorded so far. */
+  amountSoFarMicros: bigint;
+  expiresAt: Date;
+  availableMicros: bigint;
+  /** Less is reserved ahead than was asked for: the end of the funds is near. */
+  lowBalance: boolean;
+}
+
+/** With INSUFFICIENT_FUNDS the usage so far is recorded all the same, and covered if it can be. */
+export type ExtendAnswer =
+  | ({ ok: true } & Heartbeat)
+  | (Extract<Refusal, { code: 'INSUFFICIENT_FUNDS' }> & Heartbeat)
+  | Exclude<HoldRefusal, { code: 'INSUFFICIENT_FUNDS' }>;
+
+export type CaptureAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      holdId: string;
+      seq: bigint;
+      /** The price of all usage of the hold. */
+      amountMicros: bigint;
+      /** The part of it that had been billed when the hold ran out; else 0. */
+      alreadyBilledMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+      arrearsMicros: bigint;
+      breakdown: Breakdown;
+    }
+  | HoldRefusal;
+
+export type VoidAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      holdId: string;
+      seq: bigint;
+      /** What was reserved, or had been billed when the hold ran out, and is the user's again. */
+      releasedMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+    }
+  | HoldRefusal;
+
+export interface Holds {
+  /** Reserves money once per key, and says how much usage the wallet can afford. */
+  authorize(request: AuthorizeRequest, actor: string): Promise<AuthorizeAnswer>;
+  /**
+   * The heartbeat of what is running: records the usage so far, reserves ahead of it, and puts the
+   * expiry off. Repeated and belated heartbeats change nothing.
+   */
+  extend(request: ExtendRequest, actor: string): Promise<ExtendAnswer>;
+  /**
+   * Posts the final usage, at the prices of the beginning, and releases the rest. A hold that ran
+   * out has billed its last heartbeat: then only the difference is posted, or given back.
+   */
+  capture(request: CaptureRequest, actor: string): Promise<CaptureAnswer>;
+  /** Releases all of a hold: nothing was delivered, so nothing is billed. */
+  void(request: HoldName, actor: string): Promise<VoidAnswer>;
+  /** The wallet's open holds, oldest first, at most 1,000. Throws `WALLET_NOT_FOUND`. */
+  list(wallet: WalletName): Promise<OpenHold[]>;
+}
+
+/** The use cases of holds. `now` chooses the rate card of a new one. */
+export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () => Date }): Holds {
+  const { sql, rateCards, now } = options;
+
+  async function find({ wallet: name, holdId }: HoldName): Promise<HoldRow | MissingHold> {
+    const hold = await findHold(sql, holdId);
+    if (hold !== null && (name === undefined || isOwn(hold, name))) {
+      return hold;
+    }
+    return name !== undefined && (await onlyWallet(sql, name)) === null
+      ? { ok: false, code: 'WALLET_NOT_FOUND' }
+      : { ok: false, code: 'HOLD_NOT_FOUND' };
+  }
+
+  async function cardOf({ rateCardId }: { rateCardId: string }): Promise<CompiledRateCard> {
+    const card = await rateCards.byId(rateCardId);
+    if (card === null) {
+      throw new Error(`a hold was placed at the prices of card ${rateCardId}, which is gone`);
+    }
+    return card;
+  }
+
+  return {
+    async authorize(request, actor) {
+      const wallet = await onlyWallet(sql, request.wallet);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const card = await rateCards.inEffect(wallet.currency, now());
+      const estimate = priceEstimate(request.estimate, card);
+      const outcome = await authorizeHold(sql, {
+        walletId: wallet.walletId,
+        holdId: randomUUID(),
+        key: ledgerKey('hold', request.key),
+        // Not the price: a replay after a price change is still the same request.
+        requestHash: requestHash({ ...estimate.asked, ttlSeconds: request.ttlSeconds }),
+        amountMicros: estimate.ok ? estimate.amountMicros : null,
+        referenceId: request.key,
+        rateCardId: card?.card.id ?? null,
+        usageType: estimate.type ?? null,
+        destination: estimate.to ?? null,
+        ttlSeconds: request.ttlSeconds,
+        actor,
+        detail: estimate.ok && estimate.report !== null ? { ...estimate.report } : {},
+      });
+      if (outcome.code !== 'OK') {
+        return refusalOf(outcome, wallet.currency, estimate.ok ? '' : estimate.noRate);
+      }
+      const placed = outcome.detail as { holdId: string; expiresAt: string; rateCardId: string };
+      const { replayed, amountMicros: heldMicros, availableMicros } = outcome;
+      return {
+        ok: true,
+        replayed,
+        holdId: placed.holdId,
+        heldMicros,
+        expiresAt: placed.expiresAt,
+        availableMicros,
+        ...reachOf(await cardOf(placed), estimate.type, estimate.to, heldMicros, availableMicros),
+      };
+    },
+
+    async extend(request, actor) {
+      const hold = await find(request);
+      if ('ok' in hold) {
+        return hold;
+      }
+      const card = await cardOf(hold);
+      const usage = request.usageSoFar && canonicalUsage(request.usageSoFar);
+      const priced = usage && reportOf(card, usage);
+      const { addMicros = null, ttlSeconds = null } = request;
+      const outcome = await extendHold(sql, {
+        walletId: hold.walletId,
+        holdId: hold.holdId,
+        report: priced?.report ?? null,
+        amountMicros: priced?.amountMicros ?? null,
+        addMicros,
+        ttlSeconds,
+        actor,
+      });
+      if (outcome.code !== 'OK' && outcome.code !== 'INSUFFICIENT_FUNDS') {
+        return refusalOfHeartbeat(outcome.code, priced?.noRate ?? '');
+      }
+      const { heldMicros, amountSoFarMicros, expiresAt, availableMicros, lowBalance } = outcome;
+      const type = hold.usageType ?? usage?.type;
+      const to = hold.destination ?? (usage && usageDestination(usage));
+      const heartbeat: Heartbeat = {
+        holdId: hold.holdId,
+        heldMicros,
+        amountSoFarMicros,
+        expiresAt,
+        availableMicros,
+        lowBalance,
+        ...reachOf(card, type, to, heldMicros, availableMicros),
+      };
+      return outcome.code === 'OK'
+        ? { ok: true, ...heartbeat }
+        : { ...shortageOf(hold, outcome, addMicros), ...heartbeat };
+    },
+
+    async capture(request, actor) {
+      const hold = await find(request);
+      if ('ok' in hold) {
+        return hold;
+      }
+      const usage = request.usage && canonicalUsage(request.usage);
+      const priced = usage && reportOf(await cardOf(hold), usage);
+      const outcome = await captureHold(sql, {
+        walletId: hold.walletId,
+        holdId: hold.holdId,
+        key: ledgerKey('hold_capture', hold.holdId),
+        requestHash: requestHash({ usage: usage ?? null }),
+        report: priced?.report ?? null,
+        amountMicros: priced?.amountMicros ?? null,
+        overrun: request.overrun,
+        actor,
+      });
+      if (outcome.code !== 'OK') {
+        return refusalOf(outcome, hold.currency, priced?.noRate ?? '');
+      }
+      const posted = outcome.detail as { breakdown: Breakdown; alreadyBilledMicros?: string };
+      const { replayed, seq, balanceMicros, availableMicros, arrearsMicros } = outcome;
+      return {
+        ok: true,
+        replayed,
+        holdId: hold.holdId,
+        seq,
+        amountMicros: BigInt(posted.breakdown.amountMicros),
+        alreadyBilledMicros: BigInt(posted.alreadyBilledMicros ?? 0),
+        balanceMicros,
+        availableMicros,
+        arrearsMicros,
+        breakdown: posted.breakdown,
+      };
+    },
+
+    async void(request, actor) {
+      const hold = await find(request);
+      if ('ok' in hold) {
+        return hold;
+      }
+      const { holdId, walletId, currency } = hold;
+      const key = ledgerKey('hold_void', holdId);
+      const outcome = await voidHold(sql, {
+        walletId,
+        holdId,
+        key,
+        requestHash: requestHash({}),
+        actor,
+      });
+      if (outcome.code !== 'OK') {
+        return refusalOf(outcome, currency, '');
+      }
+      const { replayed, seq, amountMicros, balanceMicros, availableMicros } = outcome;
+      const releasedMicros = amountMicros;
+      return { ok: true, replayed, holdId, seq, releasedMicros, balanceMicros, availableMicros };
+    },
+
+    async list(name) {
+      const wallet = await onlyWallet(sql, name);
+      if (wallet === null) {
+        throw new Fault('WALLET_NOT_FOUND');
+      }
+      return openHolds(sql, wallet.walletId, MAX_LISTED);
+    },
+  };
+}
+
+function isOwn(hold: HoldRow, name: WalletName): boolean {
+  return 'walletId' in name
+    ? hold.walletId === name.walletId.toLowerCase()
+    : hold.userId === name.userId && hold.currency === (name.currency ?? hold.currency);
+}
