@@ -338,7 +338,7 @@ describe('a hold that ran out', () => {
     expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 30_000n, arrearsMicros: 0n });
   });
 
-  it('is settled once by any number of sweepers, one of them on a wallet in use', async () => {
+  it('is settled once, however many sweepers run at once', async () => {
     const many = await Promise.all(Array.from({ length: 30 }, () => walletWith(1_000_000n)));
     for (const wallet of many) {
       await extend((await authorize(wallet)).holdId, 60);
@@ -381,6 +381,30 @@ describe('a deferred wallet', () => {
     await onBoth((wallet) => fund(wallet, 2_000_000n));
     expect(await moneyOf(pair[1])).toMatchObject({ arrearsMicros: 0n });
   });
+});
+
+it('verification finds a hold that is not what its events say, or that nobody would settle', async () => {
+  const wallet = await walletWith(1_000_000n);
+  const { holdId } = await authorize(wallet);
+  const range = { from: wallet.walletId, to: wallet.walletId };
+  const problems = async () =>
+    (await verifyRange(database.owner, range, 10)).differences.map(({ problem }) => problem);
+  expect(await problems()).toEqual([]);
+  await database.owner`update holds set held_micros = held_micros + 1 where id = ${holdId}`;
+  expect(await problems()).toEqual(['HOLD_SUM']);
+  await database.owner`update holds set held_micros = held_micros - 1 where id = ${holdId}`;
+  await database.owner`update wallets set next_due_at = null where id = ${wallet.walletId}`;
+  expect(await problems()).toEqual(['HOLD_DUE']);
+  await database.owner`
+    update wallets set next_due_at = ledger_now() where id = ${wallet.walletId}`;
+});
+
+it('the application cannot write a hold past its functions, and nobody can delete one', async () => {
+  const { holdId } = await authorize(await walletWith(1_000_000n));
+  await expect(database.app`update holds set held_micros = 0 where id = ${holdId}`).rejects.toThrow(
+    'permission denied',
+  );
+  await expect(database.owner`delete from holds where id = ${holdId}`).rejects.toThrow('refused');
 });
 
 it('statements tell of captured, expired and corrected usage once, whatever the mode', async () => {
