@@ -31,7 +31,6 @@ declare
   -- Charges that are not by sets: refused outright, or known by their key.
   refused_ords bigint[];
   known_ords bigint[];
-  plain_ids uuid[];
   -- The events to write, in order of wallet and seq.
   ords bigint[]; wallet_ids uuid[]; seqs bigint[]; amounts bigint[]; balances bigint[];
   helds bigint[]; arrears bigint[]; overdrafts bigint[]; keys uuid[]; requests bytea[];
@@ -59,53 +58,44 @@ begin
   join wallet_events e on e.wallet_id = c.wallet_id and e.key = c.key
   where refused_ords is null or c.ord <> all (refused_ords);
 
-  select array_agg(w.id) into plain_ids
+  select array_agg(e.ord), array_agg(e.wallet_id), array_agg(e.seq), array_agg(e.amount),
+    array_agg(e.balance), array_agg(e.held_micros), array_agg(e.arrears_micros),
+    array_agg(e.overdraft_limit_micros), array_agg(e.key), array_agg(e.request),
+    array_agg(e.actor), array_agg(e.occurred), array_agg(e.recorded), array_agg(e.detail),
+    array_agg(e.head_hash), array_agg(e.rank = 1), array_agg(e.rank = e.ranks),
+    -- event_canonical, written out: a call of it for each event would build the whole row.
+    array_agg(concat_ws(E'\n', 'v1', e.wallet_id, e.seq, 'charge', -e.amount, '0', '0',
+      e.balance, e.held_micros, e.arrears_micros, e.overdraft_limit_micros, e.key,
+      encode(e.request, 'hex'), e.actor, (extract(epoch from e.occurred) * 1000000)::bigint,
+      (extract(epoch from e.recorded) * 1000000)::bigint, e.detail))
+  into ords, wallet_ids, seqs, amounts, balances, helds, arrears, overdrafts, keys, requests,
+    actors, occurred, recorded, details, heads, firsts, lasts, canonicals
   from (
-    select c.wallet_id, sum(c.amount) as total,
-      bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) as priced
-    from unnest(p_wallet_ids, p_amounts_micros) with ordinality c(wallet_id, amount, ord)
-    where (refused_ords is null or c.ord <> all (refused_ords))
-      and (known_ords is null or c.ord <> all (known_ords))
-    group by c.wallet_id
-  ) asked
-  join wallets w on w.id = asked.wallet_id
-  where w.status = 'open' and w.mode = 'live' and asked.priced
-    and (w.next_due_at is null or w.next_due_at > now_at)
-    and w.balance_micros - w.held_micros + w.overdraft_limit_micros >= asked.total;
-
-  if plain_ids is not null then
-    select array_agg(e.ord), array_agg(e.wallet_id), array_agg(e.seq), array_agg(e.amount),
-      array_agg(e.balance), array_agg(e.held_micros), array_agg(e.arrears_micros),
-      array_agg(e.overdraft_limit_micros), array_agg(e.key), array_agg(e.request),
-      array_agg(e.actor), array_agg(e.occurred), array_agg(e.recorded), array_agg(e.detail),
-      array_agg(e.head_hash), array_agg(e.rank = 1), array_agg(e.rank = e.ranks),
-      -- event_canonical, written out: a call of it for each event would build the whole row.
-      array_agg(concat_ws(E'\n', 'v1', e.wallet_id, e.seq, 'charge', -e.amount, '0', '0',
-        e.balance, e.held_micros, e.arrears_micros, e.overdraft_limit_micros, e.key,
-        encode(e.request, 'hex'), e.actor, (extract(epoch from e.occurred) * 1000000)::bigint,
-        (extract(epoch from e.recorded) * 1000000)::bigint, e.detail))
-    into ords, wallet_ids, seqs, amounts, balances, helds, arrears, overdrafts, keys, requests,
-      actors, occurred, recorded, details, heads, firsts, lasts, canonicals
+    select c.*, w.head_hash, w.held_micros, w.arrears_micros, w.overdraft_limit_micros,
+      w.seq + c.rank as seq, w.balance_micros - c.running::bigint as balance,
+      greatest(now_at, w.updated_at) as recorded,
+      coalesce(c.occurred_at, greatest(now_at, w.updated_at)) as occurred
     from (
-      select c.*, w.head_hash, w.held_micros, w.arrears_micros, w.overdraft_limit_micros,
-        w.seq + c.rank as seq, w.balance_micros - c.running::bigint as balance,
-        greatest(now_at, w.updated_at) as recorded,
-        coalesce(c.occurred_at, greatest(now_at, w.updated_at)) as occurred
-      from (
-        select c.*, row_number() over own as rank, count(*) over (partition by c.wallet_id) as ranks,
-          sum(c.amount) over own as running
-        from unnest(p_wallet_ids, p_keys, p_request_hashes, p_amounts_micros, p_occurred_at,
-                    p_actors, p_details)
-          with ordinality c(wallet_id, key, request, amount, occurred_at, actor, detail, ord)
-        where (refused_ords is null or c.ord <> all (refused_ords))
-          and (known_ords is null or c.ord <> all (known_ords))
-        window own as (partition by c.wallet_id order by c.ord rows unbounded preceding)
-      ) c
-      join unnest(plain_ids) p(id) on p.id = c.wallet_id
-      join wallets w on w.id = c.wallet_id
-      order by c.wallet_id, c.rank
-    ) e;
+      select c.*, row_number() over own as rank, sum(c.amount) over own as running,
+        count(*) over whole as ranks, sum(c.amount) over whole as total,
+        bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) over whole as priced
+      from unnest(p_wallet_ids, p_keys, p_request_hashes, p_amounts_micros, p_occurred_at,
+                  p_actors, p_details)
+        with ordinality c(wallet_id, key, request, amount, occurred_at, actor, detail, ord)
+      where (refused_ords is null or c.ord <> all (refused_ords))
+        and (known_ords is null or c.ord <> all (known_ords))
+      window whole as (partition by c.wallet_id),
+        own as (partition by c.wallet_id order by c.ord rows unbounded preceding)
+    ) c
+    join wallets w on w.id = c.wallet_id
+    -- Plain: these wallets' charges are all of them accepted, whatever their order.
+    where c.priced and w.status = 'open' and w.mode = 'live'
+      and (w.next_due_at is null or w.next_due_at > now_at)
+      and w.balance_micros - w.held_micros + w.overdraft_limit_micros >= c.total
+    order by c.wallet_id, c.rank
+  ) e;
 
+  if ords is not null then
     for i in 1 .. cardinality(ords) loop
       chain := sha256(case when firsts[i] then heads[i] else chain end
                       || convert_to(canonicals[i], 'UTF8'));
