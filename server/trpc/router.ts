@@ -5,7 +5,7 @@ import { rateCardsRouter } from './rate-cards.ts';
 import { usageRouter } from './usage.ts';
 import { walletsRouter } from './wallets.ts';
 
-/** Everything that internal services may ask for; INTERFACE of the typed client. */
+/** Everything that internal services may ask for; the typed client has the same shape. */
 export const appRouter = router({
   wallets: walletsRouter,
   usage: usageRouter,
