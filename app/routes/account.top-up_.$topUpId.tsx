@@ -34,11 +34,10 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
   }
 
   const { wallets, topUps } = context.services;
-  const [topUp, wallet] = await Promise.all([
-    topUps.get(user.id, topUpId),
-    wallets.ofUser(user.id),
-  ]);
+  const topUp = await topUps.get(user.id, topUpId);
   if (topUp === null) throw notFound();
+  // After the top-up: whoever reads that it is credited must not read a balance from before.
+  const wallet = await wallets.ofUser(user.id);
   const isConfirmed = url.searchParams.has('confirmed');
   return json({
     topUpId,
