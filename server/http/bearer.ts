@@ -13,6 +13,11 @@ export function bearerMatches(header: string | undefined, tokens: readonly strin
   return tokens.map((token) => timingSafeEqual(sha256(token), digest)).includes(true);
 }
 
+/** The secret of an API key that an `Authorization` header brings; null when it brings none. */
+export function apiKeySecret(header: string | undefined): string | null {
+  return /^Bearer (sk_\S+)$/.exec(header ?? '')?.[1] ?? null;
+}
+
 function sha256(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }

@@ -219,6 +219,26 @@ describe('charging over plain HTTP', () => {
     });
   });
 
+  it('answers an address that cannot be decoded as the router does, and lives on', async () => {
+    for (const path of ['%E0%A4%A', 'usage.charge%', 'usage.charge%2Cusage.charge%ZZ?batch=1']) {
+      const [expected, answered] = await Promise.all(
+        [stock, direct].map((origin) =>
+          fetch(`${origin}/trpc/${path}`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: '{}',
+          }).then(({ status }) => status),
+        ),
+      );
+      expect(answered, path).toBe(expected);
+    }
+    const encoded = 'usage.charge%2Cusage.charge?batch=1';
+    await fundedUser('encoded');
+    const input = (referenceId: string) => ({ userId: 'encoded', usage: sms, referenceId });
+    const { body } = await post(direct, encoded, { 0: input('a') }, `Bearer ${secret}`);
+    expect(body).toMatchObject([{ result: { data: { ok: true } } }, { error: expect.anything() }]);
+  });
+
   it('hands every other procedure on', async () => {
     const client = createBillingClient({ url: direct, apiKey: secret });
     await fundedUser('reader');

@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
 import type { RouterServices, TrpcContext } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
+import { apiKeySecret } from './bearer.ts';
 import type { CallerCache } from './caller-cache.ts';
 import { logFailure, toErrorBody } from './errors.ts';
 import type { Metrics } from './operations.ts';
@@ -56,7 +57,9 @@ function chargePaths(request: IncomingMessage): Paths | null {
   ) {
     return null;
   }
-  const [, list, batch] = PATH.exec(decodeURIComponent(request.url ?? '')) ?? [];
+  // Nothing but the comma is ever encoded in an address of ours; decoding all of it would throw at
+  // a stranger's broken one.
+  const [, list, batch] = PATH.exec((request.url ?? '').replace(/%2c/gi, ',')) ?? [];
   const names = list?.split(',') ?? [];
   const isBatch = batch !== undefined;
   // One name without `batch`, or a batch of a size that the router allows.
@@ -84,11 +87,11 @@ async function answer(
   }
 
   // Memory may name a key that was revoked since: the charge itself checks it again.
-  const secret = /^Bearer (sk_\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+  const secret = apiKeySecret(request.headers.authorization);
   const context: TrpcContext = {
     services: router,
     requestId,
-    apiKey: async () => (secret === undefined ? null : callers.find(secret)),
+    apiKey: async () => (secret === null ? null : callers.find(secret)),
   };
   const inputs = parseInputs(body, isBatch);
   const results = await Promise.all(

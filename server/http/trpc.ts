@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
+import { apiKeySecret } from './bearer.ts';
 import { logFailure } from './errors.ts';
 
 export interface TrpcOptions {
@@ -51,6 +52,6 @@ async function apiKeyOf(
   request: Request,
   apiKeys: Pick<ApiKeys, 'authenticate'>,
 ): Promise<ApiCaller | null> {
-  const [, secret] = /^Bearer (sk_\S+)$/.exec(request.headers.get('authorization') ?? '') ?? [];
-  return secret === undefined ? null : apiKeys.authenticate(secret);
+  const secret = apiKeySecret(request.headers.get('authorization') ?? undefined);
+  return secret === null ? null : apiKeys.authenticate(secret);
 }
