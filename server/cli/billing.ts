@@ -8,6 +8,7 @@ import type { BillingStatus } from '../http/load-context.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
 import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { type Output, standardOutput } from './output.ts';
 
 const HELP = `The monthly run by hand. Repeating it changes nothing that was done.
 
@@ -24,11 +25,6 @@ npm run dev keeps in this folder.
 
 /** What the command line asked for makes no sense; the message says why. */
 class UsageError extends Error {}
-
-export interface Output {
-  out(text: string): void;
-  err(text: string): void;
-}
 
 interface Arguments {
   readonly command: 'run' | 'preview' | 'status';
@@ -186,8 +182,5 @@ function describe(status: BillingStatus): string {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runBilling(process.argv.slice(2), commandEnv(), {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
-  });
+  process.exitCode = await runBilling(process.argv.slice(2), commandEnv(), standardOutput());
 }

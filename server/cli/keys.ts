@@ -8,6 +8,7 @@ import { createLogger } from '../log.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
 import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { type Output, standardOutput } from './output.ts';
 
 const HELP = `Keys by which internal services call the API.
 
@@ -23,11 +24,6 @@ npm run dev keeps in this folder.
 
 /** What the command line asked for makes no sense; the message says why. */
 class UsageError extends Error {}
-
-export interface Output {
-  out(text: string): void;
-  err(text: string): void;
-}
 
 /**
  * Runs `npm run keys` with its arguments. Returns the exit code: 0 done, 1 failed, 2 misused.
@@ -156,8 +152,5 @@ function revokeKey(id: string): Command {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runKeys(process.argv.slice(2), commandEnv(), {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
-  });
+  process.exitCode = await runKeys(process.argv.slice(2), commandEnv(), standardOutput());
 }
