@@ -2139,6 +2139,8 @@ create table api_keys (
   created_at timestamp with time zone not null default now(),
   last_used_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  rate_limit_per_second integer,
+  rate_limit_burst integer,
   constraint api_keys_pkey PRIMARY KEY (id),
   constraint api_keys_secret_hash_key UNIQUE (secret_hash),
   constraint api_keys_check CHECK (revoked_at >= created_at),
@@ -2146,8 +2148,11 @@ create table api_keys (
   constraint api_keys_id_check CHECK (id ~ '^key_[a-z2-7]{16}$'::text),
   constraint api_keys_name_check CHECK (length(name) >= 1 AND length(name) <= 100),
   constraint api_keys_prefix_check CHECK (length(prefix) <= 8),
+  constraint api_keys_rate_limit_burst_check CHECK (rate_limit_burst >= 1 AND rate_limit_burst <= 10000000),
+  constraint api_keys_rate_limit_per_second_check CHECK (rate_limit_per_second >= 1 AND rate_limit_per_second <= 1000000),
   constraint api_keys_scopes_check CHECK (cardinality(scopes) > 0),
-  constraint api_keys_secret_hash_check CHECK (octet_length(secret_hash) = 32)
+  constraint api_keys_secret_hash_check CHECK (octet_length(secret_hash) = 32),
+  constraint rate_limit_is_whole CHECK ((rate_limit_per_second IS NULL) = (rate_limit_burst IS NULL))
 );
 
 create table billing_failures (
@@ -2559,7 +2564,7 @@ grant select on users to wallet_app;
 grant select on wallet_events to wallet_app;
 grant select on wallet_transactions to wallet_app;
 grant select on wallets to wallet_app;
-grant insert (created_by, id, name, prefix, scopes, secret_hash), update (last_used_at, revoked_at) on api_keys to wallet_app;
+grant insert (created_by, id, name, prefix, rate_limit_burst, rate_limit_per_second, scopes, secret_hash), update (last_used_at, revoked_at) on api_keys to wallet_app;
 grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;

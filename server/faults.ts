@@ -83,6 +83,11 @@ export const FAULTS = {
     trpc: 'TOO_MANY_REQUESTS',
     message: 'Too many attempts. Try again later.',
   },
+  RATE_LIMITED: {
+    status: 429,
+    trpc: 'TOO_MANY_REQUESTS',
+    message: 'This API key asks for more than its rate limit allows. Try again later.',
+  },
   INTERNAL: {
     status: 500,
     trpc: 'INTERNAL_SERVER_ERROR',
@@ -136,7 +141,7 @@ export class Fault extends Error {
 }
 
 /** How long callers wait after a 503 before the next try. */
-const UNAVAILABLE_RETRY_SECONDS = 2;
+export const UNAVAILABLE_RETRY_SECONDS = 2;
 
 /**
  * The fault that an error stands for: itself, `DATABASE_UNAVAILABLE` when the database cannot be

@@ -24,6 +24,7 @@ describe('API keys', () => {
       id,
       name: 'dialler',
       scopes: ['usage:charge', 'holds:write'],
+      limiter: null,
     });
   });
 
@@ -56,6 +57,26 @@ describe('API keys', () => {
     const [first, second] = [await create('rotating'), await create('rotating')];
     expect(await keys.authenticate(first.secret)).not.toBeNull();
     expect(await keys.authenticate(second.secret)).not.toBeNull();
+  });
+
+  it('have one count of their calls in a process, by the limit they were made with', async () => {
+    const rateLimit = { perSecond: 1, burst: 2 };
+    const { id, secret } = await keys.create({
+      name: 'limited',
+      scopes: ['usage:charge'],
+      createdBy: 'test:keys',
+      rateLimit,
+    });
+    const waits: (number | undefined)[] = [];
+    for (let call = 0; call < 3; call += 1) {
+      waits.push((await keys.authenticate(secret))?.limiter?.take(1));
+    }
+    expect(waits.slice(0, 2)).toEqual([0, 0]);
+    expect(waits[2]).toBeGreaterThan(0);
+    expect((await keys.list()).find((key) => key.id === id)).toMatchObject({
+      rateLimitPerSecond: 1,
+      rateLimitBurst: 2,
+    });
   });
 
   it('remember when they were last used', async () => {

@@ -4,12 +4,14 @@ import {
   type ApiKeyRow,
   findLiveApiKey,
   insertApiKey,
+  type LiveApiKey,
   listApiKeys,
   revokeApiKey,
   touchApiKey,
 } from '../store/api-keys.ts';
 import type { Sql } from '../store/sql.ts';
 import { randomBase32, randomBase62 } from './random-ids.ts';
+import { createRateLimiter, type RateLimit, type RateLimiter } from './rate-limit.ts';
 
 /** What a key may be allowed to do; `all` is every one of them, later ones too. */
 export const SCOPES = [
@@ -34,6 +36,8 @@ export interface ApiCaller {
   readonly id: string;
   readonly name: string;
   readonly scopes: readonly string[];
+  /** Counts what this process is asked for by the key; null for a key without a limit. */
+  readonly limiter: RateLimiter | null;
 }
 
 /** A key as people see it: everything but its secret. */
@@ -46,6 +50,8 @@ export interface ApiKeys {
     readonly scopes: readonly Scope[];
     /** Who made it, for the list: `cli:…`, `user:…`. */
     readonly createdBy: string;
+    /** By default none. */
+    readonly rateLimit?: RateLimit | null;
   }): Promise<{ id: string; secret: string; prefix: string }>;
   /** Every key, revoked ones too, the newest first. */
   list(): Promise<ApiKeyView[]>;
@@ -73,13 +79,39 @@ const USE_STALE_AFTER_SECONDS = 60;
  */
 export function createApiKeys(options: { readonly sql: Sql; readonly logger: Logger }): ApiKeys {
   const { sql, logger } = options;
+  /** By key id. In memory, so each server process grants the whole limit: it protects the service
+   * from a caller gone wild, and no money depends on it. */
+  const limiters = new Map<string, RateLimiter>();
+
+  function limiterOf(key: LiveApiKey): RateLimiter | null {
+    const { id, rateLimitPerSecond: perSecond, rateLimitBurst: burst } = key;
+    if (perSecond === null || burst === null) {
+      return null;
+    }
+    const known = limiters.get(id);
+    if (known?.limit.perSecond === perSecond && known.limit.burst === burst) {
+      return known;
+    }
+    const limiter = createRateLimiter({ perSecond, burst }, () => performance.now());
+    limiters.set(id, limiter);
+    return limiter;
+  }
+
   return {
-    async create({ name, scopes, createdBy }) {
+    async create({ name, scopes, createdBy, rateLimit = null }) {
       const id = `key_${randomBase32(16)}`;
       const secret = `sk_${randomBase62(43)}`;
       const prefix = secret.slice(0, 7);
-      const row = { id, name, scopes: [...new Set(scopes)], prefix, createdBy };
-      await insertApiKey(sql, { ...row, secretHash: hashSecret(secret) });
+      await insertApiKey(sql, {
+        id,
+        name,
+        scopes: [...new Set(scopes)],
+        prefix,
+        createdBy,
+        rateLimitPerSecond: rateLimit?.perSecond ?? null,
+        rateLimitBurst: rateLimit?.burst ?? null,
+        secretHash: hashSecret(secret),
+      });
       return { id, secret, prefix };
     },
 
@@ -89,14 +121,14 @@ export function createApiKeys(options: { readonly sql: Sql; readonly logger: Log
     async authenticate(secret) {
       const found = await findLiveApiKey(sql, hashSecret(secret), USE_STALE_AFTER_SECONDS);
       if (!found) return null;
-      const { useIsStale, ...caller } = found;
-      if (useIsStale) {
+      const { id, name, scopes } = found;
+      if (found.useIsStale) {
         // Nobody waits for a note about the call, nor fails for it.
-        touchApiKey(sql, caller.id, USE_STALE_AFTER_SECONDS).catch((error: unknown) =>
-          logger.warn({ err: error, apiKeyId: caller.id }, 'use of an API key not noted'),
+        touchApiKey(sql, id, USE_STALE_AFTER_SECONDS).catch((error: unknown) =>
+          logger.warn({ err: error, apiKeyId: id }, 'use of an API key not noted'),
         );
       }
-      return caller;
+      return { id, name, scopes, limiter: limiterOf(found) };
     },
   };
 }

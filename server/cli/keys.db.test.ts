@@ -50,6 +50,17 @@ describe('npm run keys', () => {
     expect((await keys(['list'])).out).toContain('revoked 2');
   });
 
+  it('gives a key a rate limit, and shows it', async () => {
+    const create = ['create', '--scopes', 'all', '--rate-limit', '50'];
+    await keys([...create, '--name', 'steady']);
+    await keys([...create, '--name', 'bursty', '--burst', '500']);
+    await keys(['create', '--scopes', 'all', '--name', 'free']);
+    const { out } = await keys(['list']);
+    expect(out).toMatch(/ {2}steady {2}all {2}50\/s, burst 50 {2}never used/);
+    expect(out).toMatch(/ {2}bursty {2}all {2}50\/s, burst 500 {2}never used/);
+    expect(out).toMatch(/ {2}free {2}all {2}no limit {2}never used/);
+  });
+
   it('explains itself', async () => {
     const { code, out } = await keys(['--help'], {});
     expect(code).toBe(0);
@@ -67,7 +78,13 @@ describe('npm run keys', () => {
       'Unknown scopes: usage:all, root',
     ],
     [['create', '--name', 'x', '--scope', 'all'], "Unknown option '--scope'"],
-    [['list', '--name', 'x'], '--name and --scopes belong to create'],
+    [['list', '--name', 'x'], 'belong to create'],
+    [['list', '--rate-limit', '5'], 'belong to create'],
+    [['create', '--name', 'x', '--scopes', 'all', '--burst', '5'], '--burst goes with'],
+    ...['0', '-1', '1.5', '1e3', '1000001', '', 'many'].map((rate): [string[], string] => [
+      ['create', '--name', 'x', '--scopes', 'all', `--rate-limit=${rate}`],
+      '--rate-limit needs a whole number from 1 to 1000000.',
+    ]),
     [['revoke'], 'revoke needs the ID'],
   ])('names what is wrong with %j and does nothing', async (args, message) => {
     const { code, out, err } = await keys(args);

@@ -2,8 +2,8 @@ import { userInfo } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type ApiKeys, createApiKeys, isScope, SCOPES, type Scope } from '../billing/api-keys.ts';
+import { MAX_BURST, MAX_RATE_PER_SECOND, type RateLimit } from '../billing/rate-limit.ts';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
-
 import { createLogger } from '../log.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
 import { describeDatabaseFailure } from './database-failure.ts';
@@ -12,9 +12,14 @@ import { type Output, standardOutput } from './output.ts';
 
 const HELP = `Keys by which internal services call the API.
 
-  npm run keys -- create --name NAME --scopes a,b   make a key; its secret is printed once
+  npm run keys -- create --name NAME --scopes a,b [--rate-limit N [--burst M]]
+                                                    make a key; its secret is printed once
   npm run keys -- list                              every key, without secrets
   npm run keys -- revoke ID                         end a key at once
+
+--rate-limit is in calls a second, where each item of a batch is a call, for each server process;
+--burst is how many may come at once after a rest, by default those of one second. What is above
+is answered 429 with Retry-After. A key made without --rate-limit has no limit.
 
 Scopes: ${SCOPES.join(', ')}
 
@@ -70,11 +75,12 @@ function parseCommand(argv: readonly string[]): Command | 'help' {
   const { values, positionals } = parseArguments(argv);
   if (values.help) return 'help';
   const [command, id, ...extra] = positionals;
-  if (command !== 'create' && (values.name !== undefined || values.scopes !== undefined)) {
-    throw new UsageError('--name and --scopes belong to create.');
+  const { name, scopes, 'rate-limit': rate, burst } = values;
+  if (command !== 'create' && [name, scopes, rate, burst].some((value) => value !== undefined)) {
+    throw new UsageError('--name, --scopes, --rate-limit and --burst belong to create.');
   }
   if (command === 'create' && id === undefined) {
-    return createKey(parseName(values.name), parseScopes(values.scopes));
+    return createKey(parseName(name), parseScopes(scopes), parseRateLimit(rate, burst));
   }
   if (command === 'list' && id === undefined) return listKeys;
   if (command === 'revoke' && id !== undefined && extra.length === 0) return revokeKey(id);
@@ -92,6 +98,8 @@ function parseArguments(argv: readonly string[]) {
       options: {
         name: { type: 'string' },
         scopes: { type: 'string' },
+        'rate-limit': { type: 'string' },
+        burst: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     });
@@ -117,10 +125,30 @@ function parseScopes(given: string | undefined): Scope[] {
   return scopes.filter(isScope);
 }
 
-function createKey(name: string, scopes: readonly Scope[]): Command {
+function parseRateLimit(rate: string | undefined, burst: string | undefined): RateLimit | null {
+  if (rate === undefined) {
+    if (burst !== undefined) throw new UsageError('--burst goes with --rate-limit.');
+    return null;
+  }
+  const perSecond = parseCount('--rate-limit', rate, MAX_RATE_PER_SECOND);
+  return {
+    perSecond,
+    burst: burst === undefined ? perSecond : parseCount('--burst', burst, MAX_BURST),
+  };
+}
+
+function parseCount(option: string, given: string, max: number): number {
+  const count = /^[1-9]\d{0,8}$/.test(given) ? Number(given) : Number.NaN;
+  if (!(count <= max)) {
+    throw new UsageError(`${option} needs a whole number from 1 to ${max}.`);
+  }
+  return count;
+}
+
+function createKey(name: string, scopes: readonly Scope[], rateLimit: RateLimit | null): Command {
   return async (keys, output) => {
     const createdBy = `cli:${userInfo().username}`;
-    const { id, secret } = await keys.create({ name, scopes, createdBy });
+    const { id, secret } = await keys.create({ name, scopes, createdBy, rateLimit });
     output.err(`Created ${id} (${name}). This secret is not shown again:\n`);
     output.out(`${secret}\n`);
     return 0;
@@ -133,7 +161,9 @@ const listKeys: Command = async (keys, output) => {
   for (const key of all) {
     const state = key.revokedAt ? `revoked ${key.revokedAt.toISOString()}` : 'live';
     const used = key.lastUsedAt ? `used ${key.lastUsedAt.toISOString()}` : 'never used';
-    const columns = [key.id, `${key.prefix}…`, key.name, key.scopes.join(','), used, state];
+    const { rateLimitPerSecond: rate, rateLimitBurst: burst } = key;
+    const limit = rate === null ? 'no limit' : `${rate}/s, burst ${burst}`;
+    const columns = [key.id, `${key.prefix}…`, key.name, key.scopes.join(','), limit, used, state];
     output.out(`${columns.join('  ')}\n`);
   }
   return 0;

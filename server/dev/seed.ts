@@ -65,6 +65,8 @@ async function ensureApiKey(sql: Sql, secret: string): Promise<void> {
       secretHash,
       prefix: secret.slice(0, 7),
       createdBy: ACTOR,
+      rateLimitPerSecond: null,
+      rateLimitBurst: null,
     });
   }
 }

@@ -19,6 +19,7 @@ import { trpc } from './trpc.ts';
 
 const logger = createLogger('silent');
 const REQUEST_ID = 'request-1';
+let burstUsers = 0;
 
 let database: TestDatabase;
 let apiKeys: ApiKeys;
@@ -160,6 +161,134 @@ describe('the two ways to charge give the same answers', () => {
     const [stockUser = '', directUser = ''] = users;
     const expected = await post(stock, path, body(stockUser), authorization());
     expect(await post(direct, path, body(directUser), authorization())).toEqual(expected);
+  });
+});
+
+/** One charge with a key; its HTTP status, and the code of its error. */
+async function chargeWith(
+  origin: string,
+  apiKey: string,
+  referenceId: string,
+): Promise<{ status: number; code: string | undefined }> {
+  const input = { userId: 'rotation', usage: sms, referenceId };
+  const { status, body } = await post(origin, 'usage.charge', input, `Bearer ${apiKey}`);
+  return { status, code: (body as { error?: { data: { code: string } } }).error?.data.code };
+}
+
+describe.each([
+  ['the fetch adapter', () => stock],
+  ['plain HTTP', () => direct],
+])("a service's key, through %s", (_name, origin) => {
+  it('may be two at once while it is rotated, and ends with the very next charge', async () => {
+    await fundedUser('rotation');
+    const create = () => apiKeys.create({ name: 'rotated', scopes: ['all'], createdBy: 'test:r' });
+    const [old, young] = [await create(), await create()];
+    for (const key of [old, young, old, young]) {
+      expect(await chargeWith(origin(), key.secret, 'same')).toMatchObject({ status: 200 });
+    }
+    await apiKeys.revoke(old.id);
+    expect(await chargeWith(origin(), old.secret, 'other')).toEqual({
+      status: 401,
+      code: 'UNAUTHORIZED',
+    });
+    expect(await chargeWith(origin(), young.secret, 'same')).toMatchObject({ status: 200 });
+    const { events } = await services.wallets.events(
+      (await services.wallets.get({ userId: 'rotation' })).walletId,
+      { types: ['charge'] },
+    );
+    expect(events).toHaveLength(1);
+  });
+
+  async function limited(burst: number): Promise<string> {
+    const rateLimit = { perSecond: 1, burst };
+    const key = { name: 'limited', scopes: ['all'] as const, createdBy: 'test:limit', rateLimit };
+    return `Bearer ${(await apiKeys.create(key)).secret}`;
+  }
+
+  const send = (path: string, body: unknown, authorization: string) =>
+    fetch(`${origin()}/trpc/${path}`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json', 'x-request-id': REQUEST_ID },
+      body: JSON.stringify(body),
+    });
+
+  it('is answered 429 above its limit, with the time to come back and the request id', async () => {
+    const authorization = await limited(2);
+    // An unknown user's charge is a call too, and changes nothing.
+    const call = () =>
+      send('usage.charge', { userId: 'nobody', usage: sms, referenceId: 'a' }, authorization);
+    expect((await call()).status).toBe(200);
+    expect((await call()).status).toBe(200);
+    const refused = await call();
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await refused.json()).toEqual({
+      error: {
+        code: -32029,
+        message: 'This API key asks for more than its rate limit allows. Try again later.',
+        data: {
+          code: 'TOO_MANY_REQUESTS',
+          httpStatus: 429,
+          path: 'usage.charge',
+          requestId: REQUEST_ID,
+        },
+      },
+    });
+  });
+
+  it('pays for each item of a batch, and a refused batch charges nothing', async () => {
+    const userId = `limited-${burstUsers++}`;
+    await fundedUser(userId);
+    const authorization = await limited(4);
+    // One e-mail of the three is affordable, each time.
+    const batch = (prefix: string) =>
+      send(
+        'usage.chargeBatch',
+        {
+          items: [3, 2, 1].map((recipients) => ({
+            userId,
+            usage: { type: 'email', recipients },
+            referenceId: `${prefix}${recipients}`,
+          })),
+        },
+        authorization,
+      );
+    expect((await batch('a')).status).toBe(200);
+    await services.charging.grant(
+      { wallet: { userId }, amountMicros: 30_000n, key: 'more', reason: 'test' },
+      'test:grant',
+    );
+    const refused = await batch('b');
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe('2');
+    const { walletId } = await services.wallets.get({ userId });
+    const { events } = await services.wallets.events(walletId, {});
+    expect(events.filter(({ type }) => type === 'charge')).toHaveLength(1);
+  });
+
+  it('pays for each call of one HTTP request; the calls within the limit are answered', async () => {
+    const authorization = await limited(2);
+    const input = { userId: 'nobody', usage: sms, referenceId: 'a' };
+    const path = 'usage.charge,usage.charge,usage.charge?batch=1';
+    const answered = await send(path, { 0: input, 1: input, 2: input }, authorization);
+    expect(answered.status).toBe(207);
+    expect(answered.headers.get('retry-after')).toBe('1');
+    expect(await answered.json()).toMatchObject([
+      { result: { data: { ok: false, code: 'WALLET_NOT_FOUND' } } },
+      { result: { data: { ok: false, code: 'WALLET_NOT_FOUND' } } },
+      { error: { data: { code: 'TOO_MANY_REQUESTS' } } },
+    ]);
+  });
+
+  it('pays for procedures that are answered elsewhere from the same count', async () => {
+    const authorization = await limited(2);
+    const get = () =>
+      fetch(`${origin()}/trpc/rateCards.list`, { headers: { authorization } }).then(
+        ({ status }) => status,
+      );
+    const input = { userId: 'nobody', usage: sms, referenceId: 'a' };
+    expect((await send('usage.charge', input, authorization)).status).toBe(200);
+    expect([await get(), await get()]).toEqual([200, 429]);
   });
 });
 

@@ -12,7 +12,7 @@ import type { RouterServices, TrpcContext } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
 import { apiKeySecret } from './bearer.ts';
 import type { CallerCache } from './caller-cache.ts';
-import { logFailure, toErrorBody } from './errors.ts';
+import { logFailure, retryAfter, toErrorBody } from './errors.ts';
 import type { Metrics } from './operations.ts';
 import { chooseRequestId } from './request-id.ts';
 import { MAX_HTTP_BATCH } from './trpc.ts';
@@ -94,6 +94,7 @@ async function answer(
     apiKey: async () => (secret === null ? null : callers.find(secret)),
   };
   const inputs = parseInputs(body, isBatch);
+  const errors: TRPCError[] = [];
   const results = await Promise.all(
     names.map(async (path, index) => {
       try {
@@ -109,6 +110,7 @@ async function answer(
         return { result: { data } };
       } catch (cause) {
         const error = getTRPCErrorFromUnknown(cause);
+        errors.push(error);
         if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
           logFailure(logger, error.cause ?? error, { requestId, procedure: path });
         }
@@ -130,7 +132,7 @@ async function answer(
   const status = getHTTPStatusCode(reply as Parameters<typeof getHTTPStatusCode>[0]);
   send(response, status, JSON.stringify(reply), {
     'x-request-id': requestId,
-    ...(status === 503 && { 'retry-after': '2' }),
+    ...retryAfter(errors),
   });
   const seconds = (performance.now() - startedAtMs) / 1000;
   metrics.observe('POST', status, seconds);

@@ -1,5 +1,12 @@
+import type { TRPCError } from '@trpc/server';
 import type { Logger } from 'pino';
-import { asFault, type FaultCode, type FaultStatus } from '../faults.ts';
+import {
+  asFault,
+  Fault,
+  type FaultCode,
+  type FaultStatus,
+  UNAVAILABLE_RETRY_SECONDS,
+} from '../faults.ts';
 
 export interface ErrorBody {
   readonly error: {
@@ -24,6 +31,17 @@ export function toErrorBody(error: unknown, requestId: string): ErrorAnswer {
     headers: retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) },
     body: { error: { code, message: publicMessage, requestId } },
   };
+}
+
+/** `Retry-After` for the calls of one request: the longest that one of their errors asks for. */
+export function retryAfter(errors: readonly TRPCError[]): Record<string, string> {
+  const seconds = errors.map(({ cause }) =>
+    cause instanceof Fault
+      ? (cause.retryAfterSeconds ?? (cause.status === 503 ? UNAVAILABLE_RETRY_SECONDS : 0))
+      : 0,
+  );
+  const longest = Math.max(0, ...seconds);
+  return longest === 0 ? {} : { 'retry-after': String(longest) };
 }
 
 /**

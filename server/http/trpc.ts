@@ -5,7 +5,7 @@ import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
 import { apiKeySecret } from './bearer.ts';
-import { logFailure } from './errors.ts';
+import { logFailure, retryAfter } from './errors.ts';
 
 export interface TrpcOptions {
   readonly router: RouterServices;
@@ -36,10 +36,9 @@ export function trpc(
     // A query may be sent as POST: its input holds what must not stand in an address.
     allowMethodOverride: true,
     createContext: async () => ({ services: router, requestId, apiKey }),
-    responseMeta: ({ errors }) =>
-      errors.some((error) => error.code === 'SERVICE_UNAVAILABLE')
-        ? { headers: { 'retry-after': '2', 'cache-control': 'no-store' } }
-        : { headers: { 'cache-control': 'no-store' } },
+    responseMeta: ({ errors }) => ({
+      headers: { ...retryAfter(errors), 'cache-control': 'no-store' },
+    }),
     onError({ error, path }) {
       if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
         logFailure(logger, error.cause ?? error, { requestId, procedure: path });

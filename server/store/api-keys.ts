@@ -6,6 +6,9 @@ export interface ApiKeyRow {
   name: string;
   scopes: string[];
   prefix: string;
+  /** Calls a second; null is no limit. */
+  rateLimitPerSecond: number | null;
+  rateLimitBurst: number | null;
   createdBy: string;
   createdAt: Date;
   lastUsedAt: Date | null;
@@ -14,18 +17,20 @@ export interface ApiKeyRow {
 
 const apiKeyColumns = (sql: Sql) => sql`
   id, name, to_jsonb(scopes) as scopes, prefix, created_by as "createdBy",
+  rate_limit_per_second as "rateLimitPerSecond", rate_limit_burst as "rateLimitBurst",
   created_at as "createdAt", last_used_at as "lastUsedAt", revoked_at as "revokedAt"`;
 
 export async function insertApiKey(
   sql: Sql,
-  key: Pick<ApiKeyRow, 'id' | 'name' | 'scopes' | 'prefix' | 'createdBy'> & {
+  key: Omit<ApiKeyRow, 'createdAt' | 'lastUsedAt' | 'revokedAt'> & {
     readonly secretHash: Uint8Array;
   },
 ): Promise<void> {
   await sql`
-    insert into api_keys (id, name, scopes, secret_hash, prefix, created_by)
+    insert into api_keys (id, name, scopes, secret_hash, prefix, created_by,
+      rate_limit_per_second, rate_limit_burst)
     values (${key.id}, ${key.name}, ${arrayLiteral(key.scopes)}::text[], ${key.secretHash},
-      ${key.prefix}, ${key.createdBy})`;
+      ${key.prefix}, ${key.createdBy}, ${key.rateLimitPerSecond}, ${key.rateLimitBurst})`;
 }
 
 /** Every key, revoked ones too, the newest first. */
@@ -42,10 +47,8 @@ export async function revokeApiKey(sql: Sql, id: string): Promise<ApiKeyRow | nu
   return row ?? null;
 }
 
-export interface LiveApiKey {
-  id: string;
-  name: string;
-  scopes: string[];
+export interface LiveApiKey
+  extends Pick<ApiKeyRow, 'id' | 'name' | 'scopes' | 'rateLimitPerSecond' | 'rateLimitBurst'> {
   /** Whether `last_used_at` is old enough to be written again. */
   useIsStale: boolean;
 }
@@ -58,6 +61,7 @@ export async function findLiveApiKey(
 ): Promise<LiveApiKey | null> {
   const [row] = await sql<LiveApiKey[]>`
     select id, name, to_jsonb(scopes) as scopes,
+      rate_limit_per_second as "rateLimitPerSecond", rate_limit_burst as "rateLimitBurst",
       last_used_at is null or last_used_at < now() - make_interval(secs => ${staleAfterSeconds})
         as "useIsStale"
     from api_keys where secret_hash = ${secretHash} and revoked_at is null`;

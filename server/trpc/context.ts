@@ -7,7 +7,7 @@ import type { Holds } from '../billing/holds.ts';
 import type { Month } from '../billing/month.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
 import type { Wallets } from '../billing/wallets.ts';
-import { asFault, FAULTS } from '../faults.ts';
+import { asFault, FAULTS, Fault } from '../faults.ts';
 
 /** The use cases that procedures call. */
 export interface RouterServices {
@@ -80,12 +80,27 @@ const faults = t.middleware(async ({ next }) => {
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
-/** A procedure for callers whose key has the scope. */
+/**
+ * What a call counts for in its key's rate limit: an item of a batch counts as a call. Read from
+ * the input as it came, so that too much is refused before it is even parsed.
+ */
+function costOf(rawInput: unknown): number {
+  const items = typeof rawInput === 'object' && rawInput !== null && 'items' in rawInput;
+  return items && Array.isArray(rawInput.items) ? Math.max(1, rawInput.items.length) : 1;
+}
+
+/** A procedure for callers whose key has the scope, within the key's rate limit. */
 export function scoped(scope: Scope) {
-  return t.procedure.use(faults).use(async ({ ctx, next }) => {
+  return t.procedure.use(faults).use(async ({ ctx, getRawInput, next }) => {
     const apiKey = await ctx.apiKey();
     if (apiKey === null) {
       throw new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
+    }
+    if (apiKey.limiter !== null) {
+      const waitSeconds = apiKey.limiter.take(costOf(await getRawInput()));
+      if (waitSeconds > 0) {
+        throw new Fault('RATE_LIMITED', { retryAfterSeconds: Math.ceil(waitSeconds) });
+      }
     }
     if (!hasScope(apiKey, scope)) {
       throw new TRPCError({ code: 'FORBIDDEN', message: `This API key lacks the scope ${scope}.` });

@@ -36,7 +36,7 @@ beforeAll(async () => {
     createCaller({
       services,
       requestId: 'request-1',
-      apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope] }),
+      apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope], limiter: null }),
     });
   api = callerWith('all');
   reader = callerWith('wallets:read');
