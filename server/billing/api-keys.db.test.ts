@@ -8,7 +8,7 @@ let keys: ApiKeys;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  keys = createApiKeys({ sql: database.app, logger: createLogger('silent') });
+  keys = createApiKeys({ sql: database.app, logger: createLogger('silent'), nowMs: () => 0 });
 });
 afterAll(() => database.close());
 

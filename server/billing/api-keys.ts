@@ -77,8 +77,13 @@ const USE_STALE_AFTER_SECONDS = 60;
  * revocation holds from the next call on; the lookup is by the secret's hash, so that its time
  * tells nothing about the secrets that exist.
  */
-export function createApiKeys(options: { readonly sql: Sql; readonly logger: Logger }): ApiKeys {
-  const { sql, logger } = options;
+export function createApiKeys(options: {
+  readonly sql: Sql;
+  readonly logger: Logger;
+  /** The clock of rate limits; by default one that never jumps. */
+  readonly nowMs?: () => number;
+}): ApiKeys {
+  const { sql, logger, nowMs = () => performance.now() } = options;
   /** By key id. In memory, so each server process grants the whole limit: it protects the service
    * from a caller gone wild, and no money depends on it. */
   const limiters = new Map<string, RateLimiter>();
@@ -92,7 +97,7 @@ export function createApiKeys(options: { readonly sql: Sql; readonly logger: Log
     if (known?.limit.perSecond === perSecond && known.limit.burst === burst) {
       return known;
     }
-    const limiter = createRateLimiter({ perSecond, burst }, () => performance.now());
+    const limiter = createRateLimiter({ perSecond, burst }, nowMs);
     limiters.set(id, limiter);
     return limiter;
   }

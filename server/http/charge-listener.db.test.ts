@@ -33,7 +33,8 @@ let direct: string;
 beforeAll(async () => {
   database = await createTestDatabase();
   const sql = database.app;
-  apiKeys = createApiKeys({ sql, logger });
+  // A clock that stands still: a slow machine must not refill a limit.
+  apiKeys = createApiKeys({ sql, logger, nowMs: () => 0 });
   const rateCards = createRateCards({ sql, nowMs: Date.now });
   const clock = () => new Date();
   services = {
