@@ -324,138 +324,133 @@ begin
   )::ledger_outcome;
 end $function$;
 
+create aggregate chain_hash(bytea,text) (sfunc = next_link, stype = bytea);
+
 CREATE OR REPLACE FUNCTION public.charge_many(p_wallet_ids uuid[], p_alone boolean[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_overruns text[], p_occurred_at timestamp with time zone[], p_actors text[], p_details json[])
  RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 #variable_conflict use_column
 declare
   now_at timestamptz;
-  -- Charges that are not by sets: refused outright, or known by their key.
-  refused_ords bigint[];
+  -- Nearly always null, which costs a charge nothing.
+  revoked_actors text[];
+  ambiguous_wallets uuid[];
   known_ords bigint[];
-  -- The events to write, in order of wallet and seq.
-  ords bigint[]; wallet_ids uuid[]; seqs bigint[]; amounts bigint[]; balances bigint[];
-  helds bigint[]; arrears bigint[]; overdrafts bigint[]; keys uuid[]; requests bytea[];
-  actors text[]; occurred timestamptz[]; recorded timestamptz[]; details json[];
-  heads bytea[]; firsts boolean[]; lasts boolean[]; canonicals text[];
-  hashes bytea[] := '{}';
-  chain bytea;
+  sequential_wallets uuid[];
 begin
   perform from wallets where id = any (p_wallet_ids) order by id for no key update;
   now_at := ledger_now();
 
   -- From here on, each statement sees what the locks' former holders have committed.
-  select array_agg(c.ord) into refused_ords
-  from unnest(p_wallet_ids, p_alone, p_actors) with ordinality c(wallet_id, alone, actor, ord)
-  where c.alone and exists (
-      select from wallets w join wallets o on o.user_id = w.user_id and o.id <> w.id
-      where w.id = c.wallet_id)
-    or c.actor = any (
-      select 'api_key:' || k.id from api_keys k
-      where k.revoked_at is not null and k.id = any (
-        select substr(a.actor, 9) from (select distinct actor from unnest(p_actors) a(actor)) a));
+  select array_agg('api_key:' || id) into revoked_actors from api_keys
+  where revoked_at is not null and id = any (
+    select substr(a.actor, 9) from (select distinct actor from unnest(p_actors) a(actor)) a);
+
+  select array_agg(w.id) into ambiguous_wallets from wallets w
+  where w.id = any (p_wallet_ids)
+    and exists (select from wallets o where o.user_id = w.user_id and o.id <> w.id);
 
   select array_agg(c.ord) into known_ords
   from unnest(p_wallet_ids, p_keys) with ordinality c(wallet_id, key, ord)
-  join wallet_events e on e.wallet_id = c.wallet_id and e.key = c.key
-  where refused_ords is null or c.ord <> all (refused_ords);
+  join wallet_events e on e.wallet_id = c.wallet_id and e.key = c.key;
 
-  select array_agg(e.ord), array_agg(e.wallet_id), array_agg(e.seq), array_agg(e.amount),
-    array_agg(e.balance), array_agg(e.held_micros), array_agg(e.arrears_micros),
-    array_agg(e.overdraft_limit_micros), array_agg(e.key), array_agg(e.request),
-    array_agg(e.actor), array_agg(e.occurred), array_agg(e.recorded), array_agg(e.detail),
-    array_agg(e.head_hash), array_agg(e.rank = 1), array_agg(e.rank = e.ranks),
-    -- event_canonical, written out: a call of it for each event would build the whole row.
-    array_agg(concat_ws(E'\n', 'v1', e.wallet_id, e.seq, 'charge', -e.amount, '0', '0',
-      e.balance, e.held_micros, e.arrears_micros, e.overdraft_limit_micros, e.key,
-      encode(e.request, 'hex'), e.actor, (extract(epoch from e.occurred) * 1000000)::bigint,
-      (extract(epoch from e.recorded) * 1000000)::bigint, e.detail))
-  into ords, wallet_ids, seqs, amounts, balances, helds, arrears, overdrafts, keys, requests,
-    actors, occurred, recorded, details, heads, firsts, lasts, canonicals
+  -- Wallets of which not every new charge is accepted whatever the order, or not simply debited.
+  select array_agg(c.wallet_id) into sequential_wallets
   from (
+    select c.wallet_id, sum(c.amount) as total,
+      bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) as priced
+    from unnest(p_wallet_ids, p_amounts_micros) with ordinality c(wallet_id, amount, ord)
+    where known_ords is null or c.ord <> all (known_ords)
+    group by c.wallet_id
+  ) c
+  left join wallets w on w.id = c.wallet_id
+  where w.id is null or not c.priced or w.status <> 'open' or w.mode <> 'live' or w.next_due_at <= now_at
+    -- charge_wallet takes no more charges then, not even of nothing.
+    or w.arrears_micros > 2000000000000000000
+    or w.balance_micros - w.held_micros + w.overdraft_limit_micros < c.total;
+
+  return query
+  with charged as (
     select c.*, w.head_hash, w.held_micros, w.arrears_micros, w.overdraft_limit_micros,
-      w.seq + c.rank as seq, w.balance_micros - c.running::bigint as balance,
+      w.seq + row_number() over own as seq,
+      w.balance_micros - (sum(c.amount) over own)::bigint as balance,
+      lead(c.ord) over own is null as last,
       greatest(now_at, w.updated_at) as recorded,
       coalesce(c.occurred_at, greatest(now_at, w.updated_at)) as occurred
-    from (
-      select c.*, row_number() over own as rank, sum(c.amount) over own as running,
-        count(*) over whole as ranks, sum(c.amount) over whole as total,
-        bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) over whole as priced
-      from unnest(p_wallet_ids, p_keys, p_request_hashes, p_amounts_micros, p_occurred_at,
-                  p_actors, p_details)
-        with ordinality c(wallet_id, key, request, amount, occurred_at, actor, detail, ord)
-      where (refused_ords is null or c.ord <> all (refused_ords))
-        and (known_ords is null or c.ord <> all (known_ords))
-      window whole as (partition by c.wallet_id),
-        own as (partition by c.wallet_id order by c.ord rows unbounded preceding)
-    ) c
+    from unnest(p_wallet_ids, p_alone, p_keys, p_request_hashes, p_amounts_micros, p_occurred_at,
+                p_actors, p_details)
+      with ordinality
+      c(wallet_id, alone, key, request, amount, occurred_at, actor, detail, ord)
     join wallets w on w.id = c.wallet_id
-    -- Plain: these wallets' charges are all of them accepted, whatever their order.
-    where c.priced and w.status = 'open' and w.mode = 'live'
-      and (w.next_due_at is null or w.next_due_at > now_at)
-      and w.balance_micros - w.held_micros + w.overdraft_limit_micros >= c.total
-    order by c.wallet_id, c.rank
-  ) e;
-
-  if ords is not null then
-    for i in 1 .. cardinality(ords) loop
-      chain := sha256(case when firsts[i] then heads[i] else chain end
-                      || convert_to(canonicals[i], 'UTF8'));
-      hashes := hashes || chain;
-    end loop;
-
-    return query
-    with written as (
-      insert into wallet_events (
-        wallet_id, seq, type, balance_delta_micros, held_delta_micros, arrears_delta_micros,
-        balance_micros, held_micros, arrears_micros, overdraft_limit_micros, key, request_hash,
-        actor, occurred_at, recorded_at, detail, hash
-      )
-      select e.wallet_id, e.seq, 'charge', -e.amount, 0, 0, e.balance, e.held, e.arrears,
-        e.overdraft, e.key, e.request, e.actor, e.occurred, e.recorded, e.detail, e.hash
-      from unnest(wallet_ids, seqs, amounts, balances, helds, arrears, overdrafts, keys, requests,
-                  actors, occurred, recorded, details, hashes)
-        e(wallet_id, seq, amount, balance, held, arrears, overdraft, key, request,
-          actor, occurred, recorded, detail, hash)
-    ), projected as (
-      update wallets w set
-        balance_micros = e.balance, seq = e.seq, head_hash = e.hash, updated_at = e.recorded
-      from unnest(wallet_ids, seqs, balances, recorded, hashes, lasts)
-        e(wallet_id, seq, balance, recorded, hash, last)
-      where w.id = e.wallet_id and e.last
+    where (known_ords is null or c.ord <> all (known_ords))
+      and (sequential_wallets is null or c.wallet_id <> all (sequential_wallets))
+      and (revoked_actors is null or c.actor <> all (revoked_actors))
+      and (ambiguous_wallets is null or not c.alone or c.wallet_id <> all (ambiguous_wallets))
+    window own as (partition by c.wallet_id order by c.ord rows unbounded preceding)
+  ), chained as materialized (
+    select c.*, chain_hash(
+        c.head_hash,
+        -- event_canonical, written out: a call of it for each event would build the whole row.
+        concat_ws(E'\n', 'v1', c.wallet_id, c.seq, 'charge', -c.amount, '0', '0',
+          c.balance, c.held_micros, c.arrears_micros, c.overdraft_limit_micros, c.key,
+          encode(c.request, 'hex'), c.actor, (extract(epoch from c.occurred) * 1000000)::bigint,
+          (extract(epoch from c.recorded) * 1000000)::bigint, c.detail)
+      ) over (partition by c.wallet_id order by c.ord rows unbounded preceding) as hash
+    from charged c
+  ), written as (
+    insert into wallet_events (
+      wallet_id, seq, type, balance_delta_micros, held_delta_micros, arrears_delta_micros,
+      balance_micros, held_micros, arrears_micros, overdraft_limit_micros, key, request_hash,
+      actor, occurred_at, recorded_at, detail, hash
     )
-    select e.ord::int, 'OK', false, e.seq, e.amount, e.balance, e.held, e.arrears,
-      e.balance - e.held + e.overdraft, e.recorded, null::json
-    from unnest(ords, seqs, amounts, balances, helds, arrears, overdrafts, recorded)
-      e(ord, seq, amount, balance, held, arrears, overdraft, recorded);
+    select c.wallet_id, c.seq, 'charge', -c.amount, 0, 0, c.balance, c.held_micros,
+      c.arrears_micros, c.overdraft_limit_micros, c.key, c.request, c.actor, c.occurred,
+      c.recorded, c.detail, c.hash
+    from chained c
+  ), projected as (
+    update wallets w set
+      balance_micros = c.balance, seq = c.seq, head_hash = c.hash, updated_at = c.recorded
+    from chained c
+    where w.id = c.wallet_id and c.last
+  )
+  select c.ord::int, 'OK', false, c.seq, c.amount, c.balance, c.held_micros, c.arrears_micros,
+    c.balance - c.held_micros + c.overdraft_limit_micros, c.recorded, null::json
+  from chained c;
+
+  if revoked_actors is null and ambiguous_wallets is null and known_ords is null
+     and sequential_wallets is null then
+    return;
   end if;
 
-  if coalesce(cardinality(ords), 0) < cardinality(p_wallet_ids) then
-    return query
-    select c.ord::int, o.*
-    from unnest(p_wallet_ids, p_keys, p_request_hashes, p_amounts_micros, p_overruns,
-                p_occurred_at, p_actors, p_details)
-      with ordinality c(wallet_id, key, request, amount, overrun, occurred_at, actor, detail, ord)
-    cross join lateral charge_wallet(
-      c.wallet_id, c.key, c.request, c.amount, c.overrun, c.occurred_at, c.actor, c.detail) o
-    where (ords is null or c.ord <> all (ords))
-      and (refused_ords is null or c.ord <> all (refused_ords))
-    order by c.wallet_id, c.ord;
+  -- A revoked key's and an ambiguous name's charges are refused; the others take their turn.
+  return query
+  select c.ord::int, o.*
+  from unnest(p_wallet_ids, p_alone, p_keys, p_request_hashes, p_amounts_micros, p_overruns,
+              p_occurred_at, p_actors, p_details)
+    with ordinality
+    c(wallet_id, alone, key, request, amount, overrun, occurred_at, actor, detail, ord)
+  cross join lateral charge_wallet(
+    c.wallet_id, c.key, c.request, c.amount, c.overrun, c.occurred_at, c.actor, c.detail) o
+  where (c.ord = any (known_ords) or c.wallet_id = any (sequential_wallets))
+    and (revoked_actors is null or c.actor <> all (revoked_actors))
+    and (ambiguous_wallets is null or not c.alone or c.wallet_id <> all (ambiguous_wallets))
+  order by c.wallet_id, c.ord;
 
-    return query
-    select c.ord::int, case when c.live then 'CURRENCY_REQUIRED' else 'KEY_REVOKED' end, false,
-      null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint,
-      null::timestamptz, null::json
-    from (
-      select r.ord, not exists (select from api_keys k
-        where 'api_key:' || k.id = p_actors[r.ord] and k.revoked_at is not null) as live
-      from unnest(refused_ords) r(ord)
-    ) c;
-  end if;
+  return query
+  select c.ord::int, case when c.revoked then 'KEY_REVOKED' else 'CURRENCY_REQUIRED' end, false,
+    null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint,
+    null::timestamptz, null::json
+  from (
+    select c.ord, coalesce(c.actor = any (revoked_actors), false) as revoked,
+      coalesce(c.alone and c.wallet_id = any (ambiguous_wallets), false) as ambiguous
+    from unnest(p_wallet_ids, p_alone, p_actors) with ordinality c(wallet_id, alone, actor, ord)
+  ) c
+  where c.revoked or c.ambiguous;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail json)
@@ -1098,6 +1093,15 @@ begin
   left join billing_failures f on f.run_id = month_status.run_id and f.wallet_id = w.id
   where w.opened_at < month_end at time zone w.timezone;
   pending := total - billed - failed;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.next_link(p_link bytea, p_head bytea, p_canonical text)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+begin
+  return sha256(coalesce(p_link, p_head) || convert_to(p_canonical, 'UTF8'));
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.next_period(p_period billing_period)

@@ -173,7 +173,7 @@ function checkPackage(zone: string, { specifier, line, names }: ImportFact, repo
   const onlyHashes =
     zone === 'ledger' &&
     specifier === 'node:crypto' &&
-    names?.every((name) => name === 'createHash');
+    names?.every((name) => name === 'createHash' || name === 'hash');
   if (!onlyHashes) {
     report(line, `server/${zone} is pure and must not import '${specifier}'`);
   }

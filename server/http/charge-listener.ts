@@ -4,12 +4,17 @@
  * same router, context and wire format; everything else goes on to the application.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { callTRPCProcedure, getErrorShape, getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
+import { getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
 import { getHTTPStatusCode } from '@trpc/server/http';
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
-import type { RouterServices, TrpcContext } from '../trpc/context.ts';
-import { appRouter } from '../trpc/router.ts';
+import {
+  callDirectly,
+  errorShapeOf,
+  type RouterServices,
+  type TrpcContext,
+} from '../trpc/context.ts';
+import { HOT_PROCEDURES, type HotPath } from '../trpc/usage.ts';
 import { apiKeySecret } from './bearer.ts';
 import type { CallerCache } from './caller-cache.ts';
 import { logFailure, retryAfter, toErrorBody } from './errors.ts';
@@ -46,7 +51,7 @@ export function chargeListener(
 }
 
 interface Paths {
-  readonly names: readonly string[];
+  readonly names: readonly HotPath[];
   readonly isBatch: boolean;
 }
 
@@ -60,7 +65,8 @@ function chargePaths(request: IncomingMessage): Paths | null {
   // Nothing but the comma is ever encoded in an address of ours; decoding all of it would throw at
   // a stranger's broken one.
   const [, list, batch] = PATH.exec((request.url ?? '').replace(/%2c/gi, ',')) ?? [];
-  const names = list?.split(',') ?? [];
+  // The pattern lets nothing else pass.
+  const names = (list?.split(',') ?? []) as HotPath[];
   const isBatch = batch !== undefined;
   // One name without `batch`, or a batch of a size that the router allows.
   return names.length === 0 || names.length > MAX_HTTP_BATCH || (names.length > 1 && !isBatch)
@@ -95,38 +101,19 @@ async function answer(
   };
   const inputs = parseInputs(body, isBatch);
   const errors: TRPCError[] = [];
-  const results = await Promise.all(
-    names.map(async (path, index) => {
-      try {
-        const data: unknown = await callTRPCProcedure({
-          router: appRouter,
-          path,
-          type: 'mutation',
-          getRawInput: async () => inputs(index),
-          ctx: context,
-          signal: undefined,
-          batchIndex: index,
-        });
-        return { result: { data } };
-      } catch (cause) {
-        const error = getTRPCErrorFromUnknown(cause);
-        errors.push(error);
-        if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
-          logFailure(logger, error.cause ?? error, { requestId, procedure: path });
-        }
-        return {
-          error: getErrorShape({
-            config: appRouter._def._config,
-            error,
-            type: 'mutation',
-            path,
-            input: undefined,
-            ctx: context,
-          }),
-        };
+  const call = async (path: HotPath, index: number) => {
+    try {
+      return { result: { data: await callHot(path, () => inputs(index), context) } };
+    } catch (cause) {
+      const error = getTRPCErrorFromUnknown(cause);
+      errors.push(error);
+      if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'SERVICE_UNAVAILABLE') {
+        logFailure(logger, error.cause ?? error, { requestId, procedure: path });
       }
-    }),
-  );
+      return { error: errorShapeOf(error, path, context) };
+    }
+  };
+  const results = await Promise.all(names.map(call));
 
   const reply = isBatch ? results : results[0];
   const status = getHTTPStatusCode(reply as Parameters<typeof getHTTPStatusCode>[0]);
@@ -142,18 +129,29 @@ async function answer(
   );
 }
 
-/** Null when there is more than the limit. */
-async function readBody(request: IncomingMessage): Promise<string | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) {
-      return null;
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+function callHot(path: HotPath, input: () => unknown, context: TrpcContext): Promise<unknown> {
+  return path === 'usage.charge'
+    ? callDirectly(HOT_PROCEDURES['usage.charge'], input, context)
+    : callDirectly(HOT_PROCEDURES['usage.chargeBatch'], input, context);
+}
+
+/** Null when there is more than the limit. By events: the stream's iterator costs more than them. */
+function readBody(request: IncomingMessage): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > MAX_BODY_BYTES) {
+        request.pause();
+        resolve(null);
+        return;
+      }
+      chunks.push(chunk);
+    });
+    request.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.on('error', reject);
+  });
 }
 
 /** Each call's input; malformed JSON is the error of each call, as in tRPC's own adapters. */

@@ -1,5 +1,5 @@
 /** What makes a write happen once: its idempotency key, and the hash of what it asks for. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /**
  * The idempotency key of what the caller named: the first 16 bytes of SHA-256 over
@@ -10,8 +10,8 @@ export function ledgerKey(kind: string, reference: string): string {
   if (kind.includes('\n')) {
     throw new RangeError('the kind of a key is one line');
   }
-  const hex = createHash('sha256').update(`${kind}\n${reference}`, 'utf8').digest('hex');
-  return hex.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  const hex = hash('sha256', `${kind}\n${reference}`, 'hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }
 
 /**
@@ -21,7 +21,7 @@ export function ledgerKey(kind: string, reference: string): string {
  * @throws TypeError for a value that JSON cannot hold exactly
  */
 export function requestHash(value: unknown): Buffer {
-  return createHash('sha256').update(canonicalJson(value), 'utf8').digest();
+  return hash('sha256', canonicalJson(value), 'buffer');
 }
 
 function canonicalJson(value: unknown): string {

@@ -81,26 +81,25 @@ export async function chargeMany(
   sql: Sql,
   charges: readonly QueuedCharge[],
 ): Promise<QueuedOutcome[]> {
-  const column = (field: (charge: QueuedCharge) => ArrayValue) => arrayLiteral(charges.map(field));
+  const plain = (field: (charge: QueuedCharge) => string | bigint | boolean | null) =>
+    `{${charges.map((charge) => field(charge) ?? 'NULL').join(',')}}`;
   const rows = await sql<(QueuedOutcome & { ord: number })[]>`
     select ord, ${outcomeColumns(sql)} from charge_many(
-      ${column(({ walletId }) => walletId)}::uuid[],
-      ${column(({ alone }) => alone)}::boolean[],
-      ${column(({ key }) => key)}::uuid[],
-      ${column(({ requestHash }) => `\\x${Buffer.from(requestHash).toString('hex')}`)}::bytea[],
-      ${column(({ amountMicros }) => amountMicros)}::bigint[],
-      ${column(({ overrun }) => overrun)}::text[],
-      ${column(({ occurredAt }) => occurredAt?.toISOString() ?? null)}::timestamptz[],
-      ${column(({ actor }) => actor)}::text[],
-      ${column(({ detail }) => JSON.stringify(detail))}::json[])`;
+      ${plain(({ walletId }) => walletId)}::uuid[],
+      ${plain(({ alone }) => alone)}::boolean[],
+      ${plain(({ key }) => key)}::uuid[],
+      ${plain(({ requestHash }) => `\\\\x${Buffer.from(requestHash).toString('hex')}`)}::bytea[],
+      ${plain(({ amountMicros }) => amountMicros)}::bigint[],
+      ${plain(({ overrun }) => overrun)}::text[],
+      ${plain(({ occurredAt }) => occurredAt && `"${occurredAt.toISOString()}"`)}::timestamptz[],
+      ${arrayLiteral(charges.map(({ actor }) => actor))}::text[],
+      ${arrayLiteral(charges.map(({ detail }) => JSON.stringify(detail)))}::json[])`;
   const outcomes: QueuedOutcome[] = [];
   for (const { ord, ...outcome } of rows) {
     outcomes[ord - 1] = outcome;
   }
   return outcomes;
 }
-
-type ArrayValue = Parameters<typeof arrayLiteral>[0][number];
 
 /** Adds promotional credit to a wallet. */
 export async function grantCredit(

@@ -1,6 +1,6 @@
 /** What every procedure builds on: the caller's key and scopes, and the shape of errors. */
-import { initTRPC, TRPCError } from '@trpc/server';
-import { ZodError } from 'zod';
+import { getErrorShape, getTRPCErrorFromUnknown, initTRPC, TRPCError } from '@trpc/server';
+import { ZodError, type z } from 'zod';
 import { type ApiCaller, hasScope, type Scope } from '../billing/api-keys.ts';
 import type { Charging } from '../billing/charging.ts';
 import type { Holds } from '../billing/holds.ts';
@@ -60,21 +60,26 @@ function publicMessage(error: TRPCError): string {
   return error.code === 'INTERNAL_SERVER_ERROR' ? FAULTS.INTERNAL.message : error.message;
 }
 
-const faults = t.middleware(async ({ next }) => {
-  const result = await next();
-  if (
-    result.ok ||
-    result.error.cause === undefined ||
-    result.error.code !== 'INTERNAL_SERVER_ERROR'
-  ) {
-    return result;
+/** What a use case threw, in tRPC's words: a fault by its table, anything else as it is. */
+function asTrpcError(cause: unknown): TRPCError {
+  const error = getTRPCErrorFromUnknown(cause);
+  if (error.cause === undefined || error.code !== 'INTERNAL_SERVER_ERROR') {
+    return error;
   }
-  const fault = asFault(result.error.cause);
-  throw new TRPCError({
+  const fault = asFault(error.cause);
+  return new TRPCError({
     code: FAULTS[fault.code].trpc,
     message: fault.publicMessage,
     cause: fault,
   });
+}
+
+const faults = t.middleware(async ({ next }) => {
+  const result = await next();
+  if (result.ok) {
+    return result;
+  }
+  throw asTrpcError(result.error);
 });
 
 export const router = t.router;
@@ -89,22 +94,79 @@ function costOf(rawInput: unknown): number {
   return items && Array.isArray(rawInput.items) ? Math.max(1, rawInput.items.length) : 1;
 }
 
+/**
+ * Who acts, for the ledger. Throws what keeps the caller from doing what the scope allows: no key,
+ * too many calls, another scope.
+ */
+async function admit(
+  apiKey: ApiCaller | null,
+  scope: Scope,
+  rawInput: () => unknown,
+): Promise<string> {
+  if (apiKey === null) {
+    throw new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
+  }
+  if (apiKey.limiter !== null) {
+    const waitSeconds = apiKey.limiter.take(costOf(await rawInput()));
+    if (waitSeconds > 0) {
+      throw new Fault('RATE_LIMITED', { retryAfterSeconds: Math.ceil(waitSeconds) });
+    }
+  }
+  if (!hasScope(apiKey, scope)) {
+    throw new TRPCError({ code: 'FORBIDDEN', message: `This API key lacks the scope ${scope}.` });
+  }
+  return `api_key:${apiKey.id}`;
+}
+
 /** A procedure for callers whose key has the scope, within the key's rate limit. */
 export function scoped(scope: Scope) {
   return t.procedure.use(faults).use(async ({ ctx, getRawInput, next }) => {
-    const apiKey = await ctx.apiKey();
-    if (apiKey === null) {
-      throw new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
+    const actor = await admit(await ctx.apiKey(), scope, getRawInput);
+    return next({ ctx: { ...ctx, actor } });
+  });
+}
+
+/** A procedure in its parts, for the router and for `callDirectly` alike. */
+export interface ProcedureParts<Input extends z.ZodType, Output> {
+  readonly scope: Scope;
+  readonly input: Input;
+  readonly run: (
+    services: RouterServices,
+    input: z.output<Input>,
+    actor: string,
+  ) => Promise<Output>;
+}
+
+/**
+ * Calls a procedure as the router does (caller, limit, scope, input, use case, errors), without the
+ * router's chain of middleware, which copies the context at every step: that takes some 80 of the
+ * 200 microseconds of a charge. Throws a `TRPCError`.
+ */
+export async function callDirectly<Input extends z.ZodType, Output>(
+  procedure: ProcedureParts<Input, Output>,
+  rawInput: () => unknown,
+  context: TrpcContext,
+): Promise<Output> {
+  try {
+    const actor = await admit(await context.apiKey(), procedure.scope, rawInput);
+    const input = procedure.input.safeParse(rawInput());
+    if (!input.success) {
+      throw new TRPCError({ code: 'BAD_REQUEST', cause: input.error });
     }
-    if (apiKey.limiter !== null) {
-      const waitSeconds = apiKey.limiter.take(costOf(await getRawInput()));
-      if (waitSeconds > 0) {
-        throw new Fault('RATE_LIMITED', { retryAfterSeconds: Math.ceil(waitSeconds) });
-      }
-    }
-    if (!hasScope(apiKey, scope)) {
-      throw new TRPCError({ code: 'FORBIDDEN', message: `This API key lacks the scope ${scope}.` });
-    }
-    return next({ ctx: { ...ctx, actor: `api_key:${apiKey.id}` } });
+    return await procedure.run(context.services, input.data, actor);
+  } catch (cause) {
+    throw asTrpcError(cause);
+  }
+}
+
+/** An error as it travels, in the shape that this router gives errors. */
+export function errorShapeOf(error: TRPCError, path: string, context: TrpcContext) {
+  return getErrorShape({
+    config: t._config,
+    error,
+    type: 'mutation',
+    path,
+    input: undefined,
+    ctx: context,
   });
 }

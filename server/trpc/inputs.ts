@@ -124,8 +124,13 @@ function toWire(value: unknown): unknown {
   if (Array.isArray(value)) {
     return value.map(toWire);
   }
-  if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, toWire(inner)]));
+  if (typeof value !== 'object' || value === null) {
+    return value;
   }
-  return value;
+  // Filled in place: by way of a list of entries this took a tenth of a charge.
+  const travelling: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) {
+    travelling[key] = toWire((value as Record<string, unknown>)[key]);
+  }
+  return travelling;
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ChargeRequest } from '../billing/charging.ts';
 import { usageSchema } from '../rating/usage.ts';
-import { router, scoped } from './context.ts';
+import { type ProcedureParts, router, scoped } from './context.ts';
 import {
   instantSchema,
   namesOneWallet,
@@ -32,6 +32,22 @@ const chargeInput = z
     }),
   );
 
+/** Charges usage once per usage type and `referenceId`. */
+const charge = {
+  scope: 'usage:charge',
+  input: chargeInput,
+  run: async ({ charging }, input, actor) => wire(await charging.charge(input, actor)),
+} as const satisfies ProcedureParts<typeof chargeInput, unknown>;
+
+const chargeBatchInput = z.strictObject({ items: z.array(chargeInput).min(1).max(MAX_BATCH) });
+
+/** Charges up to 1,000 items, each with its own answer, in order. */
+const chargeBatch = {
+  scope: 'usage:charge',
+  input: chargeBatchInput,
+  run: async ({ charging }, { items }, actor) => wire(await charging.chargeBatch(items, actor)),
+} as const satisfies ProcedureParts<typeof chargeBatchInput, unknown>;
+
 export const usageRouter = router({
   /** What usage would cost now; nothing is written. */
   quote: scoped('usage:quote')
@@ -40,15 +56,15 @@ export const usageRouter = router({
       wire(await ctx.services.charging.quote(walletName(input), input.usage)),
     ),
 
-  /** Charges usage once per usage type and `referenceId`. */
-  charge: scoped('usage:charge')
-    .input(chargeInput)
-    .mutation(async ({ ctx, input }) => wire(await ctx.services.charging.charge(input, ctx.actor))),
+  charge: scoped(charge.scope)
+    .input(charge.input)
+    .mutation(({ ctx, input }) => charge.run(ctx.services, input, ctx.actor)),
 
-  /** Charges up to 1,000 items, each with its own answer, in order. */
-  chargeBatch: scoped('usage:charge')
-    .input(z.strictObject({ items: z.array(chargeInput).min(1).max(MAX_BATCH) }))
-    .mutation(async ({ ctx, input }) =>
-      wire(await ctx.services.charging.chargeBatch(input.items, ctx.actor)),
-    ),
+  chargeBatch: scoped(chargeBatch.scope)
+    .input(chargeBatch.input)
+    .mutation(({ ctx, input }) => chargeBatch.run(ctx.services, input, ctx.actor)),
 });
+
+/** The procedures that are called thousands of times a second, by their paths. */
+export const HOT_PROCEDURES = { 'usage.charge': charge, 'usage.chargeBatch': chargeBatch } as const;
+export type HotPath = keyof typeof HOT_PROCEDURES;
