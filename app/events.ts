@@ -144,10 +144,14 @@ const references = [
 ] as const;
 
 function referenceFacts(detail: EventView['detail']): Fact[] {
-  return references.flatMap(([key, label]) => {
-    const value = text.safeParse(detail[key]);
-    return value.success ? [{ label, value: value.data }] : [];
-  });
+  const original = text.safeParse(detail.originalSeq);
+  return [
+    ...(original.success ? [{ label: 'Of event', value: `No. ${original.data}` }] : []),
+    ...references.flatMap(([key, label]) => {
+      const value = text.safeParse(detail[key]);
+      return value.success ? [{ label, value: value.data }] : [];
+    }),
+  ];
 }
 
 function positionFacts(event: EventView, currency: string, timeZone: string): Fact[] {

@@ -245,6 +245,7 @@ declare
   outcome ledger_outcome;
   final_report jsonb := p_report;
   final_micros bigint := p_amount_micros;
+  billed bigint;
   due bigint;
   funded bigint;
   first_seq bigint;
@@ -286,8 +287,13 @@ begin
   if final_micros is null then
     return refusal_of('NO_RATE', w, null);
   end if;
-  -- Nothing was billed while the hold is open, nothing is held after it ran out.
-  due := final_micros - h.billed_micros;
+  -- Nothing was billed while the hold is open, nothing is held after it ran out. What was refunded
+  -- since is not given back once more.
+  billed := final_micros;
+  if h.status = 'expired' then
+    billed := greatest(billed, refunded_micros(h));
+  end if;
+  due := billed - h.billed_micros;
   if final_micros > 1000000000000000000
      or due < 0 and w.balance_micros > 2000000000000000000
      or due >= 0 and w.arrears_micros > 2000000000000000000 then
@@ -316,7 +322,7 @@ begin
   update holds set
     status = 'captured', held_micros = 0, usage_type = final_report #>> '{usage,type}',
     report = final_report, units_so_far = (final_report ->> 'units')::bigint,
-    amount_so_far_micros = final_micros, billed_micros = final_micros
+    amount_so_far_micros = final_micros, billed_micros = billed
   where id = h.id;
   return row(
     'OK', false, first_seq, abs(due), w.balance_micros, w.held_micros, w.arrears_micros,
@@ -791,6 +797,16 @@ begin
     );
   end if;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.ended_seq(h holds)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select seq from wallet_events
+  where wallet_id = h.wallet_id and detail ->> 'holdId' = h.id::text
+    and type in ('hold_captured', 'hold_expired')
+$function$;
 
 CREATE OR REPLACE FUNCTION public.event_canonical(e wallet_events)
  RETURNS text
@@ -1477,6 +1493,84 @@ AS $function$
     and (payment_intent_id is null or payment_intent_id = p_payment_intent_id)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.refund_usage(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_charge_key uuid, p_hold_key uuid, p_usage_type text, p_amount_micros bigint, p_actor text, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  h holds;
+  outcome ledger_outcome;
+  original bigint;
+  refundable bigint;
+  amount bigint;
+  first_seq bigint;
+  refund_detail json;
+begin
+  if p_amount_micros <= 0 then
+    raise exception 'a refund is positive' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, p_amount_micros);
+  end if;
+
+  select e.seq, usage_micros(e) into original, refundable from wallet_events e
+  where e.wallet_id = w.id and e.key = p_charge_key and e.type in ('charge', 'accrual');
+  if not found then
+    select * into h from holds where wallet_id = w.id and usage_type = p_usage_type and id = (
+      select (e.detail ->> 'holdId')::uuid from wallet_events e
+      where e.wallet_id = w.id and e.key = p_hold_key and e.type = 'hold_placed');
+    original := ended_seq(h);
+    refundable := h.billed_micros;
+  end if;
+  refundable := coalesce(refundable, 0) - coalesce((
+    select refunded_micros from usage_refunds where wallet_id = w.id and original_seq = original), 0);
+  amount := coalesce(p_amount_micros, refundable);
+  if amount = 0 or amount > refundable then
+    return refusal_of('NOT_REFUNDABLE', w, refundable);
+  end if;
+  if w.balance_micros > 2000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, amount);
+  end if;
+
+  first_seq := w.seq + 1;
+  refund_detail := (p_detail || jsonb_build_object('originalSeq', original::text))::json;
+  w := give_back(w, amount, p_key, p_request_hash, p_actor, refund_detail);
+  insert into usage_refunds as r (wallet_id, original_seq, refunded_micros)
+  values (w.id, original, amount)
+  on conflict (wallet_id, original_seq) do update set
+    refunded_micros = r.refunded_micros + excluded.refunded_micros;
+  return row(
+    'OK', false, first_seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, refund_detail
+  )::ledger_outcome;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.refunded_micros(h holds)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select coalesce((
+    select r.refunded_micros from usage_refunds r
+    where r.wallet_id = h.wallet_id and r.original_seq = ended_seq(h)
+  ), 0)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.refusal_of(p_code text, w wallets, p_amount_micros bigint)
  RETURNS ledger_outcome
  LANGUAGE sql
@@ -1828,6 +1922,52 @@ AS $function$
      from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.verify_refunds(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with told as (
+    select e.wallet_id, sum(e.balance_delta_micros) as refunded_micros,
+      case when e.detail ->> 'originalSeq' ~ '^[0-9]{1,18}$'
+        then (e.detail ->> 'originalSeq')::bigint end as original_seq
+    from wallet_events e
+    where e.wallet_id between p_from and p_to and e.type = 'usage_refund'
+      and e.detail ->> 'originalSeq' is not null
+    group by 1, 3
+  ), compared as (
+    select coalesce(k.wallet_id, t.wallet_id) as wallet_id,
+      coalesce(k.original_seq, t.original_seq) as original_seq,
+      k.refunded_micros as kept_micros, t.refunded_micros as told_micros
+    from (select * from usage_refunds where wallet_id between p_from and p_to) k
+    full join told t on t.wallet_id = k.wallet_id and t.original_seq = k.original_seq
+  ), problems as (
+    select c.wallet_id, e.seq, p.problem, p.message
+    from compared c
+    left join wallet_events e on e.wallet_id = c.wallet_id and e.seq = c.original_seq
+    left join holds h on e.type in ('hold_captured', 'hold_expired')
+      and h.wallet_id = c.wallet_id and h.id = case
+        when e.detail ->> 'holdId' ~ '^[0-9a-f-]{36}$' then (e.detail ->> 'holdId')::uuid end
+    cross join lateral (values
+      ('REFUND_SUM', case when c.kept_micros is distinct from c.told_micros
+        then format('of event %s %s is kept as refunded; the refunds add up to %s',
+          c.original_seq, coalesce(c.kept_micros::text, 'nothing'),
+          coalesce(c.told_micros::text, 'nothing')) end),
+      ('REFUND_ABOVE_ORIGINAL', case
+        when c.told_micros > coalesce(h.billed_micros, usage_micros(e), 0)
+        then format('event %s billed %s; its refunds add up to %s', c.original_seq,
+          coalesce(h.billed_micros, usage_micros(e), 0), c.told_micros) end)
+    ) as p (problem, message)
+    where p.message is not null
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.verify_wallets(p_from uuid, p_to uuid, p_limit integer, OUT wallets bigint, OUT events bigint, OUT found bigint, OUT differences jsonb)
  RETURNS record
  LANGUAGE sql
@@ -2003,6 +2143,8 @@ declare
   h holds;
   outcome ledger_outcome;
   first_seq bigint;
+  refunded bigint := 0;
+  due_back bigint;
   voided_detail json;
 begin
   select * into w from wallets where id = p_wallet_id for no key update;
@@ -2024,22 +2166,26 @@ begin
   if h.status not in ('open', 'expired') then
     return refusal_of('HOLD_NOT_OPEN', w, null);
   end if;
-  if h.billed_micros > 0 and w.balance_micros > 2000000000000000000 then
-    return refusal_of('LIMIT_EXCEEDED', w, h.billed_micros);
+  if h.billed_micros > 0 then
+    refunded := refunded_micros(h);
+  end if;
+  due_back := h.billed_micros - refunded;
+  if due_back > 0 and w.balance_micros > 2000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, due_back);
   end if;
 
   first_seq := w.seq + 1;
-  if h.billed_micros > 0 then
+  if due_back > 0 then
     voided_detail := correction_detail(h, null);
-    w := give_back(w, h.billed_micros, p_key, p_request_hash, p_actor, voided_detail);
+    w := give_back(w, due_back, p_key, p_request_hash, p_actor, voided_detail);
   else
     voided_detail := hold_link(h)::json;
     w := append_event(w, 'hold_voided', 0, -h.held_micros, 0, p_key, p_request_hash, p_actor, null,
                       voided_detail);
   end if;
-  update holds set status = 'voided', held_micros = 0, billed_micros = 0 where id = h.id;
+  update holds set status = 'voided', held_micros = 0, billed_micros = refunded where id = h.id;
   return row(
-    'OK', false, first_seq, h.held_micros + h.billed_micros, w.balance_micros, w.held_micros,
+    'OK', false, first_seq, h.held_micros + due_back, w.balance_micros, w.held_micros,
     w.arrears_micros, available_micros(w), w.updated_at, voided_detail
   )::ledger_outcome;
 end $function$;
@@ -2229,7 +2375,7 @@ create table holds (
   expires_at timestamp with time zone not null,
   constraint holds_pkey PRIMARY KEY (id),
   constraint holds_amount_so_far_micros_check CHECK (amount_so_far_micros >= 0),
-  constraint holds_bill_at_the_end CHECK ((status = ANY (ARRAY['captured'::text, 'expired'::text])) OR billed_micros = 0),
+  constraint holds_bill_at_the_end CHECK (status <> 'open'::text OR billed_micros = 0),
   constraint holds_billed_micros_check CHECK (billed_micros >= 0),
   constraint holds_check CHECK (ahead_micros >= placed_micros),
   constraint holds_held_micros_check CHECK (held_micros >= 0),
@@ -2409,6 +2555,16 @@ create table top_ups (
 CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
 CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'failed'::text]));
 
+create table usage_refunds (
+  wallet_id uuid not null,
+  original_seq bigint not null,
+  refunded_micros bigint not null,
+  constraint usage_refunds_pkey PRIMARY KEY (wallet_id, original_seq),
+  constraint usage_refunds_refunded_micros_check CHECK (refunded_micros > 0),
+  constraint usage_refunds_of_event FOREIGN KEY (wallet_id, original_seq) REFERENCES wallet_events(wallet_id, seq)
+);
+CREATE TRIGGER usage_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON usage_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table users (
   id text not null,
   email text not null,
@@ -2463,6 +2619,7 @@ create table wallet_events (
   constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
+CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text]))));
 CREATE TRIGGER wallet_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON wallet_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 create table wallets (
@@ -2564,6 +2721,7 @@ grant insert, select, update on stripe_inbox to wallet_app;
 grant select on stripe_quarantine to wallet_app;
 grant select on top_ups to wallet_app;
 grant select on trial_balance to wallet_app;
+grant select on usage_refunds to wallet_app;
 grant select on users to wallet_app;
 grant select on wallet_events to wallet_app;
 grant select on wallet_transactions to wallet_app;
@@ -2596,6 +2754,7 @@ grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;
 grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
+grant execute on function refund_usage(uuid,uuid,bytea,uuid,uuid,text,bigint,text,jsonb) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;

@@ -13,6 +13,7 @@ import { createMonth } from './billing/month.ts';
 import { createMonthWatchdog } from './billing/month-watchdog.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createRateCards } from './billing/rate-cards.ts';
+import { createRefunds } from './billing/refunds.ts';
 import { createStatements } from './billing/statements.ts';
 import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
 import { createTopUps } from './billing/top-ups.ts';
@@ -135,7 +136,8 @@ export function createApplication(options: ApplicationOptions): Application {
     closeRange: (input) => month.closeRange(input),
   });
 
-  const router = { wallets, charging, holds, rateCards, month };
+  const refunds = createRefunds({ sql });
+  const router = { wallets, charging, holds, refunds, rateCards, month };
   const apiKeys = createApiKeys({ sql, logger });
   const metrics = createMetrics(() => inboxSummary(sql));
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));

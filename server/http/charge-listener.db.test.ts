@@ -8,6 +8,7 @@ import { createCharging } from '../billing/charging.ts';
 import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
+import { createRefunds } from '../billing/refunds.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
@@ -41,6 +42,7 @@ beforeAll(async () => {
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
+    refunds: createRefunds({ sql }),
     rateCards,
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };

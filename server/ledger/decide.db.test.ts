@@ -6,6 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
 import { authorizeHold, captureHold, extendHold, voidHold } from '../store/holds.ts';
 import { streamEvents, verifyRange } from '../store/ledger.ts';
+import { refundUsage } from '../store/refunds.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
 import { deltasOf, detailOf, type WalletEvent } from './events.ts';
@@ -287,6 +288,8 @@ async function call(
       return captureHold(database.app, request);
     case 'void_hold':
       return voidHold(database.app, request);
+    case 'refund_usage':
+      return refundUsage(database.app, request);
     case 'settle_accruals':
       throw new TypeError('only the closing of a month settles');
     default: {
@@ -355,12 +358,18 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     expect(row).toBeUndefined();
     return;
   }
-  const { opened, answers, holds, ...projected } = state;
+  const { opened, answers, holds, originals, ...projected } = state;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({ ...projected, head: Buffer.from(head) });
   const holdRows = await holdsOf(walletId);
   expect(holdRows).toEqual([...holds.values()].sort((a, b) => (a.holdId < b.holdId ? -1 : 1)));
+  const refundRows = await database.app`
+    select original_seq as seq, refunded_micros as "refundedMicros"
+    from usage_refunds where wallet_id = ${walletId}`;
+  expect(new Map(refundRows.map(({ seq, refundedMicros }) => [seq, refundedMicros]))).toEqual(
+    originals.refunded,
+  );
   const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
   // Here top-ups come without a payment, and a limit is set without an event.
   const expected = ['EVENT_WITHOUT_TOP_UP', 'WALLET_OVERDRAFT'];

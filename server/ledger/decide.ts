@@ -20,6 +20,7 @@ import { evolve } from './evolve.ts';
 import { settleDue } from './hold-billing.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
+import { type RefundUsage, refundUsage } from './refunds.ts';
 import { answerOf, availableMicros, type OpenWallet, type WalletState } from './state.ts';
 
 export interface OpenWalletCommand {
@@ -67,6 +68,7 @@ export type Command =
   | CreditTopUp
   | ChargeWallet
   | SettleAccruals
+  | RefundUsage
   | HoldCommand;
 
 /**
@@ -100,6 +102,8 @@ function decideSettled(
       return chargeWallet(command, state);
     case 'settle_accruals':
       return settleAccruals(command, state);
+    case 'refund_usage':
+      return refundUsage(command, state);
     case 'authorize_hold':
       return authorizeHold(command, state, nowMs);
     case 'extend_hold':

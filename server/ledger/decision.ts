@@ -1,5 +1,5 @@
 /** What a decision is, and what all decisions have in common. */
-import type { Keyed, WalletEvent } from './events.ts';
+import type { Keyed, UsageRefunded, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { type Answer, answerOf, type OpenWallet } from './state.ts';
 
@@ -22,7 +22,9 @@ export type RefusalCode =
   /** A capture of a hold whose usage was never reported must say it. */
   | 'USAGE_REQUIRED'
   /** A hold of calls bills calls. */
-  | 'USAGE_TYPE_DIFFERS';
+  | 'USAGE_TYPE_DIFFERS'
+  /** There is no such original, or less is left of it: the answer's amount says how much. */
+  | 'NOT_REFUNDABLE';
 
 /** KEY_REUSED carries the numbers of the answer that the key got first, other refusals the wallet's. */
 export type Outcome =
@@ -91,6 +93,16 @@ export function repayArrears(wallet: OpenWallet, actor: string): readonly Wallet
   return repaidMicros > 0n
     ? [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor }]
     : [];
+}
+
+/** The one way in which billed usage becomes the wallet's money again; arrears come first. */
+export function giveBack(
+  { key, requestHash, actor }: Keyed & { readonly actor: string },
+  wallet: OpenWallet,
+  given: Pick<UsageRefunded, 'amountMicros' | 'hold' | 'originalSeq' | 'detail'>,
+): readonly WalletEvent[] {
+  const refunded: WalletEvent = { type: 'usage_refund', key, requestHash, actor, ...given };
+  return [refunded, ...repayArrears(evolve(wallet, refunded), actor)];
 }
 
 export function refuse(

@@ -89,10 +89,12 @@ interface HoldVoided extends Keyed {
   readonly detail: Detail;
 }
 
-/** Usage had been billed too much. */
-interface UsageRefunded extends Keyed, OfHold {
+/** Usage is given back: a hold had billed too much, or somebody refunds an original. */
+export interface UsageRefunded extends Keyed, OfHold {
   readonly type: 'usage_refund';
   readonly amountMicros: bigint;
+  /** The event that had billed it; absent when a late record of a hold corrects it. */
+  readonly originalSeq?: bigint;
   readonly detail: Detail;
 }
 
@@ -162,6 +164,11 @@ export function deltasOf(event: WalletEvent): Deltas {
       throw new TypeError(`unknown event ${String(unknown)}`);
     }
   }
+}
+
+/** What an event bills for usage: taken, reserved or owed. */
+export function usageMicrosOf(event: Extract<WalletEvent, { type: 'charge' | 'accrual' }>): bigint {
+  return event.owedMicros + (event.type === 'charge' ? event.takenMicros : event.reservedMicros);
 }
 
 /** The detail that the ledger stores beside an event. */

@@ -1,5 +1,6 @@
 /** How a wallet changes with each event. */
 import { deltasOf, type Keyed, type WalletEvent } from './events.ts';
+import { noOriginals, originalsAfter } from './originals.ts';
 import {
   type Answer,
   answerOf,
@@ -29,6 +30,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       arrearsMicros: 0n,
       overdraftLimitMicros: 0n,
       holds: new Map(),
+      originals: noOriginals,
       answers: new Map(),
     };
   }
@@ -44,6 +46,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     heldMicros: state.heldMicros + heldDeltaMicros,
     arrearsMicros: state.arrearsMicros + arrearsDeltaMicros,
     holds: holdsAfter(state, event),
+    originals: originalsAfter(state.originals, event, state.seq + 1n),
   };
   switch (event.type) {
     case 'top_up':

@@ -52,13 +52,14 @@ const openCommand: fc.Arbitrary<Command> = fc.record({
   actor: fc.constant(actor),
 });
 
-const chargeCommand: fc.Arbitrary<Command> = fc
-  .record({
-    id: identified,
-    amountMicros: fc.option(amount, { freq: 12 }),
-    overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
-  })
-  .map(({ id, ...request }) => ({ type: 'charge_wallet', ...identity(id, request), ...request }));
+const chargeCommand = (id = identified): fc.Arbitrary<Command> =>
+  fc
+    .record({
+      id,
+      amountMicros: fc.option(amount, { freq: 12 }),
+      overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
+    })
+    .map(({ id, ...request }) => ({ type: 'charge_wallet', ...identity(id, request), ...request }));
 
 const creditCommand: fc.Arbitrary<Command> = fc
   .record({
@@ -143,9 +144,35 @@ const captureCommand = (number: number): fc.Arbitrary<Command> =>
 const voidCommand = (number: number): fc.Arbitrary<Command> =>
   fc.constant({ type: 'void_hold', ...holdIdentity('void', number, {}) });
 
+/** Of a charge or a hold of this number, which may be there or not, in full or in part. */
+const refundCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({
+      usageType: fc.constantFrom(...Array<string>(9).fill('call'), 'sms'),
+      amountMicros: fc.option(
+        fc.oneof(
+          { weight: 3, arbitrary: fc.constantFrom(1n, 375_000n, 1_000_000n) },
+          { weight: 1, arbitrary: amount },
+        ),
+        { freq: 1 },
+      ),
+      refund: fc.nat(keyCount - 1),
+    })
+    .map(({ refund, ...request }) => ({
+      type: 'refund_usage',
+      key: ledgerKey('refund', `${refund}`),
+      requestHash: requestHash({ ...request, number }).toString('hex'),
+      chargeKey: ledgerKey('call', `ref-${number}`),
+      holdKey: ledgerKey('hold', `${number}`),
+      ...request,
+      actor,
+      detail: { reason: 'zwölf', number },
+    }));
+
 const command = fc.oneof(
+  { weight: 3, arbitrary: fc.nat(keyCount - 1).chain(refundCommand) },
   { weight: 1, arbitrary: openCommand },
-  { weight: 6, arbitrary: chargeCommand },
+  { weight: 6, arbitrary: chargeCommand() },
   { weight: 4, arbitrary: creditCommand },
 );
 
@@ -166,6 +193,7 @@ const holdSteps: fc.Arbitrary<Step[]> = fc
       { weight: 5, arbitrary: extendCommand(number) },
       { weight: 3, arbitrary: captureCommand(number) },
       { weight: 1, arbitrary: voidCommand(number) },
+      { weight: 2, arbitrary: refundCommand(number) },
     );
     return fc.tuple(
       authorizeCommand(number).map((command) => stepOf(wallet, command)),
@@ -183,6 +211,26 @@ const holdSteps: fc.Arbitrary<Step[]> = fc
   })
   .map(([authorize, steps]) => [authorize, ...steps]);
 
+/** A charge, or a hold that runs out after a heartbeat, and its refunds; late records come too. */
+const refundSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(holdCount - 1), fc.boolean())
+  .chain(([wallet, number, isHold]) => {
+    const original = isHold
+      ? [authorizeCommand(number), extendCommand(number)]
+      : [chargeCommand(fc.record({ reference: fc.constant(number), plain: fc.boolean() }))];
+    const late = fc.oneof(
+      { weight: 3, arbitrary: refundCommand(number) },
+      ...(isHold ? [captureCommand(number), voidCommand(number)] : []),
+    );
+    return fc
+      .tuple(fc.tuple(...original), refundCommand(number), fc.array(late, { maxLength: 3 }))
+      .map(([before, refund, after]): Step[] => [
+        ...before.map((command) => stepOf(wallet, command)),
+        ...(isHold ? [{ type: 'wait', wallet, seconds: 60 } as const] : []),
+        ...[refund, ...after].map((command) => stepOf(wallet, command)),
+      ]);
+  });
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -190,6 +238,7 @@ function again(wallet: number): fc.Arbitrary<Step> {
 
 export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
+  { weight: 2, arbitrary: refundSteps },
   {
     weight: 12,
     arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),

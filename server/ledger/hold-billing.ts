@@ -1,8 +1,8 @@
 /** What ends a hold posts: its usage, the difference to what was billed before, a credit of it. */
-import { least, most, repayArrears } from './decision.ts';
+import { least, most } from './decision.ts';
 import type { Detail, Keyed, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import { keyOf, linkOf, reachOf } from './hold.ts';
+import { linkOf, reachOf } from './hold.ts';
 import type { Hold, OpenWallet, Report } from './state.ts';
 
 /** What runs out bills arrears up to this and no more, so that a wallet can always be settled. */
@@ -86,26 +86,6 @@ export function differenceEvent(
   return wallet.mode === 'deferred'
     ? { type: 'accrual', reservedMicros: fundedMicros, ...posted }
     : { type: 'charge', takenMicros: fundedMicros, ...posted };
-}
-
-/** Credits usage that was billed too much, and repays arrears first. */
-export function giveBack(
-  command: Keyed & { readonly actor: string },
-  wallet: OpenWallet,
-  hold: Hold,
-  amountMicros: bigint,
-  detail: Detail,
-): readonly WalletEvent[] {
-  const { actor } = command;
-  const refunded: WalletEvent = {
-    type: 'usage_refund',
-    ...keyOf(command),
-    amountMicros,
-    hold,
-    actor,
-    detail,
-  };
-  return [refunded, ...repayArrears(evolve(wallet, refunded), actor)];
 }
 
 /** Its units are the difference too, so that units of several events add up. */

@@ -4,6 +4,7 @@ import {
   answer,
   assertAllowed,
   type Decision,
+  giveBack,
   least,
   maxAmountMicros,
   maxStandingMicros,
@@ -22,8 +23,9 @@ import {
   linkOf,
   reachOf,
 } from './hold.ts';
-import { correctionDetail, differenceEvent, endHold, giveBack } from './hold-billing.ts';
+import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';
+import { refundedOfHold } from './originals.ts';
 import { answerOf, availableMicros, type Hold, type Report, type WalletState } from './state.ts';
 
 export interface AuthorizeHold extends CommandOnHold, Keyed {
@@ -132,8 +134,10 @@ export function captureHold(command: CaptureHold, state: WalletState): Decision 
   if (amountMicros === null) {
     return refuse('NO_RATE', state, null);
   }
-  // Nothing was billed while the hold is open, nothing is held after it ran out.
-  const dueMicros = amountMicros - hold.billedMicros;
+  // Nothing was billed while the hold is open, nothing is held after it ran out. What was refunded
+  // since is not given back once more.
+  const billedMicros = most(amountMicros, refundedOfHold(state, hold));
+  const dueMicros = billedMicros - hold.billedMicros;
   const standingMicros = dueMicros < 0n ? state.balanceMicros : state.arrearsMicros;
   if (amountMicros > maxAmountMicros || standingMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
@@ -151,7 +155,7 @@ export function captureHold(command: CaptureHold, state: WalletState): Decision 
     heldMicros: 0n,
     report,
     amountSoFarMicros: amountMicros,
-    billedMicros: amountMicros,
+    billedMicros,
   };
   if (hold.status === 'open') {
     const fundedMicros = least(dueMicros, reachMicros);
@@ -168,7 +172,7 @@ export function captureHold(command: CaptureHold, state: WalletState): Decision 
     state,
     dueMicros >= 0n
       ? [differenceEvent(state, hold, after, dueMicros, { ...keyOf(command), actor, detail })]
-      : giveBack(command, state, after, -dueMicros, detail),
+      : giveBack(command, state, { amountMicros: -dueMicros, hold: after, detail }),
   );
 }
 
@@ -187,13 +191,15 @@ export function voidHold(command: VoidHold, state: WalletState): Decision {
   if (hold.status !== 'open' && hold.status !== 'expired') {
     return refuse('HOLD_NOT_OPEN', state, null);
   }
-  if (hold.billedMicros > 0n && state.balanceMicros > maxStandingMicros) {
-    return refuse('LIMIT_EXCEEDED', state, hold.billedMicros);
+  const refundedMicros = refundedOfHold(state, hold);
+  const amountMicros = hold.billedMicros - refundedMicros;
+  if (amountMicros > 0n && state.balanceMicros > maxStandingMicros) {
+    return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
-  const after: Hold = { ...hold, status: 'voided', heldMicros: 0n, billedMicros: 0n };
-  if (hold.billedMicros > 0n) {
+  const after: Hold = { ...hold, status: 'voided', heldMicros: 0n, billedMicros: refundedMicros };
+  if (amountMicros > 0n) {
     const detail = correctionDetail(hold, null);
-    return accept(command, state, giveBack(command, state, after, hold.billedMicros, detail));
+    return accept(command, state, giveBack(command, state, { amountMicros, hold: after, detail }));
   }
   return accept(command, state, [
     {

@@ -1,5 +1,6 @@
 /** A wallet as its events leave it. */
 import type { Detail, WalletMode } from './events.ts';
+import type { Originals } from './originals.ts';
 
 export type WalletStatus = 'open' | 'frozen' | 'closed';
 
@@ -48,6 +49,7 @@ export interface OpenWallet {
   readonly overdraftLimitMicros: bigint;
   /** Every hold there ever was, by its id. */
   readonly holds: ReadonlyMap<string, Hold>;
+  readonly originals: Originals;
   /** What every accepted key asked, and the answer it got. */
   readonly answers: ReadonlyMap<string, Remembered>;
 }

@@ -49,7 +49,7 @@ export interface Verification {
 }
 
 /**
- * Replays every event of the range and compares what stands on them, wallets and holds, at one
+ * Replays every event of the range and compares what stands on them, wallets, holds and refunds, at one
  * moment. Lists at most so many differences of each. Needs the owner.
  */
 export async function verifyRange(
@@ -58,10 +58,11 @@ export async function verifyRange(
   listAtMost: number,
 ): Promise<Verification> {
   const [row] = await sql<Verification[]>`
-    select w.wallets, w.events, w.found + h.found as found,
-      w.differences || h.differences as differences
+    select w.wallets, w.events, w.found + h.found + r.found as found,
+      w.differences || h.differences || r.differences as differences
     from verify_wallets(${range.from}, ${range.to}, ${listAtMost}) w
-    cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h`;
+    cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h
+    cross join verify_refunds(${range.from}, ${range.to}, ${listAtMost}) r`;
   return one(row);
 }
 

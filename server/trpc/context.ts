@@ -6,6 +6,7 @@ import type { Charging } from '../billing/charging.ts';
 import type { Holds } from '../billing/holds.ts';
 import type { Month } from '../billing/month.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
+import type { Refunds } from '../billing/refunds.ts';
 import type { Wallets } from '../billing/wallets.ts';
 import { asFault, FAULTS, Fault } from '../faults.ts';
 
@@ -14,6 +15,7 @@ export interface RouterServices {
   readonly wallets: Wallets;
   readonly charging: Charging;
   readonly holds: Holds;
+  readonly refunds: Refunds;
   readonly rateCards: RateCards;
   readonly month: Month;
 }

@@ -3,6 +3,7 @@ import { createCharging } from '../billing/charging.ts';
 import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
+import { createRefunds } from '../billing/refunds.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createLogger } from '../log.ts';
@@ -23,6 +24,7 @@ beforeAll(async () => {
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
+    refunds: createRefunds({ sql }),
     rateCards,
     month: createMonth({
       sql,

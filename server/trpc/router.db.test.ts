@@ -7,6 +7,7 @@ import { createCharging } from '../billing/charging.ts';
 import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
+import { createRefunds } from '../billing/refunds.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { type BillingClient, createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
@@ -35,6 +36,7 @@ beforeAll(async () => {
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
+    refunds: createRefunds({ sql }),
     rateCards,
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
@@ -373,6 +375,57 @@ describe('bad input is a BAD_REQUEST that names the field', () => {
       body: typeof body === 'string' ? body : JSON.stringify(body),
     });
   }
+});
+
+describe('usage.refund', () => {
+  const refund = { type: 'fax', referenceId: 'f', key: 'r', reason: 'blank page' } as const;
+
+  it('gives back what was charged, micros as decimal strings', async () => {
+    await fund('1000000');
+    const usage = { type: 'fax', pages: 2, to: '+14155550132' } as const;
+    const charged = await client.usage.charge.mutate({ userId, usage, referenceId: 'f' });
+    expect(charged).toMatchObject({ ok: true, seq: '3', amountMicros: '300000' });
+    expect(
+      await client.usage.refund.mutate({ userId, ...refund, amountMicros: '100000' }),
+    ).toMatchObject({
+      ok: true,
+      originalSeq: '3',
+      amountMicros: '100000',
+      balanceMicros: '800000',
+    });
+    expect(await client.usage.refund.mutate({ userId, ...refund, key: 'r2' })).toMatchObject({
+      ok: true,
+      amountMicros: '200000',
+    });
+    expect(await client.usage.refund.mutate({ userId, ...refund, key: 'r3' })).toEqual({
+      ok: false,
+      code: 'NOT_REFUNDABLE',
+      refundableMicros: '0',
+    });
+  });
+
+  it('needs a scope of its own', async () => {
+    const opener = await clientWith('wallets:write');
+    await expect(opener.usage.refund.mutate({ userId, ...refund })).rejects.toMatchObject({
+      message: 'This API key lacks the scope usage:refund.',
+    });
+  });
+
+  it.each([
+    ['amountMicros', '0'],
+    ['amountMicros', '-1'],
+    ['amountMicros', '1.5'],
+    ['amountMicros', '1e3'],
+    ['type', 'telex'],
+    ['key', ''],
+    ['reason', ' '],
+  ])('refuses %s %j by name', async (field, value) => {
+    const input = { userId, ...refund, [field]: value };
+    await expect(client.usage.refund.mutate(input)).rejects.toMatchObject({
+      message: expect.stringContaining(field),
+      data: { code: 'BAD_REQUEST' },
+    });
+  });
 });
 
 describe('API keys', () => {

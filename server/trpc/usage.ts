@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import type { ChargeRequest } from '../billing/charging.ts';
-import { usageSchema } from '../rating/usage.ts';
+import { positiveMicrosSchema } from '../ledger/money.ts';
+import { usageSchema, usageTypeSchema } from '../rating/usage.ts';
 import { type ProcedureParts, router, scoped } from './context.ts';
 import {
   instantSchema,
   namesOneWallet,
+  noteSchema,
   referenceSchema,
   walletFields,
   walletName,
@@ -48,6 +50,17 @@ const chargeBatch = {
   run: async ({ charging }, { items }, actor) => wire(await charging.chargeBatch(items, actor)),
 } as const satisfies ProcedureParts<typeof chargeBatchInput, unknown>;
 
+const refundInput = z
+  .strictObject({
+    ...walletFields,
+    type: usageTypeSchema,
+    referenceId: referenceSchema,
+    amountMicros: positiveMicrosSchema.optional(),
+    key: referenceSchema,
+    reason: noteSchema,
+  })
+  .superRefine(namesOneWallet);
+
 export const usageRouter = router({
   /** What usage would cost now; nothing is written. */
   quote: scoped('usage:quote')
@@ -63,6 +76,15 @@ export const usageRouter = router({
   chargeBatch: scoped(chargeBatch.scope)
     .input(chargeBatch.input)
     .mutation(({ ctx, input }) => chargeBatch.run(ctx.services, input, ctx.actor)),
+
+  /** Gives usage back, once per key: a charge's, or a hold's, never more than it was billed. */
+  refund: scoped('usage:refund')
+    .input(refundInput)
+    .mutation(async ({ ctx, input }) => {
+      const { type, referenceId, amountMicros, key, reason } = input;
+      const request = { wallet: walletName(input), type, referenceId, amountMicros, key, reason };
+      return wire(await ctx.services.refunds.refund(request, ctx.actor));
+    }),
 });
 
 /** The procedures that are called thousands of times a second, by their paths. */

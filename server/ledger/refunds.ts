@@ -1,0 +1,57 @@
+/** Giving usage back that was billed: all of a charge or a hold, or part of it. */
+import {
+  accept,
+  answer,
+  assertAllowed,
+  type Decision,
+  giveBack,
+  maxStandingMicros,
+  recall,
+  refuse,
+} from './decision.ts';
+import type { Detail, Keyed } from './events.ts';
+import { findOriginal } from './originals.ts';
+import type { WalletState } from './state.ts';
+
+export interface RefundUsage extends Keyed {
+  readonly type: 'refund_usage';
+  /** The keys that the original may have been asked with: as a charge, or else as a hold. */
+  readonly chargeKey: string;
+  readonly holdKey: string;
+  readonly usageType: string;
+  /** Null for all that is left. */
+  readonly amountMicros: bigint | null;
+  readonly actor: string;
+  readonly detail: Detail;
+}
+
+/** A frozen wallet may receive. A refusal for the original says how much of it is refundable. */
+export function refundUsage(command: RefundUsage, state: WalletState): Decision {
+  assertAllowed(command.amountMicros === null || command.amountMicros > 0n, 'a refund is positive');
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const known = recall(command, state);
+  if (known) {
+    return answer(known);
+  }
+  if (state.status === 'closed') {
+    return refuse('WALLET_CLOSED', state, command.amountMicros);
+  }
+  const original = findOriginal(state, command);
+  if (original === undefined) {
+    return refuse('NOT_REFUNDABLE', state, 0n);
+  }
+  const refundedMicros = state.originals.refunded.get(original.seq) ?? 0n;
+  const refundableMicros = original.billedMicros - refundedMicros;
+  const amountMicros = command.amountMicros ?? refundableMicros;
+  if (amountMicros === 0n || amountMicros > refundableMicros) {
+    return refuse('NOT_REFUNDABLE', state, refundableMicros);
+  }
+  if (state.balanceMicros > maxStandingMicros) {
+    return refuse('LIMIT_EXCEEDED', state, amountMicros);
+  }
+  const originalSeq = original.seq;
+  const detail = { ...command.detail, originalSeq: originalSeq.toString() };
+  return accept(command, state, giveBack(command, state, { amountMicros, originalSeq, detail }));
+}
