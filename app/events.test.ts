@@ -107,6 +107,15 @@ describe('describeEvent', () => {
     expect(row.facts).toContainEqual({ label: 'Arrears after', value: '$2.00' });
   });
 
+  it('says which event a refund gives back, and why', () => {
+    const row = describeInBerlin('usage_refund', {
+      balanceDeltaMicros: 150_000n,
+      detail: { originalSeq: '7', type: 'call', referenceId: 'call-1', reason: 'Bad line' },
+    });
+    expect(row).toMatchObject({ title: 'Usage refunded', subtitle: 'Bad line', amount: '+$0.15' });
+    expect(row.facts).toContainEqual({ label: 'Of event', value: 'No. 7' });
+  });
+
   it('names the card of a top-up by its last four digits', () => {
     const row = describeInBerlin('top_up', {
       balanceDeltaMicros: 25_000_000n,
