@@ -332,6 +332,55 @@ end $function$;
 
 create aggregate chain_hash(bytea,text) (sfunc = next_link, stype = bytea);
 
+CREATE OR REPLACE FUNCTION public.change_wallet_status(p_wallet_id uuid, p_status text, p_actor text, p_detail json)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+  open_holds bigint;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  if w.status = p_status then
+    return row(
+      'OK', true, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+      available_micros(w), w.updated_at, null
+    )::ledger_outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, 0);
+  end if;
+  if p_status = 'closed' then
+    select count(*) into open_holds from holds where wallet_id = w.id and status = 'open';
+    if (w.balance_micros, w.held_micros, w.arrears_micros) <> (0, 0, 0) or open_holds > 0 then
+      outcome := refusal_of('WALLET_NOT_EMPTY', w, 0);
+      outcome.detail := json_build_object('openHolds', open_holds);
+      return outcome;
+    end if;
+  end if;
+  w := append_event(
+    w,
+    case p_status when 'open' then 'wallet_unfrozen' when 'frozen' then 'wallet_frozen'
+                  when 'closed' then 'wallet_closed' end,
+    0, 0, 0, null, null, p_actor, null, p_detail
+  );
+  update wallets set status = p_status where id = w.id;
+  return row(
+    'OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, p_detail
+  )::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.charge_many(p_wallet_ids uuid[], p_alone boolean[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_overruns text[], p_occurred_at timestamp with time zone[], p_actors text[], p_details json[])
  RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json)
  LANGUAGE plpgsql
@@ -715,7 +764,11 @@ AS $function$
     when 'hold_expired' then 'income:usage'
     when 'usage_refund' then 'income:usage'
     when 'arrears_repaid' then 'assets:receivable'
+    -- These move no money.
     when 'wallet_opened' then 'equity:opening'
+    when 'wallet_frozen' then 'equity:opening'
+    when 'wallet_unfrozen' then 'equity:opening'
+    when 'wallet_closed' then 'equity:opening'
   end
 $function$;
 
@@ -1438,7 +1491,8 @@ begin
       coalesce(p.sound, false) as sound,
       array[w.seq, w.balance_micros, w.held_micros, w.arrears_micros] as stored,
       array[p.seq, p.balance_micros, p.held_micros, p.arrears_micros] as computed,
-      w.head_hash is distinct from p.head_hash as other_hash
+      w.head_hash is distinct from p.head_hash as other_hash,
+      w.status <> p.status as other_status, p.status
     from wallet_projections(p_from, p_to) p
     full join (select * from wallets where id between p_from and p_to) w on w.id = p.wallet_id
   )
@@ -1451,14 +1505,15 @@ begin
         when not c.sound then 'EVENTS_CONTRADICT'
         else 'WALLET_DIFFERS' end,
       'message', format(
-        'stored seq, balance, held, arrears: %s; computed: %s%s',
+        'stored seq, balance, held, arrears: %s; computed: %s%s%s',
         case when c.has_wallet then array_to_string(c.stored, ', ') else 'no wallet' end,
         case when c.events is null then 'no events' else array_to_string(c.computed, ', ') end,
         case when c.has_wallet and c.events is not null and c.other_hash
-          then '; another hash' else '' end),
+          then '; another hash' else '' end,
+        case when c.other_status then format('; %s', c.status) else '' end),
       'repaired', false
     ) order by c.wallet_id) filter (where not c.sound or not c.has_wallet or c.other_hash
-      or c.stored <> c.computed), '[]')
+      or c.other_status or c.stored <> c.computed), '[]')
   into wallets, events, differences
   from compared c;
 
@@ -1470,7 +1525,7 @@ begin
       perform from wallets where id = (d ->> 'walletId')::uuid for no key update;
       update wallets w set
         seq = p.seq, balance_micros = p.balance_micros, held_micros = p.held_micros,
-        arrears_micros = p.arrears_micros, head_hash = p.head_hash,
+        arrears_micros = p.arrears_micros, status = p.status, head_hash = p.head_hash,
         updated_at = greatest(w.updated_at, p.recorded_at)
       from wallet_projections((d ->> 'walletId')::uuid, (d ->> 'walletId')::uuid) p
       where w.id = p.wallet_id and p.sound;
@@ -1855,6 +1910,19 @@ AS $function$
   ) g
 $function$;
 
+CREATE OR REPLACE FUNCTION public.status_after(p_type text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case p_type
+    when 'wallet_opened' then 'open'
+    when 'wallet_unfrozen' then 'open'
+    when 'wallet_frozen' then 'frozen'
+    when 'wallet_closed' then 'closed'
+  end
+$function$;
+
 CREATE OR REPLACE FUNCTION public.unsettled_statements(p_wallet_ids uuid[], p_from billing_period, p_to billing_period)
  RETURNS SETOF statements
  LANGUAGE sql
@@ -1996,7 +2064,8 @@ AS $function$
       array_agg(l.seq order by l.seq) filter (where l.wrong_total) as wrong_total,
       array_agg(l.seq order by l.seq) filter (where l.back_in_time) as back_in_time,
       array_agg(l.seq order by l.seq) filter (where l.wrong_hash) as wrong_hash,
-      array_agg(l.seq) filter (where l.type = 'top_up') as top_ups
+      array_agg(l.seq) filter (where l.type = 'top_up') as top_ups,
+      max(l.seq) filter (where status_after(l.type) is not null) as status_seq
     from linked l group by l.wallet_id
   ), compared as (
     select coalesce(r.wallet_id, w.id) as wallet_id, r.wallet_id is not null as has_events,
@@ -2025,11 +2094,16 @@ AS $function$
           opening.detail ->> 'timezone') end as wrong_timezone,
       case when w.overdraft_limit_micros <> head.overdraft_limit_micros
         then format('the wallet''s overdraft limit is %s, its last event''s is %s',
-          w.overdraft_limit_micros, head.overdraft_limit_micros) end as wrong_overdraft
+          w.overdraft_limit_micros, head.overdraft_limit_micros) end as wrong_overdraft,
+      case when w.status <> status_after(standing.type)
+        then format('the wallet is %s, its events leave it %s', w.status,
+          status_after(standing.type)) end as wrong_status
     from replayed r
     full join (select * from wallets where id between p_from and p_to) w on w.id = r.wallet_id
     left join wallet_events head on head.wallet_id = r.wallet_id and head.seq = r.seq
     left join wallet_events opening on opening.wallet_id = w.id and opening.seq = 1
+    left join wallet_events standing
+      on standing.wallet_id = r.wallet_id and standing.seq = r.status_seq
   ), stated as (
     select s.*, lag(s.period) over months as month_before, lag(s.ends_at) over months as end_before,
       coalesce(lag(s.to_seq) over months, 0) as seq_before
@@ -2091,7 +2165,8 @@ AS $function$
       ('WALLET_USER', c.wrong_user),
       ('WALLET_MODE', c.wrong_mode),
       ('WALLET_TIMEZONE', c.wrong_timezone),
-      ('WALLET_OVERDRAFT', c.wrong_overdraft)
+      ('WALLET_OVERDRAFT', c.wrong_overdraft),
+      ('WALLET_STATUS', c.wrong_status)
     ) as p (problem, message)
     where p.message is not null
     union all
@@ -2220,22 +2295,25 @@ begin
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.wallet_projections(p_from uuid, p_to uuid)
- RETURNS TABLE(wallet_id uuid, events bigint, seq bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, head_hash bytea, recorded_at timestamp with time zone, sound boolean)
+ RETURNS TABLE(wallet_id uuid, events bigint, seq bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, status text, head_hash bytea, recorded_at timestamp with time zone, sound boolean)
  LANGUAGE sql
  STABLE
 AS $function$
   select head.wallet_id, total.events, head.seq, head.balance_micros, head.held_micros,
-    head.arrears_micros, head.hash, head.recorded_at,
+    head.arrears_micros, status_after(standing.type), head.hash, head.recorded_at,
     total.events = head.seq
       and (total.balance_micros, total.held_micros, total.arrears_micros)
         = (head.balance_micros, head.held_micros, head.arrears_micros)
   from (
     select e.wallet_id, count(*) as events, max(e.seq) as seq,
       sum(e.balance_delta_micros) as balance_micros, sum(e.held_delta_micros) as held_micros,
-      sum(e.arrears_delta_micros) as arrears_micros
+      sum(e.arrears_delta_micros) as arrears_micros,
+      max(e.seq) filter (where status_after(e.type) is not null) as status_seq
     from wallet_events e where e.wallet_id between p_from and p_to group by e.wallet_id
   ) total
   join wallet_events head on head.wallet_id = total.wallet_id and head.seq = total.seq
+  left join wallet_events standing
+    on standing.wallet_id = total.wallet_id and standing.seq = total.status_seq
 $function$;
 
 CREATE OR REPLACE FUNCTION public.write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
@@ -2616,7 +2694,7 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text]))));
@@ -2735,6 +2813,7 @@ grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,t
 grant execute on function available_micros(wallets) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
+grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;

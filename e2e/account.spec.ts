@@ -54,6 +54,23 @@ test('every page of the account sends a visitor to the sign-in page', async ({ r
   }
 });
 
+test('a frozen wallet says so on the overview, and why in the activity', async ({ page, user }) => {
+  await grant(user.id, '5000000');
+  const { freeze, unfreeze } = billingClient().wallets;
+  await freeze.mutate({ userId: user.id, reason: 'A card was reported stolen' });
+  await page.goto('/account');
+  await expect(page.getByText('Your wallet is frozen')).toBeVisible();
+  await page.getByRole('link', { name: 'Activity', exact: true }).last().click();
+  const event = page.locator('#event-3');
+  await expect(event).toContainText('Wallet frozen');
+  await expect(event).toContainText('A card was reported stolen');
+
+  await unfreeze.mutate({ userId: user.id, reason: 'A new card was sent' });
+  await page.goto('/account');
+  await expect(page.getByRole('heading', { name: 'Overview' })).toBeVisible();
+  await expect(page.getByText('Your wallet is frozen')).toBeHidden();
+});
+
 test('one user sees nothing of another: neither top-up nor statement', async ({ page, user }) => {
   const response = await page.request.post('/account/top-up/start', {
     form: { amount: '25.00', attemptKey: crypto.randomUUID() },

@@ -117,7 +117,8 @@ function WalletNotices({ wallet }: { wallet: Wire<WalletView> }) {
     <>
       {status === 'frozen' && (
         <Notice tone="warning" title="Your wallet is frozen">
-          Nothing can be spent until a disputed payment is settled. Your balance is kept.
+          Nothing can be spent from it for now. Your balance is kept, and you can see why under{' '}
+          <TextLink to="/account/activity">Activity</TextLink>.
         </Notice>
       )}
       {status === 'closed' && (

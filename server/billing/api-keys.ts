@@ -17,6 +17,8 @@ import { createRateLimiter, type RateLimit, type RateLimiter } from './rate-limi
 export const SCOPES = [
   'wallets:read',
   'wallets:write',
+  // Freezing and closing take a user's money out of use.
+  'wallets:manage',
   // Apart from opening wallets: credit is money.
   'credit:grant',
   'usage:quote',

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
 import type { EventPage, Services, WalletView } from '../http/load-context.ts';
 import type { Sql } from '../store/sql.ts';
+import { changeWalletStatus, type WalletStatus } from '../store/wallet-status.ts';
 import {
   balanceAt,
   eventsPage,
@@ -30,6 +31,19 @@ export const CURRENCY_EXPONENTS: Readonly<Record<string, number>> = {
 
 export const MAX_PAGE = 200;
 
+export type StatusAnswer =
+  | ({ ok: true /** False when it had the status already. */; changed: boolean } & WalletView)
+  | { ok: false; code: 'WALLET_NOT_FOUND' | 'WALLET_CLOSED' }
+  | {
+      ok: false;
+      code: 'WALLET_NOT_EMPTY';
+      balanceMicros: bigint;
+      heldMicros: bigint;
+      arrearsMicros: bigint;
+      /** Calls, say, that still run, whether or not they hold money. */
+      openHolds: number;
+    };
+
 export interface Wallets {
   /** Opens a user's wallet in a currency, or returns the one that is open already. */
   open(
@@ -43,6 +57,14 @@ export interface Wallets {
   ): Promise<WalletView>;
   /** The wallet that the name fits. Throws `WALLET_NOT_FOUND`. */
   get(name: WalletName): Promise<WalletView>;
+  /**
+   * Freezes (`frozen`), unfreezes (`open`) or closes a wallet, and says why in its history. A wallet
+   * that has the status already stays as it is. Only an empty one is closed, and stays so.
+   */
+  changeStatus(
+    request: { wallet: WalletName; status: WalletStatus; reason: string },
+    actor: string,
+  ): Promise<StatusAnswer>;
   ofUser: Services['wallets']['ofUser'];
   events: Services['wallets']['events'];
   usageThisMonth: Services['wallets']['usageThisMonth'];
@@ -75,8 +97,37 @@ export function createWallets(sql: Sql): Wallets {
     });
   };
 
+  const changeStatus: Wallets['changeStatus'] = async ({ wallet: name, status, reason }, actor) => {
+    const wallet = await onlyWallet(sql, name);
+    if (wallet === null) {
+      return { ok: false, code: 'WALLET_NOT_FOUND' };
+    }
+    const { walletId } = wallet;
+    const outcome = await changeWalletStatus(sql, { walletId, status, actor, detail: { reason } });
+    const { code, replayed, seq, balanceMicros, heldMicros, arrearsMicros } = outcome;
+    switch (code) {
+      case 'OK': {
+        const { availableMicros } = outcome;
+        const now = { status, seq, balanceMicros, heldMicros, arrearsMicros, availableMicros };
+        return { ok: true, changed: !replayed, ...wallet, ...now };
+      }
+      case 'WALLET_NOT_EMPTY': {
+        const { openHolds } = outcome.detail as { openHolds: number };
+        return { ok: false, code, balanceMicros, heldMicros, arrearsMicros, openHolds };
+      }
+      case 'WALLET_NOT_FOUND':
+      case 'WALLET_CLOSED':
+        return { ok: false, code };
+      default: {
+        const unknown: never = code;
+        throw new TypeError(`unknown outcome ${String(unknown)}`);
+      }
+    }
+  };
+
   return {
     open,
+    changeStatus,
 
     async get(name) {
       const wallet = await onlyWallet(sql, name);

@@ -5,6 +5,7 @@ import type { EnvSource } from '../env.ts';
 import { chainStart, eventHash } from '../ledger/hash.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { chargeWallet, grantCredit } from '../store/charges.ts';
+import { changeWalletStatus } from '../store/wallet-status.ts';
 import { openWallet } from '../store/wallets.ts';
 import { runLedger } from './ledger.ts';
 
@@ -214,6 +215,20 @@ describe('npm run ledger -- verify', () => {
       ['WALLET_OVERDRAFT'],
     ],
     [
+      'a wallet that was frozen without an event',
+      () => tamper(`update wallets set status = 'frozen' where id = '${walletId}'`),
+      ['WALLET_STATUS'],
+    ],
+    [
+      'a wallet that is open though its events froze it',
+      async () => {
+        const detail = { reason: 'stolen card' };
+        await changeWalletStatus(database.app, { walletId, status: 'frozen', actor, detail });
+        await tamper(`update wallets set status = 'open' where id = '${walletId}'`);
+      },
+      ['WALLET_STATUS'],
+    ],
+    [
       'a wallet without events',
       () => tamper(`delete from wallet_events where wallet_id = '${walletId}'`),
       ['WALLET_WITHOUT_EVENTS'],
@@ -386,7 +401,8 @@ describe('npm run ledger -- rebuild', () => {
     const walletId = await newWallet();
     const right = await database.app`select * from wallets where id = ${walletId}`;
     await tamper(`
-      update wallets set balance_micros = 5, arrears_micros = 7, seq = 2, head_hash = sha256('')
+      update wallets set balance_micros = 5, arrears_micros = 7, seq = 2, status = 'closed',
+        head_hash = sha256('')
       where id = '${walletId}'`);
 
     const compared = await report('rebuild', '--dry-run', '--wallet', walletId);
@@ -400,6 +416,20 @@ describe('npm run ledger -- rebuild', () => {
     expect(rebuilt.report).toMatchObject({ found: 1, repaired: 1 });
     expect(await database.app`select * from wallets where id = ${walletId}`).toEqual(right);
     expect(await problemsOf(walletId)).toEqual([]);
+  });
+
+  test('gives a wallet the status that its events say', async () => {
+    const walletId = await newWallet();
+    const detail = { reason: 'stolen card' };
+    await changeWalletStatus(database.app, { walletId, status: 'frozen', actor, detail });
+    await tamper(`update wallets set status = 'open' where id = '${walletId}'`);
+    const { report: rebuilt } = await report('rebuild', '--wallet', walletId);
+    expect(rebuilt.differences).toMatchObject([
+      { problem: 'WALLET_DIFFERS', repaired: true, message: expect.stringMatching(/; frozen$/) },
+    ]);
+    expect(await database.app`select status from wallets where id = ${walletId}`).toEqual([
+      { status: 'frozen' },
+    ]);
   });
 
   test('leaves alone, and reports, what events do not say clearly', async () => {

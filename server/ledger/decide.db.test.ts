@@ -7,6 +7,7 @@ import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.
 import { authorizeHold, captureHold, extendHold, voidHold } from '../store/holds.ts';
 import { streamEvents, verifyRange } from '../store/ledger.ts';
 import { refundUsage } from '../store/refunds.ts';
+import { changeWalletStatus } from '../store/wallet-status.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
 import { deltasOf, detailOf, type WalletEvent } from './events.ts';
@@ -170,12 +171,6 @@ async function take(next: Step, model: Model): Promise<void> {
         await take(model.lastStep, model);
       }
       return;
-    case 'set_status':
-      await database.owner`update wallets set status = ${next.status} where id = ${model.walletId}`;
-      if (model.state.opened) {
-        model.state = { ...model.state, status: next.status };
-      }
-      return;
     case 'set_overdraft':
       await database.owner`
         update wallets set overdraft_limit_micros = ${next.limitMicros} where id = ${model.walletId}`;
@@ -263,6 +258,9 @@ async function call(
   command: Exclude<Command, { type: 'open_wallet' | 'extend_hold' }>,
   walletId: string,
 ): Promise<(Omit<LedgerOutcome, 'code'> & { code: Outcome['code'] }) | undefined> {
+  if (command.type === 'change_wallet_status') {
+    return changeWalletStatus(database.app, { ...command, walletId });
+  }
   const request = { ...command, walletId, requestHash: Buffer.from(command.requestHash, 'hex') };
   switch (request.type) {
     case 'charge_wallet':

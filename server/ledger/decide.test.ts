@@ -23,6 +23,8 @@ const opened = (mode: WalletMode): WalletEvent => ({
 });
 const live = opened('live');
 const deferred = opened('deferred');
+const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: { reason: 'stolen card' } };
+const closed: WalletEvent = { type: 'wallet_closed', actor, detail: { reason: 'asked for' } };
 
 const granted = (amountMicros: bigint, grantKey = otherKey): WalletEvent => ({
   ...common,
@@ -253,21 +255,21 @@ describe('crediting a wallet', () => {
   });
 
   test('that is frozen still works, for paid and for promotional money', () => {
-    const frozen = given(live).set({ status: 'frozen' });
-    frozen
+    const wallet = given(live, frozen);
+    wallet
       .when(grant(1n))
       .thenEvents({ ...common, type: 'grant', amountMicros: 1n })
       .answering({ code: 'OK' });
-    frozen
+    wallet
       .when(topUp(1n))
       .thenEvents({ ...common, type: 'top_up', amountMicros: 1n })
       .answering({ code: 'OK' });
   });
 
   test('that is closed keeps paid money and refuses promotions', () => {
-    const closed = given(live).set({ status: 'closed' });
-    closed.when(grant(1n)).thenNothing({ code: 'WALLET_CLOSED' });
-    closed
+    const wallet = given(live, closed);
+    wallet.when(grant(1n)).thenNothing({ code: 'WALLET_CLOSED' });
+    wallet
       .when(topUp(1n))
       .thenEvents({ ...common, type: 'top_up', amountMicros: 1n })
       .answering({ code: 'OK' });
@@ -338,15 +340,12 @@ describe('refusals come in the documented order', () => {
   });
 
   test('key before status', () => {
-    given(live, granted(1n))
-      .set({ status: 'closed' })
-      .when(reused)
-      .thenNothing({ code: 'KEY_REUSED' });
+    given(live, granted(1n), closed).when(reused).thenNothing({ code: 'KEY_REUSED' });
   });
 
   test('status before rate', () => {
-    given(live).set({ status: 'frozen' }).when(charge(null)).thenNothing({ code: 'WALLET_FROZEN' });
-    given(live).set({ status: 'closed' }).when(charge(null)).thenNothing({ code: 'WALLET_CLOSED' });
+    given(live, frozen).when(charge(null)).thenNothing({ code: 'WALLET_FROZEN' });
+    given(live, closed).when(charge(null)).thenNothing({ code: 'WALLET_CLOSED' });
   });
 
   test('rate before limits and funds', () => {

@@ -22,6 +22,7 @@ import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
 import { type RefundUsage, refundUsage } from './refunds.ts';
 import { answerOf, availableMicros, type OpenWallet, type WalletState } from './state.ts';
+import { type ChangeWalletStatus, changeWalletStatus } from './wallet-status.ts';
 
 export interface OpenWalletCommand {
   readonly type: 'open_wallet';
@@ -69,6 +70,7 @@ export type Command =
   | ChargeWallet
   | SettleAccruals
   | RefundUsage
+  | ChangeWalletStatus
   | HoldCommand;
 
 /**
@@ -104,6 +106,8 @@ function decideSettled(
       return settleAccruals(command, state);
     case 'refund_usage':
       return refundUsage(command, state);
+    case 'change_wallet_status':
+      return changeWalletStatus(command, state);
     case 'authorize_hold':
       return authorizeHold(command, state, nowMs);
     case 'extend_hold':

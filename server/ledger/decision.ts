@@ -24,7 +24,9 @@ export type RefusalCode =
   /** A hold of calls bills calls. */
   | 'USAGE_TYPE_DIFFERS'
   /** There is no such original, or less is left of it: the answer's amount says how much. */
-  | 'NOT_REFUNDABLE';
+  | 'NOT_REFUNDABLE'
+  /** Only an empty wallet is closed. */
+  | 'WALLET_NOT_EMPTY';
 
 /** KEY_REUSED carries the numbers of the answer that the key got first, other refusals the wallet's. */
 export type Outcome =

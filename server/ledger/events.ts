@@ -112,6 +112,12 @@ interface ArrearsRepaid {
   readonly bySeq: bigint;
 }
 
+/** Support staff changed what the wallet may be used for; the detail says why. */
+interface StatusChanged {
+  readonly type: 'wallet_frozen' | 'wallet_unfrozen' | 'wallet_closed';
+  readonly detail: Detail;
+}
+
 export type WalletEvent = { readonly actor: string } & (
   | Opened
   | Credited
@@ -125,6 +131,7 @@ export type WalletEvent = { readonly actor: string } & (
   | HoldVoided
   | HoldExpired
   | UsageRefunded
+  | StatusChanged
 );
 
 export interface Deltas {
@@ -137,6 +144,9 @@ export interface Deltas {
 export function deltasOf(event: WalletEvent): Deltas {
   switch (event.type) {
     case 'wallet_opened':
+    case 'wallet_frozen':
+    case 'wallet_unfrozen':
+    case 'wallet_closed':
       return deltas(0n, 0n, 0n);
     case 'top_up':
     case 'grant':
@@ -194,6 +204,9 @@ export function detailOf(event: WalletEvent): Detail {
     case 'hold_voided':
     case 'hold_expired':
     case 'usage_refund':
+    case 'wallet_frozen':
+    case 'wallet_unfrozen':
+    case 'wallet_closed':
       return event.detail;
     default: {
       const unknown: never = event;

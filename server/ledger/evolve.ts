@@ -79,6 +79,12 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       return wallet;
     case 'accrual_settled':
       return remember(wallet, event, answerOf(wallet, event.settledMicros, event.detail));
+    case 'wallet_frozen':
+      return { ...wallet, status: 'frozen' };
+    case 'wallet_unfrozen':
+      return { ...wallet, status: 'open' };
+    case 'wallet_closed':
+      return { ...wallet, status: 'closed' };
     case 'arrears_repaid':
       return { ...wallet, answers: settleAnswer(wallet, event.bySeq) };
     default: {

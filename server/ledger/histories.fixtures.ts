@@ -14,7 +14,6 @@ export type Step = { readonly wallet: number } & (
   | { readonly type: 'wait'; readonly seconds: number }
   | { readonly type: 'again' }
   | { readonly type: 'command'; readonly command: Command }
-  | { readonly type: 'set_status'; readonly status: WalletStatus }
   | { readonly type: 'set_overdraft'; readonly limitMicros: bigint }
 );
 
@@ -169,7 +168,16 @@ const refundCommand = (number: number): fc.Arbitrary<Command> =>
       detail: { reason: 'zwölf', number },
     }));
 
+const statusCommand = (...statuses: WalletStatus[]): fc.Arbitrary<Command> =>
+  fc.record({
+    type: fc.constant('change_wallet_status'),
+    status: fc.constantFrom(...statuses),
+    actor: fc.constant(actor),
+    detail: fc.constantFrom({ reason: 'zwölf' }, { reason: 'asked for' }),
+  });
+
 const command = fc.oneof(
+  { weight: 2, arbitrary: statusCommand('open', 'open', 'frozen', 'closed') },
   { weight: 3, arbitrary: fc.nat(keyCount - 1).chain(refundCommand) },
   { weight: 1, arbitrary: openCommand },
   { weight: 6, arbitrary: chargeCommand() },
@@ -231,6 +239,14 @@ const refundSteps: fc.Arbitrary<Step[]> = fc
       ]);
   });
 
+/** The third wallet, opened and closed while nothing is in it, or only a hold of nothing. */
+const closingSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(openCommand, fc.boolean(), authorizeCommand(0), statusCommand('closed'))
+  .map(([open, withHold, authorize, close]) => {
+    const placed = { ...authorize, amountMicros: 0n } as Command;
+    return [open, ...(withHold ? [placed] : []), close, close].map((step) => stepOf(2, step));
+  });
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -245,16 +261,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.tuple(wait) },
   { weight: 2, arbitrary: fc.tuple(wallet.chain(again)) },
-  {
-    weight: 1,
-    arbitrary: fc.tuple(
-      fc.record({
-        type: fc.constant('set_status'),
-        wallet,
-        status: fc.constantFrom<WalletStatus>('open', 'open', 'frozen', 'closed'),
-      }),
-    ),
-  },
+  { weight: 1, arbitrary: closingSteps },
   {
     weight: 1,
     arbitrary: fc.tuple(

@@ -113,6 +113,7 @@ function walletAfter(events: readonly WalletEvent[], ...commands: Command[]): Wa
 }
 
 const live = [opened('live'), granted(100n)];
+const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: {} };
 
 describe('a hold', () => {
   test('reserves its amount until it expires, and moves no money', () => {
@@ -203,8 +204,8 @@ describe('a heartbeat', () => {
   });
 
   test('of a frozen wallet covers what was delivered and reserves no more', () => {
-    const frozen = { ...walletAfter([...live, placed()]), status: 'frozen' } as WalletState;
-    expect(decide(extend(seconds(70)), frozen, nowMs).outcome).toMatchObject({
+    const wallet = walletAfter([...live, placed(), frozen]);
+    expect(decide(extend(seconds(70)), wallet, nowMs).outcome).toMatchObject({
       code: 'WALLET_FROZEN',
       heldMicros: 70n,
     });
@@ -262,8 +263,7 @@ describe('a capture', () => {
   });
 
   test('of a frozen wallet is accepted: it was delivered', () => {
-    given(...live, placed())
-      .set({ status: 'frozen' })
+    given(...live, placed(), frozen)
       .when(capture(seconds(60)))
       .thenEvents(expect.objectContaining({ type: 'hold_captured', takenMicros: 60n }))
       .answering({ code: 'OK' });

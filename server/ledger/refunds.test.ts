@@ -115,13 +115,11 @@ describe('a refund', () => {
   });
 
   test('reaches a frozen wallet, and not a closed one', () => {
-    given(...live)
-      .set({ status: 'frozen' })
+    given(...live, { type: 'wallet_frozen', actor, detail: {} })
       .when(refund(10n))
-      .thenEvents(refunded(10n), { type: 'arrears_repaid', repaidMicros: 10n, bySeq: 4n, actor })
+      .thenEvents(refunded(10n), { type: 'arrears_repaid', repaidMicros: 10n, bySeq: 5n, actor })
       .answering({ code: 'OK' });
-    given(...live)
-      .set({ status: 'closed' })
+    given(...live, { type: 'wallet_closed', actor, detail: {} })
       .when(refund(10n))
       .thenNothing({ code: 'WALLET_CLOSED' });
   });

@@ -15,7 +15,7 @@ export function given(...events: WalletEvent[]) {
 
 function givenWallet(state: WalletState) {
   return {
-    set: (changes: Partial<Pick<OpenWallet, 'status' | 'overdraftLimitMicros'>>) => {
+    set: (changes: Partial<Pick<OpenWallet, 'overdraftLimitMicros'>>) => {
       if (!state.opened) {
         throw new Error('only an open wallet can be changed');
       }

@@ -464,6 +464,38 @@ describe('wallets', () => {
     });
   });
 
+  it('are frozen, unfrozen and closed by whoever may manage them, with a reason', async () => {
+    const frozen = await client.wallets.freeze.mutate({ userId, reason: 'stolen card' });
+    expect(frozen).toMatchObject({ ok: true, changed: true, userId, status: 'frozen', seq: '2' });
+    expect(await client.wallets.freeze.mutate({ userId, reason: 'again' })).toMatchObject({
+      changed: false,
+      status: 'frozen',
+      seq: '2',
+    });
+    expect(
+      await client.usage.charge.mutate({ userId, usage: { type: 'email' }, referenceId: 'e' }),
+    ).toEqual({ ok: false, code: 'WALLET_FROZEN' });
+    expect(await client.wallets.unfreeze.mutate({ userId, reason: 'found' })).toMatchObject({
+      status: 'open',
+    });
+    await fund('5');
+    expect(await client.wallets.close.mutate({ userId, reason: 'asked for' })).toEqual({
+      ok: false,
+      code: 'WALLET_NOT_EMPTY',
+      balanceMicros: '5',
+      heldMicros: '0',
+      arrearsMicros: '0',
+      openHolds: 0,
+    });
+    const opener = await clientWith('wallets:write');
+    await expect(opener.wallets.freeze.mutate({ userId, reason: 'r' })).rejects.toMatchObject({
+      message: 'This API key lacks the scope wallets:manage.',
+    });
+    await expect(client.wallets.close.mutate({ userId, reason: '' })).rejects.toMatchObject({
+      message: expect.stringContaining('reason'),
+    });
+  });
+
   it.each(['IST', 'PST', '+02:00', 'Europe/Nowhere', 'US/Pacific-New/x', ''])(
     'refuses the time zone "%s", which not everybody reads alike',
     async (timezone) => {

@@ -35,6 +35,16 @@ const eventsInput = z
   })
   .superRefine(namesOneWallet);
 
+/** A change of the wallet's status, with a reason that its user reads in the history. */
+function statusProcedure(status: 'open' | 'frozen' | 'closed') {
+  return scoped('wallets:manage')
+    .input(z.strictObject({ ...walletFields, reason: noteSchema }).superRefine(namesOneWallet))
+    .mutation(async ({ ctx, input }) => {
+      const request = { wallet: walletName(input), status, reason: input.reason };
+      return wire(await ctx.services.wallets.changeStatus(request, ctx.actor));
+    });
+}
+
 export const walletsRouter = router({
   /** Opens a wallet, or returns the one the user has in this currency. */
   open: scoped('wallets:write')
@@ -70,6 +80,12 @@ export const walletsRouter = router({
       const { walletId } = await ctx.services.wallets.get(walletName(input));
       return wire(await ctx.services.wallets.balanceAt(walletId, input.at));
     }),
+
+  /** Keeps the wallet from being spent from; it may still receive, and what runs is billed. */
+  freeze: statusProcedure('frozen'),
+  unfreeze: statusProcedure('open'),
+  /** For good, and only when nothing is left in it. */
+  close: statusProcedure('closed'),
 
   /** Promotional credit, once per key. */
   grant: scoped('credit:grant')

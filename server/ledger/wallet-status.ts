@@ -1,0 +1,48 @@
+/** Freezing, unfreezing and closing a wallet. */
+import { answer, type Decision, refuse } from './decision.ts';
+import type { Detail, WalletEvent } from './events.ts';
+import { evolve } from './evolve.ts';
+import { answerOf, type OpenWallet, type WalletState, type WalletStatus } from './state.ts';
+
+export interface ChangeWalletStatus {
+  readonly type: 'change_wallet_status';
+  /** `open` unfreezes; nothing opens a closed wallet again. */
+  readonly status: WalletStatus;
+  readonly actor: string;
+  readonly detail: Detail;
+}
+
+/** Needs no key: a wallet that has the status already stays as it is. Only an empty one is closed. */
+export function changeWalletStatus(command: ChangeWalletStatus, state: WalletState): Decision {
+  const { status, actor, detail } = command;
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  if (state.status === status) {
+    return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
+  }
+  if (state.status === 'closed') {
+    return refuse('WALLET_CLOSED', state, 0n);
+  }
+  const openHolds = [...state.holds.values()].filter((hold) => hold.status === 'open').length;
+  if (status === 'closed' && !(isEmpty(state) && openHolds === 0)) {
+    const numbers = answerOf(state, 0n, { openHolds });
+    return answer({ code: 'WALLET_NOT_EMPTY', replayed: false, ...numbers });
+  }
+  const event: WalletEvent = { type: eventTypes[status], actor, detail };
+  const changed = evolve(state, event);
+  return {
+    outcome: { code: 'OK', replayed: false, ...answerOf(changed, 0n, detail) },
+    events: [event],
+  };
+}
+
+const eventTypes = {
+  open: 'wallet_unfrozen',
+  frozen: 'wallet_frozen',
+  closed: 'wallet_closed',
+} as const satisfies Record<WalletStatus, WalletEvent['type']>;
+
+function isEmpty({ balanceMicros, heldMicros, arrearsMicros }: OpenWallet): boolean {
+  return balanceMicros === 0n && heldMicros === 0n && arrearsMicros === 0n;
+}
