@@ -1,117 +1,249 @@
-/** The rows of the table: what is measured, how, and beside which floor. */
+/** The rows of the table: what is measured, how, and what it should reach. */
 import { randomUUID } from 'node:crypto';
-import { closedLoop, fixedRate, type LoadResult, type LoadTarget } from './http-load.ts';
+import { createTRPCClient, httpLink } from '@trpc/client';
+import { createBillingClient } from '../../client/client.ts';
+import type { AppRouter } from '../../trpc/router.ts';
+import { type HttpConnection, type HttpTarget, openConnection } from './http-connection.ts';
+import { type Caller, closedLoop, fixedRate, type LoadResult } from './load.ts';
+import type { ChargeSample } from './sample.ts';
+import { BATCH, chargeBatches } from './sql-batch.ts';
+import { type Charge, createTraffic, MIXED, type Mix, PLAIN, type Tally } from './traffic.ts';
+import type { BenchWallets } from './wallets.ts';
 
-export interface BenchWallets {
-  /** User ids of wallets with plenty of funds; the first one is the hot wallet. */
-  readonly users: readonly string[];
-  /** A user whose wallet is empty. */
-  readonly empty: string;
+export interface RowContext {
+  readonly target: HttpTarget;
+  readonly databaseUrl: string;
+  readonly wallets: BenchWallets;
+  readonly sample: ChargeSample;
+  readonly tally: Tally;
+  readonly seconds: number;
+}
+
+export interface Goal {
+  /** Charges a second, as a multiple of the floor. */
+  readonly ratio?: number;
+  readonly p99Ms?: number;
 }
 
 export interface Row {
   readonly name: string;
   readonly hot: boolean;
-  /** Charges in one request. */
-  readonly chargesPerRequest: number;
+  /** What a second is counted in. */
+  readonly unit: 'charge' | 'pair';
+  /** How many of them one call makes. */
+  readonly perCall: number;
+  /** The rate is given, so it says nothing; the latencies do. */
+  readonly rateIsGiven: boolean;
+  /** Whether the server is in it: else its CPU time means nothing. */
+  readonly throughServer: boolean;
+  /** Stands in the README, too. */
+  readonly headline: boolean;
+  readonly goal: Goal;
   readonly measure: (context: RowContext) => Promise<LoadResult>;
 }
 
-export interface RowContext {
-  readonly target: (path: string) => LoadTarget;
-  readonly wallets: BenchWallets;
-  readonly seconds: number;
-}
+const DEFAULTS = {
+  unit: 'charge',
+  perCall: 1,
+  rateIsGiven: false,
+  throughServer: true,
+  headline: false,
+  goal: {},
+} as const;
 
-interface Mix {
-  /** Shares of charges that repeat a key, and that an empty wallet refuses. */
-  readonly repeated: number;
-  readonly refused: number;
-}
-
-const PLAIN: Mix = { repeated: 0, refused: 0 };
-const MIXED: Mix = { repeated: 0.01, refused: 0.01 };
-
-/** Makes charges of one SMS each, and knows which answers they may have. */
-function charges(wallets: BenchWallets, hot: boolean, mix: Mix) {
-  let last = { userId: wallets.users[0] ?? '', referenceId: 'first' };
-  return () => {
-    const dice = Math.random();
-    if (dice < mix.repeated) {
-      return input(last.userId, last.referenceId);
-    }
-    const userId =
-      dice < mix.repeated + mix.refused
-        ? wallets.empty
-        : (wallets.users[hot ? 0 : Math.floor(Math.random() * wallets.users.length)] ?? '');
-    last = { userId, referenceId: randomUUID() };
-    return input(userId, last.referenceId);
-  };
-}
-
-function input(userId: string, referenceId: string): string {
-  return `{"userId":"${userId}","referenceId":"${referenceId}","usage":{"type":"sms","to":"+14155550132"}}`;
-}
-
-/** A benchmark that counts failures as work measures nothing. */
-function checker(mix: Mix) {
-  return (body: string) => {
-    if (body.includes('"error"') || (mix === PLAIN && body.includes('"ok":false'))) {
-      throw new Error(`a charge was not accepted: ${body.slice(0, 300)}`);
-    }
-  };
-}
-
-function single(connections: number, hot: boolean, mix: Mix = PLAIN): Row {
-  const what = mix === PLAIN ? '' : ', 1 % refused, 1 % repeated';
+function sqlBatch(connections: number, hot: boolean): Row {
   return {
-    name: `single charges, ${connections} callers${what}`,
+    ...DEFAULTS,
+    name: `SQL batch function alone, ${BATCH} charges, ${connections} ${connections === 1 ? 'connection' : 'connections'}`,
     hot,
-    chargesPerRequest: 1,
-    measure: ({ target, wallets, seconds }) =>
-      closedLoop({
-        target: target('/trpc/usage.charge'),
+    perCall: BATCH,
+    throughServer: false,
+    async measure({ databaseUrl, sample, wallets, seconds, tally }) {
+      const load = await chargeBatches({
+        url: databaseUrl,
+        sample,
+        walletIds: hot ? [wallets.hot.walletId] : wallets.walletIds,
         connections,
         seconds,
-        nextBody: charges(wallets, hot, mix),
-        check: checker(mix),
-      }),
+      });
+      tally.accepted += load.calls * BATCH;
+      return load;
+    },
   };
 }
 
-function httpBatch(size: number, connections: number, hot: boolean): Row {
-  const names = Array.from({ length: size }, () => 'usage.charge').join(',');
+/** A caller over an HTTP connection of its own. */
+async function overHttp(
+  target: HttpTarget,
+  call: (connection: HttpConnection) => Promise<void>,
+): Promise<Caller> {
+  const connection = await openConnection(target);
   return {
-    name: `HTTP batches of ${size}, ${connections} callers`,
+    async call() {
+      await call(connection);
+      return 'called';
+    },
+    close: () => connection.close(),
+  };
+}
+
+function single(callers: number, hot: boolean, more: Partial<Row> = {}, mix: Mix = PLAIN): Row {
+  return {
+    ...DEFAULTS,
+    name: `single charges, ${callers} callers${mix === PLAIN ? '' : ', 1 % refused, 1 % repeated'}`,
     hot,
-    chargesPerRequest: size,
-    measure: ({ target, wallets, seconds }) => {
-      const next = charges(wallets, hot, PLAIN);
+    ...more,
+    measure: ({ target, wallets, seconds, tally }) => {
+      const traffic = createTraffic({ wallets, hot, mix, tally });
       return closedLoop({
-        target: target(`/trpc/${names}?batch=1`),
-        connections,
+        callers,
         seconds,
-        nextBody: () =>
-          `{${Array.from({ length: size }, (_, index) => `"${index}":${next()}`).join(',')}}`,
-        check: checker(PLAIN),
+        open: () => singleCharges(target, traffic),
       });
     },
   };
 }
 
-function chargeBatch(size: number, connections: number, hot: boolean): Row {
+function singleCharges(
+  target: HttpTarget,
+  traffic: ReturnType<typeof createTraffic>,
+): Promise<Caller> {
+  return overHttp(target, async (connection) => {
+    const charge = traffic.next();
+    traffic.check(
+      charge,
+      await connection.post('/trpc/usage.charge', JSON.stringify(charge.input)),
+    );
+  });
+}
+
+/** Singles through a client of tRPC that shares this process with all its callers. */
+function throughClient(
+  name: string,
+  callers: number,
+  hot: boolean,
+  open: (target: HttpTarget) => (charge: Charge) => Promise<unknown>,
+): Row {
   return {
-    name: `chargeBatch of ${size}, ${connections} callers`,
+    ...DEFAULTS,
+    name: `single charges, ${name}, ${callers} callers`,
     hot,
-    chargesPerRequest: size,
-    measure: ({ target, wallets, seconds }) => {
-      const next = charges(wallets, hot, PLAIN);
+    measure: ({ target, wallets, seconds, tally }) => {
+      const traffic = createTraffic({ wallets, hot, mix: PLAIN, tally });
+      const charge = open(target);
+      const caller: Caller = {
+        async call() {
+          const input = traffic.plain();
+          traffic.check({ input, expected: 'accepted' }, JSON.stringify(await charge(input)));
+          return 'called';
+        },
+        close: () => undefined,
+      };
+      return closedLoop({ callers, seconds, open: async () => caller });
+    },
+  };
+}
+
+function typedClient(callers: number, hot: boolean): Row {
+  return throughClient('typed client', callers, hot, ({ host, port, apiKey }) => {
+    const client = createBillingClient({ url: `http://${host}:${port}`, apiKey });
+    return (charge) => client.usage.charge.mutate(charge);
+  });
+}
+
+function stockLink(callers: number, hot: boolean): Row {
+  return throughClient("tRPC's httpLink", callers, hot, ({ host, port, apiKey }) => {
+    const client = createTRPCClient<AppRouter>({
+      links: [
+        httpLink({
+          url: `http://${host}:${port}/trpc`,
+          headers: { authorization: `Bearer ${apiKey}` },
+        }),
+      ],
+    });
+    return (charge) => client.usage.charge.mutate(charge);
+  });
+}
+
+function httpBatch(size: number, callers: number, hot: boolean, goal: Goal): Row {
+  const path = `/trpc/${Array.from({ length: size }, () => 'usage.charge').join(',')}?batch=1`;
+  return {
+    ...DEFAULTS,
+    name: `HTTP batches of ${size}, ${callers} callers`,
+    hot,
+    perCall: size,
+    headline: true,
+    goal,
+    measure: ({ target, wallets, seconds, tally }) => {
+      const traffic = createTraffic({ wallets, hot, mix: PLAIN, tally });
       return closedLoop({
-        target: target('/trpc/usage.chargeBatch'),
-        connections,
+        callers,
         seconds,
-        nextBody: () => `{"items":[${Array.from({ length: size }, next).join(',')}]}`,
-        check: checker(PLAIN),
+        open: () =>
+          overHttp(target, async (connection) => {
+            const inputs = Array.from({ length: size }, traffic.plain);
+            const body = JSON.stringify(Object.fromEntries(inputs.entries()));
+            traffic.checkAll(size, await connection.post(path, body));
+          }),
+      });
+    },
+  };
+}
+
+function chargeBatch(size: number, callers: number, hot: boolean): Row {
+  return {
+    ...DEFAULTS,
+    name: `chargeBatch of ${size}, ${callers} callers`,
+    hot,
+    perCall: size,
+    headline: true,
+    measure: ({ target, wallets, seconds, tally }) => {
+      const traffic = createTraffic({ wallets, hot, mix: PLAIN, tally });
+      return closedLoop({
+        callers,
+        seconds,
+        open: () =>
+          overHttp(target, async (connection) => {
+            const body = JSON.stringify({ items: Array.from({ length: size }, traffic.plain) });
+            traffic.checkAll(size, await connection.post('/trpc/usage.chargeBatch', body));
+          }),
+      });
+    },
+  };
+}
+
+/** A call that is authorized for a minute and captured with its final seconds. */
+function pairs(callers: number, hot: boolean): Row {
+  return {
+    ...DEFAULTS,
+    name: `authorize and capture, ${callers} callers`,
+    hot,
+    unit: 'pair',
+    headline: true,
+    measure: ({ target, wallets, seconds, tally }) => {
+      const traffic = createTraffic({ wallets, hot, mix: PLAIN, tally });
+      return closedLoop({
+        callers,
+        seconds,
+        open: () =>
+          overHttp(target, async (connection) => {
+            const { userId, usage } = traffic.plain();
+            const call = (durationSeconds: number) => ({
+              type: 'call',
+              to: usage.to,
+              durationSeconds,
+            });
+            const held = await connection.post(
+              '/trpc/holds.authorize',
+              JSON.stringify({ userId, key: randomUUID(), usage: call(60) }),
+            );
+            const holdId = /"holdId":"([^"]+)"/.exec(held)?.[1];
+            if (holdId === undefined) {
+              throw new Error(`a hold was refused: ${held.slice(0, 300)}`);
+            }
+            const body = JSON.stringify({ holdId, usage: call(43) });
+            traffic.checkAll(1, await connection.post('/trpc/holds.capture', body));
+          }),
       });
     },
   };
@@ -119,27 +251,37 @@ function chargeBatch(size: number, connections: number, hot: boolean): Row {
 
 function arrivals(perSecond: number, hot: boolean): Row {
   return {
+    ...DEFAULTS,
     name: `single charges arriving at ${perSecond}/s`,
     hot,
-    chargesPerRequest: 1,
-    measure: ({ target, wallets, seconds }) =>
-      fixedRate({
-        target: target('/trpc/usage.charge'),
-        connections: 256,
+    rateIsGiven: true,
+    headline: true,
+    goal: { p99Ms: 25 },
+    measure: ({ target, wallets, seconds, tally }) => {
+      const traffic = createTraffic({ wallets, hot, mix: PLAIN, tally });
+      return fixedRate({
+        callers: 256,
         perSecond,
         seconds,
-        nextBody: charges(wallets, hot, PLAIN),
-        check: checker(PLAIN),
-      }),
+        open: () => singleCharges(target, traffic),
+      });
+    },
   };
 }
 
 export const ROWS: readonly Row[] = [false, true].flatMap((hot) => [
+  sqlBatch(1, hot),
+  // Two of them on one wallet would only wait for each other.
+  ...(hot ? [] : [sqlBatch(2, hot)]),
   single(1, hot),
-  single(64, hot),
-  single(256, hot),
-  single(64, hot, MIXED),
-  httpBatch(50, 32, hot),
+  single(64, hot, { headline: true, goal: { ratio: hot ? 5 : 1.2, p99Ms: 40 } }),
+  single(256, hot, { headline: true }),
+  single(64, hot, {}, MIXED),
+  typedClient(1, hot),
+  typedClient(64, hot),
+  stockLink(64, hot),
+  httpBatch(50, 32, hot, { ratio: hot ? 25 : 4 }),
   chargeBatch(100, 16, hot),
+  pairs(64, hot),
   arrivals(3_000, hot),
 ]);

@@ -24,7 +24,12 @@ server.listen(0, '127.0.0.1', () => {
 process.on('message', (message) => {
   if (message === 'usage') {
     const { user, system } = process.cpuUsage();
-    process.send?.({ cpuMicros: user + system, rssBytes: process.memoryUsage.rss() });
+    process.send?.({
+      cpuMicros: user + system,
+      rssBytes: process.memoryUsage.rss(),
+      // getrusage(2) tells it in kilobytes.
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    });
   }
 });
 process.on('disconnect', async () => {
