@@ -64,10 +64,8 @@ const VARIANTS: readonly Variant[] = [
   {
     guard: 'unique state key, which the foreign keys need',
     onTopOf: BOTH_KEYS,
-    takeAway: async (sql) => {
-      await BOTH_KEYS.takeAway(sql);
-      await dropConstraint(sql, 'wallet_events', 'wallet_events_state_key');
-    },
+    takeAway: (sql) =>
+      sql.unsafe('alter table wallet_events drop constraint wallet_events_state_key cascade'),
   },
   {
     guard: 'CHECKs of events and wallets',
@@ -97,60 +95,79 @@ const VARIANTS: readonly Variant[] = [
   },
 ];
 
-/** Measures on copies of the database `template`, to which nobody may be connected. */
+const EVERY_GUARD: Variant = { guard: 'none', takeAway: async () => undefined };
+
+const BATCHES_PER_TURN = 5;
+
+/**
+ * Measures on copies of the database `template`, to which nobody may be connected. The copies take
+ * short turns, so that whatever else the machine does falls on all of them.
+ */
 export async function measureGuards(options: {
   ownerUrl: (database: string) => string;
   template: string;
   walletIds: readonly string[];
   sample: ChargeSample;
-  seconds: number;
+  turns: number;
   usage: () => Promise<PostgresUsage | null>;
 }): Promise<GuardCosts> {
-  const { ownerUrl, template, walletIds, sample, seconds, usage } = options;
+  const { ownerUrl, template, walletIds, sample, turns, usage } = options;
+  const variants = [EVERY_GUARD, ...VARIANTS];
+  const databaseOf = (index: number) => `${template}_${index}`;
   const sql = connect(ownerUrl('postgres'), { max: 1, statementTimeoutMs: 0 });
 
-  async function measure(variant: Variant | null): Promise<Cost> {
-    const database = `${template}_copy`;
-    await sql`create database ${sql(database)} template ${sql(template)}`;
-    try {
-      const url = ownerUrl(database);
-      if (variant !== null) {
-        const scratch = connect(url, { max: 1 });
-        await variant.takeAway(scratch);
-        await scratch.end({ timeout: 1 });
-      }
-      const batches = { url, walletIds, sample, connections: 1 };
-      await chargeBatches({ ...batches, seconds: seconds / 4 });
-      const before = await usage();
-      const load = await chargeBatches({ ...batches, seconds });
-      const after = await usage();
-      const charges = load.calls * BATCH;
-      return {
-        wallMicros: (load.seconds * 1_000_000) / charges,
-        cpuMicros:
-          before === null || after === null ? null : (after.cpuMicros - before.cpuMicros) / charges,
-      };
-    } finally {
-      await sql`drop database ${sql(database)} with (force)`;
-    }
+  async function takeTurn(index: number): Promise<Cost> {
+    const before = await usage();
+    const load = await chargeBatches({
+      url: ownerUrl(databaseOf(index)),
+      walletIds,
+      sample,
+      connections: 1,
+      seconds: Number.POSITIVE_INFINITY,
+      batches: BATCHES_PER_TURN,
+    });
+    const after = await usage();
+    const charges = load.calls * BATCH;
+    return {
+      wallMicros: (load.seconds * 1_000_000) / charges,
+      cpuMicros:
+        before === null || after === null ? null : (after.cpuMicros - before.cpuMicros) / charges,
+    };
   }
 
   try {
-    const first = await measure(null);
-    const without = new Map<Variant, Cost>();
-    for (const variant of VARIANTS) {
-      without.set(variant, await measure(variant));
+    for (const [index, { takeAway }] of variants.entries()) {
+      const database = databaseOf(index);
+      await sql`create database ${sql(database)} template ${sql(template)}`;
+      const scratch = connect(ownerUrl(database), { max: 1 });
+      await takeAway(scratch);
+      await scratch.end({ timeout: 1 });
     }
-    // Measured at both ends: what else the machine does changes meanwhile.
-    const all = mean(first, await measure(null));
+    const costs = variants.map((): Cost[] => []);
+    // The first turn, not counted, fills caches.
+    for (let turn = 0; turn <= turns; turn += 1) {
+      for (const [index, own] of shuffled([...costs.entries()])) {
+        const cost = await takeTurn(index);
+        if (turn > 0) {
+          own.push(cost);
+        }
+      }
+    }
+    const typical = new Map(
+      variants.map((variant, index) => [variant, median(costs[index] ?? [])]),
+    );
+    const costOf = (variant: Variant) => typical.get(variant) ?? typicalOf([]);
     return {
-      all,
-      guards: VARIANTS.map((variant) => {
-        const base = variant.onTopOf === undefined ? all : without.get(variant.onTopOf);
-        return { guard: variant.guard, ...difference(base ?? all, without.get(variant) ?? all) };
-      }),
+      all: costOf(EVERY_GUARD),
+      guards: VARIANTS.map((variant) => ({
+        guard: variant.guard,
+        ...difference(costOf(variant.onTopOf ?? EVERY_GUARD), costOf(variant)),
+      })),
     };
   } finally {
+    for (const index of variants.keys()) {
+      await sql`drop database if exists ${sql(databaseOf(index))} with (force)`;
+    }
     await sql.end({ timeout: 1 });
   }
 }
@@ -184,12 +201,22 @@ function withoutCalls(text: string, called: string, by: string): string {
   return text.slice(0, start) + by + withoutCalls(text.slice(end), called, by);
 }
 
-function mean(a: Cost, b: Cost): Cost {
+/** The median of the times, which stalls do not move; CPU time has none, and is too coarse for it. */
+function typicalOf(costs: readonly Cost[]): Cost {
+  const times = costs.map(({ wallMicros }) => wallMicros).sort((a, b) => a - b);
+  const cpu = costs.flatMap(({ cpuMicros }) => cpuMicros ?? []);
   return {
-    wallMicros: (a.wallMicros + b.wallMicros) / 2,
-    cpuMicros:
-      a.cpuMicros === null || b.cpuMicros === null ? null : (a.cpuMicros + b.cpuMicros) / 2,
+    wallMicros: times[Math.floor(times.length / 2)] ?? Number.NaN,
+    cpuMicros: cpu.length === 0 ? null : cpu.reduce((sum, micros) => sum + micros) / cpu.length,
   };
+}
+
+/** In another order, so that nothing always comes behind the same neighbour. */
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, place: Math.random() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ item }) => item);
 }
 
 function difference(a: Cost, b: Cost): Cost {

@@ -1,11 +1,11 @@
 /** Wallets with long histories: does a page, a balance or a charge get slower with them? */
+import { randomUUID } from 'node:crypto';
 import { connect, type Sql } from '../../store/sql.ts';
 import { balanceAt, eventsPage } from '../../store/wallets.ts';
 import { definitionOf, dropConstraint } from './catalogue.ts';
 import { type HttpTarget, openConnection } from './http-connection.ts';
-import { closedLoop, type LoadResult } from './load.ts';
+import { type LoadResult, summary } from './load.ts';
 import type { ChargeSample } from './sample.ts';
-import { createTraffic, PLAIN, type Tally } from './traffic.ts';
 import { fundWallets, openWallets } from './wallets.ts';
 
 export interface LongWallet {
@@ -26,6 +26,8 @@ export interface HistoryMeasure {
 
 /** Between two events of a history. */
 const STEP_MS = 100;
+/** Between a history's last event and the time of its making. */
+const QUIET_MS = 60_000;
 
 /**
  * Makes wallets with so many events, as if they had been charged every tenth of a second until now.
@@ -48,7 +50,7 @@ export async function makeHistories(
   for (const events of sizes) {
     const startedAtMs = performance.now();
     const name = `history${events}`;
-    const openedAt = new Date(Date.now() - events * STEP_MS - 60_000);
+    const openedAt = new Date(Date.now() - events * STEP_MS - QUIET_MS);
     await sql.unsafe(`create or replace function ledger_now() returns timestamptz language sql
       return timestamptz '${openedAt.toISOString()}'`);
     await openWallets(sql, name, 1);
@@ -72,104 +74,101 @@ export async function makeHistories(
   return wallets;
 }
 
-/** Measures every kind of access on one wallet, each for so many seconds. */
-export async function measureHistory(options: {
+const PAGE = { limit: 50, types: null, from: null, to: null };
+
+/**
+ * Measures every kind of access, each for so many seconds a wallet. One caller goes round the
+ * wallets, so that whatever else the machine does falls on long and short histories alike.
+ */
+export async function measureHistories(options: {
   url: string;
   target: HttpTarget;
-  wallet: LongWallet;
-  seconds: number;
-  tally: Tally;
+  wallets: readonly LongWallet[];
+  secondsEach: number;
 }): Promise<HistoryMeasure[]> {
-  const { url, target, wallet, seconds, tally } = options;
-  const { walletId, userId, events } = wallet;
+  const { wallets } = options;
+  const sql = connect(options.url, { max: 1 });
+  const connection = await openConnection(options.target);
+  const seconds = options.secondsEach * wallets.length;
   const measured: HistoryMeasure[] = [];
-  const keep = (
+
+  const measure = async (
     what: HistoryMeasure['what'],
     through: HistoryMeasure['through'],
-    { p50Ms, p99Ms }: LoadResult,
-  ) => measured.push({ what, through, events, p50Ms, p99Ms });
+    call: (wallet: LongWallet) => Promise<void>,
+  ) => {
+    await goRound(wallets, 0.3, call);
+    for (const [wallet, { p50Ms, p99Ms }] of await goRound(wallets, seconds, call)) {
+      measured.push({ what, through, events: wallet.events, p50Ms, p99Ms });
+    }
+  };
+  const pageBySql = async ({ walletId, events }: LongWallet, beforeSeq: bigint | null) => {
+    const page = await eventsPage(sql, walletId, { ...PAGE, beforeSeq });
+    if (page.events.length !== PAGE.limit) {
+      throw new Error(`a page of ${events} events has ${page.events.length}`);
+    }
+  };
+  const byApi = async (procedure: string, input: object, expected: string) => {
+    const answer = await connection.post(`/trpc/${procedure}`, JSON.stringify(input));
+    if (!answer.includes(expected)) {
+      throw new Error(`${procedure} with a long history: ${answer.slice(0, 300)}`);
+    }
+  };
 
-  const filter = { limit: 50, types: null, from: null, to: null };
-  const anySeq = () => BigInt(51 + Math.floor(Math.random() * (events - 51)));
-  const anyInstant = () => new Date(Date.now() - 60_000 - Math.random() * events * STEP_MS);
-
-  const sql = connect(url, { max: 1 });
   try {
-    const bySql = (call: () => Promise<{ events: unknown[] } | { seq: bigint } | null>) =>
-      oneCaller(seconds, async () => {
-        const found = await call();
-        if (found === null || ('events' in found && found.events.length !== filter.limit)) {
-          throw new Error(`history of ${events} events: an answer is not whole`);
-        }
-      });
-    keep(
-      'first page',
-      'SQL',
-      await bySql(() => eventsPage(sql, walletId, { ...filter, beforeSeq: null })),
-    );
-    keep(
-      'page in the middle',
-      'SQL',
-      await bySql(() => eventsPage(sql, walletId, { ...filter, beforeSeq: anySeq() })),
-    );
-    keep('balance at an instant', 'SQL', await bySql(() => balanceAt(sql, walletId, anyInstant())));
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
-
-  const connection = await openConnection(target);
-  try {
-    const byApi = (procedure: string, input: () => object, expected: string) =>
-      oneCaller(seconds, async () => {
-        const answer = await connection.post(`/trpc/${procedure}`, JSON.stringify(input()));
-        if (!answer.includes(expected)) {
-          throw new Error(`${procedure} of ${events} events: ${answer.slice(0, 300)}`);
-        }
-      });
-    keep('first page', 'API', await byApi('wallets.events', () => ({ userId }), '"nextCursor":"'));
-    keep(
-      'page in the middle',
-      'API',
-      await byApi('wallets.events', () => ({ userId, cursor: String(anySeq()) }), '"nextCursor":'),
-    );
-    keep(
-      'balance at an instant',
-      'API',
-      await byApi('wallets.balanceAt', () => ({ userId, at: anyInstant() }), '"balanceMicros":'),
-    );
-    const traffic = createTraffic({
-      wallets: { users: [userId], walletIds: [walletId], hot: { userId, walletId }, empty: userId },
-      hot: true,
-      mix: PLAIN,
-      tally,
+    await measure('first page', 'SQL', (wallet) => pageBySql(wallet, null));
+    await measure('page in the middle', 'SQL', (wallet) => pageBySql(wallet, anySeq(wallet)));
+    await measure('balance at an instant', 'SQL', async (wallet) => {
+      if ((await balanceAt(sql, wallet.walletId, anyInstant(wallet))) === null) {
+        throw new Error(`no balance in ${wallet.events} events`);
+      }
     });
-    keep(
-      'single charge',
-      'API',
-      await oneCaller(seconds, async () => {
-        const charge = traffic.next();
-        const body = JSON.stringify(charge.input);
-        traffic.check(charge, await connection.post('/trpc/usage.charge', body));
-      }),
+    await measure('first page', 'API', ({ userId }) =>
+      byApi('wallets.events', { userId }, '"nextCursor":"'),
     );
+    await measure('page in the middle', 'API', (wallet) => {
+      const { userId } = wallet;
+      return byApi('wallets.events', { userId, cursor: `${anySeq(wallet)}` }, '"nextCursor":');
+    });
+    await measure('balance at an instant', 'API', (wallet) => {
+      const { userId } = wallet;
+      return byApi('wallets.balanceAt', { userId, at: anyInstant(wallet) }, '"balanceMicros":');
+    });
+    await measure('single charge', 'API', ({ userId }) => {
+      const usage = { type: 'sms', to: '+14155550132' };
+      return byApi('usage.charge', { userId, usage, referenceId: randomUUID() }, '"ok":true');
+    });
+    return measured;
   } finally {
     connection.close();
+    await sql.end({ timeout: 1 });
   }
-  return measured;
 }
 
-function oneCaller(seconds: number, call: () => Promise<void>): Promise<LoadResult> {
-  return closedLoop({
-    callers: 1,
-    seconds,
-    open: async () => ({
-      async call() {
-        await call();
-        return 'called';
-      },
-      close: () => undefined,
-    }),
-  });
+/** Calls with one wallet after the other until the time is over. */
+async function goRound(
+  wallets: readonly LongWallet[],
+  seconds: number,
+  call: (wallet: LongWallet) => Promise<void>,
+): Promise<[LongWallet, LoadResult][]> {
+  const latenciesMs = new Map(wallets.map((wallet): [LongWallet, number[]] => [wallet, []]));
+  for (const untilMs = performance.now() + seconds * 1000; performance.now() < untilMs; ) {
+    for (const [wallet, own] of latenciesMs) {
+      const sentAtMs = performance.now();
+      await call(wallet);
+      own.push(performance.now() - sentAtMs);
+    }
+  }
+  return [...latenciesMs].map(([wallet, own]) => [wallet, summary(own, seconds)]);
+}
+
+/** Where a page of the wallet's history can begin. */
+function anySeq({ events }: LongWallet): bigint {
+  return BigInt(PAGE.limit + 1 + Math.floor(Math.random() * (events - PAGE.limit)));
+}
+
+function anyInstant({ events }: LongWallet): Date {
+  return new Date(Date.now() - QUIET_MS - Math.random() * (events - 10) * STEP_MS);
 }
 
 /** Copies the wallet's last event forward, with the deltas of a charge. */

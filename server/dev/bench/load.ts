@@ -100,7 +100,8 @@ export async function fixedRate(options: {
   }
 }
 
-function summary(latenciesMs: number[], seconds: number): LoadResult {
+/** Rate and latencies of calls that took so long. */
+export function summary(latenciesMs: number[], seconds: number): LoadResult {
   const sorted = latenciesMs.toSorted((a, b) => a - b);
   const at = (quantile: number) => sorted[Math.floor((sorted.length - 1) * quantile)] ?? 0;
   return { calls: sorted.length, seconds, p50Ms: at(0.5), p99Ms: at(0.99) };

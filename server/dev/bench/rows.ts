@@ -72,6 +72,10 @@ function sqlBatch(connections: number, hot: boolean): Row {
   };
 }
 
+function callersText(callers: number): string {
+  return callers === 1 ? '1 caller' : `${callers} callers`;
+}
+
 /** A caller over an HTTP connection of its own. */
 async function overHttp(
   target: HttpTarget,
@@ -90,7 +94,7 @@ async function overHttp(
 function single(callers: number, hot: boolean, more: Partial<Row> = {}, mix: Mix = PLAIN): Row {
   return {
     ...DEFAULTS,
-    name: `single charges, ${callers} callers${mix === PLAIN ? '' : ', 1 % refused, 1 % repeated'}`,
+    name: `single charges, ${callersText(callers)}${mix === PLAIN ? '' : ', 1 % refused, 1 % repeated'}`,
     hot,
     ...more,
     measure: ({ target, wallets, seconds, tally }) => {
@@ -126,7 +130,7 @@ function throughClient(
 ): Row {
   return {
     ...DEFAULTS,
-    name: `single charges, ${name}, ${callers} callers`,
+    name: `single charges, ${name}, ${callersText(callers)}`,
     hot,
     measure: ({ target, wallets, seconds, tally }) => {
       const traffic = createTraffic({ wallets, hot, mix: PLAIN, tally });
@@ -268,6 +272,9 @@ function arrivals(perSecond: number, hot: boolean): Row {
     },
   };
 }
+
+/** Compiles the server's code before the first row. */
+export const WARM_UP: Row = single(64, false);
 
 export const ROWS: readonly Row[] = [false, true].flatMap((hot) => [
   sqlBatch(1, hot),

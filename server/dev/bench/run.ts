@@ -8,13 +8,13 @@ import type { EmbeddedPostgres } from '../postgres.ts';
 import type { BenchOptions } from './arguments.ts';
 import { measureFloor, measureNaive, prepareFloor } from './floor.ts';
 import { measureGuards } from './guards.ts';
-import { makeHistories, measureHistory } from './history.ts';
+import { makeHistories, measureHistories } from './history.ts';
 import type { HttpTarget } from './http-connection.ts';
 import { ledgerCheck } from './ledger.ts';
 import { hasPgbench, PGBENCH_MISSING } from './pgbench.ts';
 import { postgresUsage } from './processes.ts';
 import type { Floors, MeasuredRow, Report, Wallets } from './report.ts';
-import { ROWS, type Row, type RowContext } from './rows.ts';
+import { ROWS, type Row, type RowContext, WARM_UP } from './rows.ts';
 import { takeSample } from './sample.ts';
 import { type ServerProcess, startServer } from './server-process.ts';
 import { BATCH, chargeBatches } from './sql-batch.ts';
@@ -176,6 +176,7 @@ async function rowsOf(run: Run, floors: Report['floors']): Promise<MeasuredRow[]
     wanted(options, `${row.name}, ${walletsText(walletsOf(row))}`),
   );
   if (asked.length > 0) {
+    await WARM_UP.measure({ ...run.context, seconds: 2 });
     print(`\n| ${ROWS_HEAD.join(' | ')} |`);
   }
   const measured: MeasuredRow[] = [];
@@ -271,7 +272,7 @@ async function guardsOf({ options, postgres, context, print }: Run): Promise<Rep
     template: GUARDS_DATABASE,
     walletIds: context.wallets.walletIds,
     sample: context.sample,
-    seconds: context.seconds / 2,
+    turns: Math.max(6, Math.round(context.seconds * 2)),
     usage: () => postgresUsage(postgres.homeDirectory),
   });
   print(`\n${guardsTable({ guards }).join('\n')}`);
@@ -291,17 +292,12 @@ async function historyOf(run: Run): Promise<Report['history']> {
   await sql.end();
   const server = await startServer(url, undefined);
   try {
-    const target = { host: '127.0.0.1', port: server.port, apiKey };
-    // Once without being counted: whoever comes first warms the server up for the others.
-    const measured = [];
-    for (const seconds of [0.3, Math.max(1, context.seconds / 4)]) {
-      measured.length = 0;
-      for (const wallet of wallets) {
-        measured.push(
-          ...(await measureHistory({ url, target, wallet, seconds, tally: { accepted: 0 } })),
-        );
-      }
-    }
+    const measured = await measureHistories({
+      url,
+      target: { host: '127.0.0.1', port: server.port, apiKey },
+      wallets,
+      secondsEach: Math.max(1, context.seconds / 4),
+    });
     await server.stop();
     await ledgerCheck('verify', url);
     const history = { wallets, diskBytes: Number(disk?.bytes ?? 0), measured };

@@ -19,6 +19,8 @@ export interface SqlBatchOptions {
   readonly walletIds: readonly string[];
   readonly connections: number;
   readonly seconds: number;
+  /** How many batches are made ready; by default enough for the time. */
+  readonly batches?: number;
 }
 
 /**
@@ -27,7 +29,8 @@ export interface SqlBatchOptions {
  */
 export async function chargeBatches(options: SqlBatchOptions): Promise<LoadResult> {
   const { connections, seconds } = options;
-  const batches = Math.min(MOST_BATCHES, Math.max(10, Math.round(seconds * BATCHES_PER_SECOND)));
+  const enough = Math.max(10, Math.round(seconds * BATCHES_PER_SECOND));
+  const batches = options.batches ?? Math.min(MOST_BATCHES, enough);
   const lanes: Statement[][] = [];
   for (let lane = 0; lane < connections; lane += 1) {
     const own = options.walletIds.filter((_, index) => index % connections === lane);
