@@ -12,7 +12,7 @@ export const HELP = `Measures the charging API and the ledger beside a floor, on
       --profile DIR     leaves a CPU profile of the server there
       --json FILE       writes every figure
       --chart FILE      draws the rows as SVG
-      --readme          writes the tables into README.md and docs/benchmark.md
+      --readme          writes the tables into README.md and docs/benchmark.md, and their chart
       --from FILE       measures nothing: takes the figures of an earlier --json
 
 PostgreSQL is the one of npm run dev, started anew in a temporary directory, with fsync and

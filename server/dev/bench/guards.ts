@@ -154,7 +154,7 @@ export async function measureGuards(options: {
       }
     }
     const typical = new Map(
-      variants.map((variant, index) => [variant, median(costs[index] ?? [])]),
+      variants.map((variant, index) => [variant, typicalOf(costs[index] ?? [])]),
     );
     const costOf = (variant: Variant) => typical.get(variant) ?? typicalOf([]);
     return {

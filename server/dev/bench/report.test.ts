@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { chartSvg } from './chart.ts';
-import { withBlock } from './publish.ts';
+import { publish, withBlock } from './publish.ts';
 import { sampleReport } from './report.fixtures.ts';
 import { reportJson } from './report.ts';
 import { fullTables, readmeTable } from './tables.ts';
@@ -60,6 +60,11 @@ test('publishing replaces what stands between the marks, and nothing else', () =
   expect(after).toBe(before.replace('old', 'new'));
   expect(withBlock(after, 'new', 'README.md')).toBe(after);
   expect(() => withBlock('# A\n', 'new', 'README.md')).toThrow('README.md has no block');
+});
+
+test('a part of the benchmark is never published', async () => {
+  await expect(publish({ ...sampleReport, guards: null })).rejects.toThrow('only a whole run');
+  await expect(publish({ ...sampleReport, floors: {} })).rejects.toThrow('only a whole run');
 });
 
 test.each(['README.md', 'docs/benchmark.md'])('%s has a block to write into', async (path) => {
