@@ -25,7 +25,7 @@ describe('asFault', () => {
     expect(fault.retryAfterSeconds).toBeGreaterThan(0);
   });
 
-  it.each(['57P01', '57P03', '53300', '08006'])(
+  it.each(['57P01', '57P03', '53100', '53300', '58030', '08006'])(
     'says that the database is unavailable on its SQLSTATE %s',
     (code) => {
       const error = Object.assign(Object.create(postgres.PostgresError.prototype), {

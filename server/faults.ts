@@ -194,11 +194,14 @@ const CONNECTION_CODES = new Set([
   'EAI_AGAIN',
 ]);
 
-/** Connection failures (class 08), too many connections, shutting down, crashed, starting up. */
-const UNAVAILABLE_SQLSTATE = /^(?:08...|53300|57P01|57P02|57P03)$/;
+/**
+ * Connection failures (class 08), no disk, memory or connections left (53), failures of the disk
+ * (58), shutting down, crashed, starting up. None of them says anything about the request.
+ */
+const UNAVAILABLE_SQLSTATE = /^(?:08...|53...|58...|57P01|57P02|57P03)$/;
 
 /**
- * Whether the error, as postgres.js throws it, means that the database cannot be reached now.
+ * Whether the error, as postgres.js throws it, means that the database does not serve now.
  * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export function isDatabaseUnavailable(error: unknown): boolean {

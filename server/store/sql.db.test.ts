@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, connect as connectTo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { arrayLiteral, connect } from './sql.ts';
@@ -122,5 +124,35 @@ describe('the test clock', () => {
     expect(await now()).toEqual(instant);
     await database.setClock(null);
     expect((await now())?.getTime()).toBeGreaterThan(Date.now() - 60_000);
+  });
+});
+
+describe('a database that was away', () => {
+  it('keeps no query waiting, and is used at once when it is back', async () => {
+    const { port, hostname } = new URL(database.ownerUrl);
+    const door = createServer((socket) => {
+      const inside = connectTo(Number(port), hostname);
+      socket.on('error', () => inside.destroy());
+      inside.on('error', () => socket.destroy());
+      socket.pipe(inside).pipe(socket);
+    });
+    await once(door.listen(0, '127.0.0.1'), 'listening');
+    const url = new URL(database.ownerUrl);
+    url.port = String((door.address() as AddressInfo).port);
+    door.close();
+    await once(door, 'close');
+
+    const sql = connect(url.href, { max: 20 });
+    const startedAtMs = performance.now();
+    const missed = await Promise.allSettled(Array.from({ length: 40 }, () => sql`select 1`));
+    expect(missed.every(({ status }) => status === 'rejected')).toBe(true);
+    expect(performance.now() - startedAtMs).toBeLessThan(5_000);
+    await once(door.listen(Number(url.port), '127.0.0.1'), 'listening');
+
+    const backAtMs = performance.now();
+    expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+    expect(performance.now() - backAtMs).toBeLessThan(2_000);
+    await sql.end({ timeout: 1 });
+    door.close();
   });
 });

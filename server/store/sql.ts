@@ -21,6 +21,9 @@ export interface ConnectOptions {
   readonly onnotice?: (notice: postgres.Notice) => void;
 }
 
+/** Longest pause before the next try to connect; queries wait for it. */
+const MAX_BACKOFF_SECONDS = 0.5;
+
 /**
  * Makes a client for the database at `url` (`postgres://user:password@host:port/database`).
  * Connections open at the first query; end the client with `sql.end()`.
@@ -41,6 +44,8 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
     types: { bigint: postgres.BigInt },
     max: options.max ?? 10,
     connect_timeout: 10,
+    // postgres.js would wait up to 20 s before it tries again, long after the database is back.
+    backoff: (failures) => Math.min(MAX_BACKOFF_SECONDS, 0.01 * 2 ** failures),
     // postgres.js prints notices to the console unless told otherwise.
     onnotice: options.onnotice ?? (() => undefined),
     connection: {
