@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { countPlaywright, countVitest, judge } from './test-reports.ts';
+import { countChaos, countPlaywright, countVitest, judge } from './test-reports.ts';
 
 describe('a stage of npm test', () => {
   it('counts as one case when it has no cases of its own', () => {
@@ -48,8 +48,14 @@ describe('the reports', () => {
     expect(countPlaywright({ stats })).toEqual({ passed: 5, failed: 2, skipped: 1 });
   });
 
+  it('give the chapters of the chaos script, without those that could not be run', () => {
+    const report = { seed: 1, passed: ['a', 'b'], failed: ['c'], notRun: ['d'] };
+    expect(countChaos(report)).toEqual({ passed: 2, failed: 1, skipped: 0 });
+  });
+
   it('are refused in another shape', () => {
     expect(() => countVitest({})).toThrow();
+    expect(() => countChaos({})).toThrow();
     expect(() => countPlaywright({ stats: {} })).toThrow();
   });
 });

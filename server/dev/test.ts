@@ -1,6 +1,7 @@
 /**
- * `npm test`: every check, the unit and database tests, the build and the browser tests, one after
- * the other. Its last line says how many cases passed and failed; a check or a build is one case.
+ * `npm test`: every check, the unit and database tests, the build, the faults and the browser tests,
+ * one after the other. Its last line says how many cases passed and failed; a check or a build is
+ * one case.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +9,14 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Count, countPlaywright, countVitest, judge, type Verdict } from './test-reports.ts';
+import {
+  type Count,
+  countChaos,
+  countPlaywright,
+  countVitest,
+  judge,
+  type Verdict,
+} from './test-reports.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PROGRAMS = join(ROOT, 'node_modules', '.bin');
@@ -26,6 +34,7 @@ interface Stage {
 function stagesWith(reports: string): Stage[] {
   const vitestReport = join(reports, 'vitest.json');
   const playwrightReport = join(reports, 'playwright.json');
+  const chaosReport = join(reports, 'chaos.json');
   const script = (name: string) => ['npm', 'run', name];
   return [
     { title: 'types', command: script('check:types') },
@@ -44,6 +53,12 @@ function stagesWith(reports: string): Stage[] {
       count: async () => countVitest(JSON.parse(await readFile(vitestReport, 'utf8'))),
     },
     { title: 'build', command: script('build') },
+    {
+      title: 'faults',
+      command: [...script('chaos'), '--', '--short', '--json', chaosReport],
+      count: async () => countChaos(JSON.parse(await readFile(chaosReport, 'utf8'))),
+      needs: 'build',
+    },
     {
       title: 'browser tests',
       command: [join(PROGRAMS, 'playwright'), 'test', '--reporter=list,json'],
