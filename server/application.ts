@@ -7,6 +7,7 @@ import { createAdmin } from './billing/admin.ts';
 import { createApiKeys } from './billing/api-keys.ts';
 import { type Background, everyInterval } from './billing/background.ts';
 import { createCharging } from './billing/charging.ts';
+import { createExplaining } from './billing/explaining.ts';
 import { createHoldSweeper } from './billing/hold-sweeper.ts';
 import { createHolds } from './billing/holds.ts';
 import { createMonth } from './billing/month.ts';
@@ -137,7 +138,8 @@ export function createApplication(options: ApplicationOptions): Application {
   });
 
   const refunds = createRefunds({ sql });
-  const router = { wallets, charging, holds, refunds, rateCards, month };
+  const explaining = createExplaining({ sql, rateCards });
+  const router = { wallets, charging, holds, refunds, explaining, rateCards, month };
   const apiKeys = createApiKeys({ sql, logger });
   const metrics = createMetrics(() => inboxSummary(sql));
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));

@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/api-keys.ts';
 import { createCharging } from '../billing/charging.ts';
+import { createExplaining } from '../billing/explaining.ts';
 import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
@@ -32,6 +33,7 @@ beforeAll(async () => {
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
     refunds: createRefunds({ sql }),
+    explaining: createExplaining({ sql, rateCards }),
     rateCards,
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };

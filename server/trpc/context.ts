@@ -3,6 +3,7 @@ import { getErrorShape, getTRPCErrorFromUnknown, initTRPC, TRPCError } from '@tr
 import { ZodError, type z } from 'zod';
 import { type ApiCaller, hasScope, type Scope } from '../billing/api-keys.ts';
 import type { Charging } from '../billing/charging.ts';
+import type { Explaining } from '../billing/explaining.ts';
 import type { Holds } from '../billing/holds.ts';
 import type { Month } from '../billing/month.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
@@ -16,6 +17,7 @@ export interface RouterServices {
   readonly charging: Charging;
   readonly holds: Holds;
   readonly refunds: Refunds;
+  readonly explaining: Explaining;
   readonly rateCards: RateCards;
   readonly month: Month;
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createCharging } from '../billing/charging.ts';
+import { createExplaining } from '../billing/explaining.ts';
 import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
@@ -25,6 +26,7 @@ beforeAll(async () => {
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
     refunds: createRefunds({ sql }),
+    explaining: createExplaining({ sql, rateCards }),
     rateCards,
     month: createMonth({
       sql,

@@ -26,6 +26,12 @@ export const instantSchema = z.iso
     error: 'must be in the years 1970 to 9999',
   });
 
+/** The number of an event of a wallet, as answers carry it. */
+export const seqSchema = z
+  .string()
+  .regex(/^[1-9]\d{0,17}$/, 'must be the number of an event, as a decimal string')
+  .transform((text) => BigInt(text));
+
 /** A text for people, which the database can store: no control characters, no half surrogates. */
 export const noteSchema = z
   .string()

@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/api-keys.ts';
 import { createCharging } from '../billing/charging.ts';
+import { createExplaining } from '../billing/explaining.ts';
 import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
@@ -37,6 +38,7 @@ beforeAll(async () => {
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
     refunds: createRefunds({ sql }),
+    explaining: createExplaining({ sql, rateCards }),
     rateCards,
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
@@ -423,6 +425,45 @@ describe('usage.refund', () => {
     const input = { userId, ...refund, [field]: value };
     await expect(client.usage.refund.mutate(input)).rejects.toMatchObject({
       message: expect.stringContaining(field),
+      data: { code: 'BAD_REQUEST' },
+    });
+  });
+});
+
+describe('usage.explain', () => {
+  it('explains a charge on the wire, by its reference and by its number', async () => {
+    await fund('1000000');
+    const usage = { type: 'fax', pages: 2, to: '+14155550132' } as const;
+    await client.usage.charge.mutate({ userId, usage, referenceId: 'f' });
+    const byReference = await client.usage.explain.query({ userId, type: 'fax', referenceId: 'f' });
+    expect(byReference).toMatchObject({
+      ok: true,
+      currency: 'USD',
+      charges: [
+        {
+          seq: '3',
+          usage,
+          ruleId: 'fax-any',
+          rateCardVersion: 1,
+          recomputedMicros: '300000',
+          before: { balanceMicros: '1000000' },
+          after: { balanceMicros: '700000' },
+          matches: true,
+        },
+      ],
+    });
+    expect(await client.usage.explain.query({ userId, seq: '3' })).toEqual(byReference);
+  });
+
+  it.each([
+    ['nothing', {}],
+    ['a type alone', { type: 'fax' }],
+    ['a number and a type', { seq: '3', type: 'fax' }],
+    ['a number that is none', { seq: '0' }],
+    ['a number of another kind', { seq: '1.5' }],
+  ] as const)('refuses %s', async (_what, name) => {
+    await expect(client.usage.explain.query({ userId, ...name })).rejects.toMatchObject({
+      message: expect.stringContaining('seq'),
       data: { code: 'BAD_REQUEST' },
     });
   });

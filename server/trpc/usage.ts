@@ -1,13 +1,16 @@
 import { z } from 'zod';
 import type { ChargeRequest } from '../billing/charging.ts';
+import type { ChargeName } from '../billing/explaining.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';
 import { usageSchema, usageTypeSchema } from '../rating/usage.ts';
+import type { WalletName } from '../store/wallets.ts';
 import { type ProcedureParts, router, scoped } from './context.ts';
 import {
   instantSchema,
   namesOneWallet,
   noteSchema,
   referenceSchema,
+  seqSchema,
   walletFields,
   walletName,
   wire,
@@ -61,6 +64,28 @@ const refundInput = z
   })
   .superRefine(namesOneWallet);
 
+const explainInput = z
+  .strictObject({
+    ...walletFields,
+    type: usageTypeSchema.optional(),
+    referenceId: referenceSchema.optional(),
+    seq: seqSchema.optional(),
+  })
+  .superRefine(namesOneWallet)
+  .transform((input, context): { wallet: WalletName; charge: ChargeName } => {
+    const { type, referenceId, seq } = input;
+    const wallet = walletName(input);
+    if (seq !== undefined && type === undefined && referenceId === undefined) {
+      return { wallet, charge: { seq } };
+    }
+    if (seq === undefined && type !== undefined && referenceId !== undefined) {
+      return { wallet, charge: { type, referenceId } };
+    }
+    const message = 'name the charge by type and referenceId, or else by seq alone';
+    context.issues.push({ code: 'custom', path: ['seq'], message, input: undefined });
+    return z.NEVER;
+  });
+
 export const usageRouter = router({
   /** What usage would cost now; nothing is written. */
   quote: scoped('usage:quote')
@@ -76,6 +101,13 @@ export const usageRouter = router({
   chargeBatch: scoped(chargeBatch.scope)
     .input(chargeBatch.input)
     .mutation(({ ctx, input }) => chargeBatch.run(ctx.services, input, ctx.actor)),
+
+  /** How each charge under a reference came about, priced anew by the card that priced it then. */
+  explain: scoped('wallets:read')
+    .input(explainInput)
+    .query(async ({ ctx, input }) =>
+      wire(await ctx.services.explaining.explain(input.wallet, input.charge)),
+    ),
 
   /** Gives usage back, once per key: a charge's, or a hold's, never more than it was billed. */
   refund: scoped('usage:refund')
