@@ -1,7 +1,6 @@
 /** Charging call records, many at once, and counting what became of each. */
-import { TRPCClientError } from '@trpc/client';
-import type { BillingClient } from '../client/client.ts';
-import { describeRefusal } from '../client/communication.ts';
+import { type BillingClient, BillingError } from '../client/client.ts';
+import { describeRefusal } from '../client/refusals.ts';
 import type { CallRecord, CallRecordRow } from './asterisk-cdr.ts';
 
 /** Rows sent in one call of `usage.chargeBatch`. */
@@ -177,7 +176,7 @@ function countWrong(summary: ImportSummary, line: number, message: string): void
 
 /** What the service calls malformed; any other error is thrown on. */
 function malformed(error: unknown): string {
-  if (error instanceof TRPCClientError && error.data?.code === 'BAD_REQUEST') {
+  if (error instanceof BillingError && error.code === 'BAD_REQUEST') {
     return error.message;
   }
   throw error;
@@ -185,12 +184,11 @@ function malformed(error: unknown): string {
 
 /** An error of the typed client in a sentence that says what to do. */
 export function describeClientError(error: unknown, url: string): string {
-  if (!(error instanceof TRPCClientError)) {
+  if (!(error instanceof BillingError)) {
     return error instanceof Error ? error.message : String(error);
   }
-  const data: { code?: string; requestId?: string } | undefined = error.data;
-  if (data?.code === undefined) {
-    return `The service at ${url} cannot be reached.`;
-  }
-  return `${data.code}: ${error.message} (request ${data.requestId ?? 'without id'})`;
+  const { code, message, requestId } = error;
+  return code === 'UNREACHABLE'
+    ? `The service at ${url} cannot be reached.`
+    : `${code}: ${message} (request ${requestId ?? 'without id'})`;
 }

@@ -97,7 +97,7 @@ async function main(argv: string[]): Promise<number> {
   if (apiKey === undefined) {
     throw new UsageError('WALLET_API_KEY is not set: make a key with npm run keys -- create.');
   }
-  const client = createBillingClient({ url, apiKey, timeoutMs: 60_000 });
+  const client = createBillingClient({ url, apiKey, timeoutMs: 180_000, tryTimeoutMs: 60_000 });
   try {
     const summary = await importRecords({
       rows: parseAsteriskCdr(createReadStream(args.file), {

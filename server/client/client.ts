@@ -2,56 +2,66 @@
  * The typed client of the charging API, for the services that use a wallet.
  *
  * Every call may be repeated safely: a charge is known by its usage's type and `referenceId`, a hold
- * by its key and then by its id, so the client retries by itself when it did not hear an answer. Micros are decimal strings:
+ * by its key and then by its id, so the client retries by itself when it did not hear an answer.
+ * Calls made in one tick share an HTTP request. Micros are decimal strings:
  * `BigInt(answer.balanceMicros)` is exact.
  */
-import { randomUUID } from 'node:crypto';
+import { type CallOptions, createCall } from './calls.ts';
 import {
-  createTRPCClient,
-  httpBatchLink,
-  retryLink,
-  type TRPCClient,
-  TRPCClientError,
-} from '@trpc/client';
-import type { AppRouter } from '../trpc/router.ts';
-import {
+  billCommunication,
+  type CommunicationAnswer,
   type CommunicationDetails,
   type CommunicationType,
-  describeRefusal,
-  toUsage,
 } from './communication.ts';
+import { type Procedures, proceduresOver } from './procedures.ts';
+import { createTransport } from './transport.ts';
+
+export type { CallOptions } from './calls.ts';
+export type {
+  CommunicationAnswer,
+  CommunicationDetails,
+  CommunicationType,
+} from './communication.ts';
+export { BillingError, type BillingErrorCode } from './errors.ts';
+export { keyOf, makeKey } from './keys.ts';
+export type {
+  AuthorizeAnswer,
+  CaptureAnswer,
+  CaptureInput,
+  ChargeAnswer,
+  ChargeInput,
+  ExtendAnswer,
+  GrantAnswer,
+  QuoteAnswer,
+  VoidAnswer,
+  VoidInput,
+} from './procedures.ts';
+export { describeRefusal, type Refusal } from './refusals.ts';
+export {
+  type ChargeSpool,
+  type ChargeSpoolOptions,
+  createChargeSpool,
+  type Spooled,
+} from './spool.ts';
+export type { Rejected } from './spool-replay.ts';
 
 export interface BillingClientOptions {
   /** Where the service is, such as `http://localhost:3000`. */
   readonly url: string;
   /** `sk_…`, as `npm run keys -- create` printed it. */
   readonly apiKey: string;
-  /** Longest wait for one answer; default 10 s. */
+  /** The longest that a call takes, all its tries and pauses together; default 30 s. */
   readonly timeoutMs?: number;
+  /** The longest wait for the answer to one try; default 10 s. */
+  readonly tryTimeoutMs?: number;
   /** Most tries of one call, the first included; default 5. */
   readonly maxTries?: number;
   readonly fetch?: typeof globalThis.fetch;
 }
 
-type Charge = Awaited<ReturnType<TRPCClient<AppRouter>['usage']['charge']['mutate']>>;
-type Accepted = Extract<Charge, { ok: true }>;
-type Refused = Extract<Charge, { ok: false }>;
-
-export type CommunicationAnswer =
-  | ({ success: true; referenceId: string } & Omit<Accepted, 'ok'>)
-  | {
-      success: false;
-      referenceId: string;
-      /** A refusal's code, or an error's: `BAD_REQUEST`, `UNAUTHORIZED`, `UNREACHABLE`, … */
-      code: string;
-      /** What is wrong, for people. */
-      error: string;
-      /** The refusal with its amounts, where the service gave one. */
-      refusal?: Refused;
-    };
-
+/** Its procedures throw `BillingError`, and nothing else. A refusal is an answer. */
 export interface BillingClient
-  extends Pick<TRPCClient<AppRouter>, 'wallets' | 'usage' | 'holds' | 'rateCards' | 'billing'> {
+  extends Pick<Procedures, 'wallets' | 'usage' | 'holds' | 'rateCards' | 'billing'> {
   /**
    * Charges one communication at the wallet's prices. Never throws: a refusal, bad input and an
    * unreachable service are all `success: false`.
@@ -63,6 +73,7 @@ export interface BillingClient
     userId: string,
     type: CommunicationType,
     details?: CommunicationDetails,
+    options?: CallOptions,
   ): Promise<CommunicationAnswer>;
 }
 
@@ -71,90 +82,44 @@ export interface BillingClient
  * @throws TypeError when the address or the key cannot be one
  */
 export function createBillingClient(options: BillingClientOptions): BillingClient {
-  const { url, apiKey, timeoutMs = 10_000, maxTries = 5 } = options;
-  const fetchOnce = options.fetch ?? globalThis.fetch;
-  if (!/^https?:\/\/[^/]/.test(url ?? '')) {
-    throw new TypeError('url must be an address such as http://localhost:3000');
-  }
-  if (!apiKey?.startsWith('sk_')) {
+  const { timeoutMs = 30_000, tryTimeoutMs = 10_000, maxTries = 5 } = options;
+  const { endpoint, origin } = readUrl(options.url);
+  // What no header can carry would be quoted, with the key, by the error of whoever tries.
+  if (!/^sk_[\x21-\x7e]+$/.test(options.apiKey ?? '')) {
     throw new TypeError('apiKey must be a key of the billing service, sk_…');
   }
-
-  const trpc = createTRPCClient<AppRouter>({
-    links: [
-      retryLink({
-        retry: ({ error, attempts }) => attempts < maxTries && isWorthRepeating(error),
-        // Full jitter keeps many clients from coming back at one moment.
-        retryDelayMs: (attempt) => Math.random() * Math.min(5_000, 100 * 2 ** attempt),
-      }),
-      httpBatchLink({
-        url: `${url.replace(/\/+$/, '')}/trpc`,
-        maxItems: 50,
-        // Queries too: an address ends up in logs, and inputs hold phone numbers.
-        methodOverride: 'POST',
-        headers: { authorization: `Bearer ${apiKey}` },
-        fetch: (input, init) => {
-          const timeout = AbortSignal.timeout(timeoutMs);
-          const signal = init?.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
-          return fetchOnce(input as RequestInfo, { ...(init as RequestInit), signal });
-        },
-      }),
-    ],
+  const transport = createTransport({
+    endpoint,
+    apiKey: options.apiKey,
+    fetch: options.fetch ?? globalThis.fetch,
   });
-
-  async function processCommunicationBilling(
-    userId: string,
-    type: CommunicationType,
-    given: CommunicationDetails = {},
-  ): Promise<CommunicationAnswer> {
-    // A caller without types may send null.
-    const details = given ?? {};
-    const referenceId = details.referenceId ?? randomUUID();
-    const read = toUsage(type, details);
-    if (!read.ok) {
-      return { success: false, referenceId, code: 'BAD_REQUEST', error: read.problem };
-    }
-    const { currency, occurredAt, overrun } = details;
-    try {
-      const { ok, ...answer } = await trpc.usage.charge.mutate({
+  const call = createCall(transport, origin, { timeoutMs, tryTimeoutMs, maxTries });
+  const { wallets, usage, holds, rateCards, billing } = proceduresOver(call);
+  return {
+    wallets,
+    usage,
+    holds,
+    rateCards,
+    billing,
+    processCommunicationBilling: (userId, type, details, callOptions) =>
+      billCommunication((input, given) => usage.charge.mutate(input, given), {
         userId,
-        referenceId,
-        usage: read.usage,
-        ...(currency !== undefined && { currency }),
-        ...(occurredAt !== undefined && { occurredAt: occurredAt.toISOString() }),
-        ...(overrun !== undefined && { overrun }),
-      });
-      if (ok) {
-        return { success: true, referenceId, ...(answer as Omit<Accepted, 'ok'>) };
-      }
-      const refusal = { ok, ...answer } as Refused;
-      return {
-        success: false,
-        referenceId,
-        code: refusal.code,
-        error: describeRefusal(refusal),
-        refusal,
-      };
-    } catch (error) {
-      return { success: false, referenceId, ...describeError(error, url) };
-    }
-  }
-
-  const { wallets, usage, holds, rateCards, billing } = trpc;
-  return { wallets, usage, holds, rateCards, billing, processCommunicationBilling };
+        type,
+        // A caller without types may send null.
+        details: details ?? {},
+        options: callOptions,
+      }),
+  };
 }
 
-/** No answer, or one that says "not now". Anything else would be answered the same way again. */
-function isWorthRepeating(error: TRPCClientError<AppRouter>): boolean {
-  const code = error.data?.code;
-  return code === undefined || code === 'SERVICE_UNAVAILABLE' || code === 'TOO_MANY_REQUESTS';
-}
-
-function describeError(error: unknown, url: string): { code: string; error: string } {
-  const data: { code?: string } | undefined =
-    error instanceof TRPCClientError ? error.data : undefined;
-  if (error instanceof TRPCClientError && data?.code !== undefined) {
-    return { code: data.code, error: error.message };
+/** The router's address, and what errors may say of it. */
+function readUrl(given: string): { endpoint: string; origin: string } {
+  const url = URL.canParse(given ?? '') ? new URL(given) : null;
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new TypeError('url must be an address such as http://localhost:3000');
   }
-  return { code: 'UNREACHABLE', error: `The billing service at ${url} could not be reached.` };
+  if (url.username !== '' || url.password !== '') {
+    throw new TypeError('url must not hold a user or a password');
+  }
+  return { endpoint: `${url.origin}${url.pathname.replace(/\/+$/, '')}/trpc`, origin: url.origin };
 }

@@ -1,6 +1,10 @@
 /** The words of `processCommunicationBilling`, and what they mean to the charging API. */
-import { formatMicros } from '../ledger/money.ts';
+import { randomUUID } from 'node:crypto';
 import type { Usage } from '../rating/usage.ts';
+import type { CallOptions } from './calls.ts';
+import { BillingError } from './errors.ts';
+import type { ChargeAnswer, ChargeInput } from './procedures.ts';
+import { describeRefusal } from './refusals.ts';
 
 export type CommunicationType = 'call' | 'sms' | 'email' | 'fax' | 'file_transfer';
 
@@ -66,49 +70,73 @@ export function toUsage(
   };
 }
 
-type RefusalOnWire =
+type Accepted = Extract<ChargeAnswer, { ok: true }>;
+type Refused = Extract<ChargeAnswer, { ok: false }>;
+
+export type CommunicationAnswer<Success = Omit<Accepted, 'ok'>> =
+  | ({ success: true; referenceId: string } & Success)
   | {
-      code: 'INSUFFICIENT_FUNDS';
-      currency: string;
-      requiredMicros: string;
-      availableMicros: string;
-      shortfallMicros: string;
-    }
-  | { code: 'NO_RATE'; message: string }
-  | {
-      code:
-        | 'KEY_REUSED'
-        | 'WALLET_NOT_FOUND'
-        | 'WALLET_FROZEN'
-        | 'WALLET_CLOSED'
-        | 'LIMIT_EXCEEDED';
+      success: false;
+      referenceId: string;
+      /** A refusal's code, or an error's: `BAD_REQUEST`, `UNAUTHORIZED`, `UNREACHABLE`, … */
+      code: string;
+      /** What is wrong, for people. */
+      error: string;
+      /** The refusal with its amounts, where the service gave one. */
+      refusal?: Refused;
+      /** Whether it may have been charged all the same: call again with this `referenceId`. */
+      outcomeUnknown?: boolean;
     };
 
-/** A refusal in a sentence. */
-export function describeRefusal(refusal: RefusalOnWire): string {
-  switch (refusal.code) {
-    case 'INSUFFICIENT_FUNDS': {
-      const money = (micros: string) => `${formatMicros(BigInt(micros), 2)} ${refusal.currency}`;
-      return (
-        `Insufficient funds: ${money(refusal.requiredMicros)} needed, ` +
-        `${money(refusal.availableMicros)} available, ${money(refusal.shortfallMicros)} missing.`
-      );
+/**
+ * Charges one communication by its words. Never throws: a refusal, bad input and an unreachable
+ * service are all `success: false`.
+ */
+export async function billCommunication<Success extends { ok: true }>(
+  charge: (input: ChargeInput, options?: CallOptions) => Promise<Success | Refused>,
+  request: {
+    readonly userId: string;
+    readonly type: CommunicationType;
+    readonly details: CommunicationDetails;
+    readonly options: CallOptions | undefined;
+  },
+): Promise<CommunicationAnswer<Omit<Success, 'ok'>>> {
+  const { userId, type, details, options } = request;
+  const referenceId = details.referenceId ?? randomUUID();
+  const read = toUsage(type, details);
+  if (!read.ok) {
+    return { success: false, referenceId, code: 'BAD_REQUEST', error: read.problem };
+  }
+  const { currency, occurredAt, overrun } = details;
+  try {
+    const answer = await charge(
+      {
+        userId,
+        referenceId,
+        usage: read.usage,
+        ...(currency !== undefined && { currency }),
+        ...(occurredAt !== undefined && { occurredAt: occurredAt.toISOString() }),
+        ...(overrun !== undefined && { overrun }),
+      },
+      options,
+    );
+    if (answer.ok) {
+      const { ok, ...accepted } = answer;
+      return { success: true, referenceId, ...accepted };
     }
-    case 'NO_RATE':
-      return `No price: ${refusal.message}.`;
-    case 'KEY_REUSED':
-      return 'This referenceId was charged before, for something else.';
-    case 'WALLET_NOT_FOUND':
-      return 'This user has no wallet.';
-    case 'WALLET_FROZEN':
-      return 'The wallet is frozen.';
-    case 'WALLET_CLOSED':
-      return 'The wallet is closed.';
-    case 'LIMIT_EXCEEDED':
-      return 'The amount is above what a wallet can hold.';
-    default: {
-      const unknown: never = refusal;
-      throw new TypeError(`unknown refusal ${JSON.stringify(unknown)}`);
+    const { code } = answer;
+    return { success: false, referenceId, code, error: describeRefusal(answer), refusal: answer };
+  } catch (error) {
+    if (!(error instanceof BillingError)) {
+      throw error;
     }
+    const { code, message, outcomeUnknown } = error;
+    return {
+      success: false,
+      referenceId,
+      code,
+      error: message,
+      ...(outcomeUnknown && { outcomeUnknown }),
+    };
   }
 }

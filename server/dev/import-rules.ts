@@ -34,7 +34,7 @@ const ALLOWED: Readonly<Record<string, Allowed>> = {
   trpc: { values: ['billing', 'ledger', 'rating', 'base'], types: ['store', CONTEXT] },
   inngest: { values: ['base'], types: ['billing'] },
   http: { values: ['trpc', 'stripe', 'inngest', 'billing', 'base'], types: ['store', CONTEXT] },
-  client: { values: ['ledger', 'rating'], types: ['trpc'] },
+  client: { values: ['ledger', 'rating', 'base'], types: ['trpc'] },
   cli: {
     values: ['billing', 'client', 'store', 'stripe', 'ledger', 'rating', 'base'],
     types: ['trpc', CONTEXT],

@@ -4,9 +4,9 @@ import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
+import { hasCode, processCommand, waitForEnd } from '../process-lock.ts';
 import { EmbeddedPostgresError } from './postgres-error.ts';
 import { type PostgresBinaries, type PostgresHome, processOptions } from './postgres-home.ts';
-import { hasCode, processCommand, waitForEnd } from './process-lock.ts';
 
 /** The superuser, who owns every database of the cluster. */
 export const OWNER = 'postgres';

@@ -15,8 +15,8 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
+import { hasCode } from '../process-lock.ts';
 import { EmbeddedPostgresError } from './postgres-error.ts';
-import { hasCode } from './process-lock.ts';
 
 /** The unprivileged user PostgreSQL runs as when this process is root, which PostgreSQL refuses. */
 export interface ServerUser {

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { waitForEnd } from '../process-lock.ts';
 import { connect, type Sql } from '../store/sql.ts';
 import { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts';
-import { waitForEnd } from './process-lock.ts';
 
 const MANY_SECONDS = 30_000;
 

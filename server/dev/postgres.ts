@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { acquireLock, hasCode } from '../process-lock.ts';
 import { ensureCluster, OWNER, readPostmasterFile, stopOrphan } from './postgres-cluster.ts';
 import { EmbeddedPostgresError } from './postgres-error.ts';
 import {
@@ -14,7 +15,6 @@ import {
   prepareHome,
   processOptions,
 } from './postgres-home.ts';
-import { acquireLock, hasCode } from './process-lock.ts';
 
 export interface PostgresOptions {
   /** Directory of this program's data; PostgreSQL keeps its own under `postgres` in it. */

@@ -226,7 +226,7 @@ describe('usage.charge', () => {
     const future = { ...item, referenceId: 'second', occurredAt: '2999-01-01T00:00:00Z' };
     await expect(client.usage.chargeBatch.mutate({ items: [item, future] })).rejects.toMatchObject({
       message: 'items.1.occurredAt: must not be in the future',
-      data: { code: 'BAD_REQUEST' },
+      code: 'BAD_REQUEST',
     });
     expect(await client.wallets.get.query({ userId })).toMatchObject({ balanceMicros: '1000000' });
   });
@@ -478,7 +478,7 @@ describe('API keys', () => {
     await apiKeys.revoke(key.id);
     for (const bad of [revoked, createBillingClient({ url, apiKey: 'sk_wrong' })]) {
       await expect(bad.wallets.get.query({ userId })).rejects.toMatchObject({
-        data: { code: 'UNAUTHORIZED' },
+        code: 'UNAUTHORIZED',
       });
     }
   });
@@ -490,7 +490,7 @@ describe('API keys', () => {
       reader.usage.charge.mutate({ userId, usage: { type: 'email' }, referenceId: 'r' }),
     ).rejects.toMatchObject({
       message: 'This API key lacks the scope usage:charge.',
-      data: { code: 'FORBIDDEN' },
+      code: 'FORBIDDEN',
     });
   });
 });
@@ -555,7 +555,7 @@ describe('wallets', () => {
     await client.wallets.open.mutate({ userId, currency: 'EUR' });
     await expect(client.wallets.get.query({ userId })).rejects.toMatchObject({
       message: expect.stringContaining('currency'),
-      data: { code: 'BAD_REQUEST' },
+      code: 'BAD_REQUEST',
     });
     expect(await client.wallets.get.query({ userId, currency: 'EUR' })).toMatchObject({
       currency: 'EUR',

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -67,7 +68,8 @@ export type LockResult =
  */
 export async function acquireLock(path: string): Promise<LockResult> {
   const content = `${process.pid} ${processIdentity(process.pid)}\n`;
-  const own = `${path}.${process.pid}`;
+  // Two callers within this process must not share it.
+  const own = `${path}.${process.pid}.${randomUUID()}`;
   await writeFile(own, content);
   try {
     for (;;) {

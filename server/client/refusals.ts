@@ -1,0 +1,49 @@
+/** Refusals in sentences for people. */
+import { formatMicros } from '../ledger/money.ts';
+import type {
+  AuthorizeAnswer,
+  CaptureAnswer,
+  ChargeAnswer,
+  ExtendAnswer,
+  GrantAnswer,
+  VoidAnswer,
+} from './procedures.ts';
+
+/** Every refusal of a write; those of one procedure are in its answer. */
+export type Refusal = Extract<
+  ChargeAnswer | AuthorizeAnswer | ExtendAnswer | CaptureAnswer | VoidAnswer | GrantAnswer,
+  { ok: false }
+>;
+
+/** A refusal in a sentence. */
+export function describeRefusal(refusal: Refusal): string {
+  switch (refusal.code) {
+    case 'INSUFFICIENT_FUNDS': {
+      const money = (micros: string) => `${formatMicros(BigInt(micros), 2)} ${refusal.currency}`;
+      return (
+        `Insufficient funds: ${money(refusal.requiredMicros)} needed, ` +
+        `${money(refusal.availableMicros)} available, ${money(refusal.shortfallMicros)} missing.`
+      );
+    }
+    case 'NO_RATE':
+      return `No price: ${refusal.message}.`;
+    case 'KEY_REUSED':
+      return 'This key was used before, for something else.';
+    case 'WALLET_NOT_FOUND':
+      return 'This user has no wallet.';
+    case 'WALLET_FROZEN':
+      return 'The wallet is frozen.';
+    case 'WALLET_CLOSED':
+      return 'The wallet is closed.';
+    case 'LIMIT_EXCEEDED':
+      return 'The amount is above what a wallet can hold.';
+    case 'HOLD_NOT_FOUND':
+      return 'There is no such hold.';
+    case 'HOLD_NOT_OPEN':
+      return 'The hold is no longer open.';
+    default: {
+      const unknown: never = refusal;
+      throw new TypeError(`unknown refusal ${JSON.stringify(unknown)}`);
+    }
+  }
+}

@@ -1,0 +1,344 @@
+/**
+ * An append-only file of lines that wait to be sent, made to survive the end of the process, of the
+ * machine and of the disk's space at any moment.
+ *
+ *     FILE            the lines; nothing of it is ever changed but a torn end
+ *     FILE.done       how many bytes of it are settled, one record a line; the last one counts
+ *     FILE.rejected   what the service refused, for people; only ever appended to
+ *     FILE.lock       whose it is
+ *
+ * When every line is settled the first two are emptied, the records first: a crash in between sends
+ * the lines once more, which their keys make harmless. The other order could lose some.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { acquireLock } from '../process-lock.ts';
+import { BillingError } from './errors.ts';
+
+const LINE_END = 0x0a;
+const READ_BYTES = 64 * 1024;
+/** The lines hold phone numbers. */
+const OWNER_ONLY = 0o600;
+
+export interface WaitingLine {
+  readonly text: string;
+  /** Where the next line begins. */
+  readonly endsAtByte: number;
+}
+
+export interface SpoolFile {
+  /** How many lines wait. */
+  readonly waiting: number;
+  /**
+   * Appends lines as one; they are on the disk when it resolves. Rejects with `SPOOL_FAILED`, and
+   * leaves nothing of them behind, when the disk does not take them.
+   */
+  append(line: string): Promise<void>;
+  /** The oldest lines that wait, at most so many. */
+  read(maxLines: number): Promise<WaitingLine[]>;
+  /** Marks the oldest lines that wait as settled. */
+  settle(lines: readonly WaitingLine[]): Promise<void>;
+  /** Adds a line to the file of what was refused. */
+  reject(line: string): Promise<void>;
+  /** Waits for what is being written, closes the files and gives the lock back. */
+  close(): Promise<void>;
+}
+
+interface Appending {
+  readonly bytes: Buffer;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Opens a spool's files for this process alone, and makes them where there are none.
+ * @throws BillingError `SPOOL_FAILED` when another process has it, or the disk fails
+ */
+export async function openSpoolFile(path: string): Promise<SpoolFile> {
+  const file = resolve(path);
+  const opened: FileHandle[] = [];
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    const lock = await acquireLock(`${file}.lock`);
+    if (!lock.acquired) {
+      throw failed(`the process ${lock.holderPid} uses it`);
+    }
+    try {
+      for (const name of [file, `${file}.done`, `${file}.rejected`]) {
+        opened.push(await openPrivate(name));
+      }
+      await syncDirectory(dirname(file));
+      return await spoolOver(opened as [FileHandle, FileHandle, FileHandle], lock.release);
+    } catch (error) {
+      await Promise.all(opened.map((handle) => handle.close()));
+      await lock.release();
+      throw error;
+    }
+  } catch (error) {
+    throw error instanceof BillingError ? error : failed(reasonOf(error), error);
+  }
+}
+
+async function spoolOver(
+  [lines, done, rejected]: readonly [FileHandle, FileHandle, FileHandle],
+  release: () => Promise<void>,
+): Promise<SpoolFile> {
+  let size = await mendEnd(lines);
+  await mendEnd(done);
+  await mendEnd(rejected);
+  let settled = await lastRecord(done);
+  if (!(await isLineStart(lines, settled, size))) {
+    // Records of other lines than these. Forgetting them sends lines again, which changes nothing.
+    settled = 0;
+    await empty(done);
+  }
+  let waiting = await countLines(lines, settled, size);
+  let appending: Appending[] = [];
+  let broken: BillingError | null = null;
+
+  // One write at a time: what is undone after a failure is then always the end of the file.
+  let turn: Promise<unknown> = Promise.resolve();
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = turn.then(work);
+    turn = result.catch(() => {});
+    return result;
+  }
+
+  /** Writes at the end and waits for the disk. After a failure the file is as before. */
+  async function write(handle: FileHandle, bytes: Buffer, endsAtByte: number): Promise<void> {
+    try {
+      await handle.appendFile(bytes);
+      await handle.datasync();
+    } catch (error) {
+      try {
+        await handle.truncate(endsAtByte);
+        await handle.datasync();
+      } catch {
+        // What follows a torn line would be read as part of it.
+        broken = failed('it could not be mended after a failed write; open it again', error);
+      }
+      throw failed(reasonOf(error), error);
+    }
+  }
+
+  /** Writes all that waits for its turn at once: one wait for the disk serves many. */
+  async function appendAll(): Promise<void> {
+    const group = appending;
+    appending = [];
+    if (group.length === 0) {
+      return;
+    }
+    try {
+      if (broken !== null) {
+        throw broken;
+      }
+      const bytes = Buffer.concat(group.map((item) => item.bytes));
+      await write(lines, bytes, size);
+      size += bytes.length;
+      waiting += group.length;
+      for (const item of group) {
+        item.resolve();
+      }
+    } catch (error) {
+      for (const item of group) {
+        item.reject(error);
+      }
+    }
+  }
+
+  async function appendTo(handle: FileHandle, line: string): Promise<void> {
+    const { size: endsAtByte } = await handle.stat();
+    await write(handle, Buffer.from(`${line}\n`), endsAtByte);
+  }
+
+  return {
+    get waiting() {
+      return waiting;
+    },
+
+    append(line) {
+      return new Promise((resolve, reject) => {
+        appending.push({ bytes: Buffer.from(`${line}\n`), resolve, reject });
+        void inTurn(appendAll);
+      });
+    },
+
+    async read(maxLines) {
+      const found: WaitingLine[] = [];
+      for await (const line of linesBetween(lines, settled, size)) {
+        found.push(line);
+        if (found.length === maxLines) {
+          break;
+        }
+      }
+      return found;
+    },
+
+    settle: (settledLines) =>
+      inTurn(async () => {
+        const endsAtByte = settledLines.at(-1)?.endsAtByte;
+        if (endsAtByte === undefined) {
+          return;
+        }
+        await appendTo(done, JSON.stringify({ settledBytes: endsAtByte }));
+        settled = endsAtByte;
+        waiting -= settledLines.length;
+        if (settled === size) {
+          await empty(done);
+          await empty(lines);
+          size = 0;
+          settled = 0;
+        }
+      }),
+
+    reject: (line) => inTurn(() => appendTo(rejected, line)),
+
+    async close() {
+      await inTurn(appendAll);
+      await inTurn(() => Promise.all([lines.close(), done.close(), rejected.close()]));
+      await release();
+    },
+  };
+}
+
+async function openPrivate(path: string): Promise<FileHandle> {
+  const { O_APPEND, O_CREAT, O_RDWR } = constants;
+  const handle = await open(path, O_APPEND | O_CREAT | O_RDWR, OWNER_ONLY);
+  // Also where it was there before, with more open rights.
+  await handle.chmod(OWNER_ONLY);
+  return handle;
+}
+
+/** Makes the files' names as durable as what is in them. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function empty(handle: FileHandle): Promise<void> {
+  await handle.truncate(0);
+  await handle.datasync();
+}
+
+/**
+ * Puts right a last line that a crash tore: nobody was told that it is stored. Whole but for its
+ * end, it is kept; else cut off. Returns the size of the file.
+ */
+async function mendEnd(handle: FileHandle): Promise<number> {
+  const { size } = await handle.stat();
+  const start = await lastLineStart(handle, size);
+  if (start === size) {
+    return size;
+  }
+  const tail = Buffer.alloc(size - start);
+  await handle.read(tail, 0, tail.length, start);
+  if (isJson(tail.toString('utf8'))) {
+    await handle.appendFile('\n');
+    await handle.datasync();
+    return size + 1;
+  }
+  await handle.truncate(start);
+  await handle.datasync();
+  return start;
+}
+
+/** Where the text behind the last line end begins. */
+async function lastLineStart(handle: FileHandle, size: number): Promise<number> {
+  const buffer = Buffer.alloc(READ_BYTES);
+  for (let end = size; end > 0; end -= Math.min(end, READ_BYTES)) {
+    const start = Math.max(0, end - READ_BYTES);
+    const { bytesRead } = await handle.read(buffer, 0, end - start, start);
+    const found = buffer.subarray(0, bytesRead).lastIndexOf(LINE_END);
+    if (found >= 0) {
+      return start + found + 1;
+    }
+  }
+  return 0;
+}
+
+/** What the last record says is settled; 0 where there is none, and -1 where it cannot be read. */
+async function lastRecord(done: FileHandle): Promise<number> {
+  let last: string | null = null;
+  for await (const { text } of linesBetween(done, 0, (await done.stat()).size)) {
+    last = text;
+  }
+  if (last === null) {
+    return 0;
+  }
+  const record = isJson(last) ? JSON.parse(last) : null;
+  return Number.isSafeInteger(record?.settledBytes) ? record.settledBytes : -1;
+}
+
+async function isLineStart(handle: FileHandle, at: number, size: number): Promise<boolean> {
+  if (at <= 0 || at > size) {
+    return at === 0;
+  }
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, at - 1);
+  return buffer[0] === LINE_END;
+}
+
+async function countLines(handle: FileHandle, from: number, to: number): Promise<number> {
+  let count = 0;
+  for await (const _line of linesBetween(handle, from, to)) {
+    count += 1;
+  }
+  return count;
+}
+
+async function* linesBetween(
+  handle: FileHandle,
+  from: number,
+  to: number,
+): AsyncGenerator<WaitingLine> {
+  let rest = Buffer.alloc(0);
+  let readTo = from;
+  while (readTo < to) {
+    const chunk = Buffer.alloc(Math.min(READ_BYTES, to - readTo));
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, readTo);
+    if (bytesRead === 0) {
+      return;
+    }
+    rest = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+    readTo += bytesRead;
+    let start = 0;
+    for (let end = rest.indexOf(LINE_END); end >= 0; end = rest.indexOf(LINE_END, start)) {
+      const text = rest.toString('utf8', start, end);
+      start = end + 1;
+      yield { text, endsAtByte: readTo - rest.length + start };
+    }
+    rest = rest.subarray(start);
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    return typeof JSON.parse(text) === 'object';
+  } catch {
+    return false;
+  }
+}
+
+/** The system's word for what went wrong; its message would hold more. */
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : 'unknown reason';
+}
+
+function failed(reason: string, cause?: unknown): BillingError {
+  return new BillingError(
+    {
+      code: 'SPOOL_FAILED',
+      message: `The spool cannot be used: ${reason}.`,
+      requestId: null,
+      retryable: false,
+      outcomeUnknown: false,
+      retryAfterMs: null,
+    },
+    { cause },
+  );
+}
