@@ -16,8 +16,15 @@ export function makeKey(): string {
  * The key of work that is known by its parts, such as `keyOf('transfer', day, file.id)`: the same
  * parts give the same key, other parts another. Leave phone numbers and addresses out: keys stand
  * in logs and statements.
+ * @throws TypeError for an empty part, which is one that was forgotten
  */
 export function keyOf(...parts: readonly [string | number, ...(string | number)[]]): string {
+  for (const part of parts) {
+    // A caller without types may pass undefined: all its work would then have one key.
+    if (part === '' || (typeof part !== 'string' && !Number.isFinite(part))) {
+      throw new TypeError('each part of a key must be a text or a number');
+    }
+  }
   const key = parts.map((part) => encodeURIComponent(part)).join('/');
   if (key.length <= MAX_LENGTH) {
     return key;
