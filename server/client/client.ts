@@ -33,6 +33,7 @@ export type {
   ExtendAnswer,
   GrantAnswer,
   QuoteAnswer,
+  RefundAnswer,
   VoidAnswer,
   VoidInput,
 } from './procedures.ts';

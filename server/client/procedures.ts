@@ -30,6 +30,7 @@ type Answer<Procedure extends (input: never) => unknown> = Awaited<ReturnType<Pr
  */
 export type ChargeInput = Input<Procedures['usage']['charge']['mutate']>;
 export type ChargeAnswer = Answer<Procedures['usage']['charge']['mutate']>;
+export type RefundAnswer = Answer<Procedures['usage']['refund']['mutate']>;
 export type QuoteAnswer = Answer<Procedures['usage']['quote']['query']>;
 export type AuthorizeAnswer = Answer<Procedures['holds']['authorize']['mutate']>;
 export type ExtendAnswer = Answer<Procedures['holds']['extend']['mutate']>;
@@ -56,6 +57,7 @@ const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'wallets.grant': true,
   'usage.charge': true,
   'usage.chargeBatch': true,
+  'usage.refund': true,
   'holds.authorize': true,
   'holds.extend': true,
   'holds.capture': true,

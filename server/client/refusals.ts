@@ -6,12 +6,19 @@ import type {
   ChargeAnswer,
   ExtendAnswer,
   GrantAnswer,
+  RefundAnswer,
   VoidAnswer,
 } from './procedures.ts';
 
 /** Every refusal of a write; those of one procedure are in its answer. */
 export type Refusal = Extract<
-  ChargeAnswer | AuthorizeAnswer | ExtendAnswer | CaptureAnswer | VoidAnswer | GrantAnswer,
+  | ChargeAnswer
+  | RefundAnswer
+  | AuthorizeAnswer
+  | ExtendAnswer
+  | CaptureAnswer
+  | VoidAnswer
+  | GrantAnswer,
   { ok: false }
 >;
 
@@ -37,6 +44,8 @@ export function describeRefusal(refusal: Refusal): string {
       return 'The wallet is closed.';
     case 'LIMIT_EXCEEDED':
       return 'The amount is above what a wallet can hold.';
+    case 'NOT_REFUNDABLE':
+      return `Not refundable: ${refusal.refundableMicros} micros of this usage are left.`;
     case 'HOLD_NOT_FOUND':
       return 'There is no such hold.';
     case 'HOLD_NOT_OPEN':

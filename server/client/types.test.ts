@@ -11,6 +11,7 @@ import {
   type ExtendAnswer,
   type GrantAnswer,
   type QuoteAnswer,
+  type RefundAnswer,
   type Refusal,
   type VoidAnswer,
 } from './client.ts';
@@ -64,6 +65,25 @@ function nextStepOfCall(
   }
 }
 
+function leftAfterRefund(answer: RefundAnswer): string {
+  if (answer.ok) {
+    return answer.balanceMicros;
+  }
+  switch (answer.code) {
+    case 'NOT_REFUNDABLE':
+      return answer.refundableMicros;
+    case 'KEY_REUSED':
+    case 'WALLET_NOT_FOUND':
+    case 'WALLET_CLOSED':
+    case 'LIMIT_EXCEEDED':
+      return answer.code;
+    default: {
+      const nothingElse: never = answer;
+      return nothingElse;
+    }
+  }
+}
+
 function answeredBySpool(answer: Awaited<ReturnType<ChargeSpool['charge']>>): string {
   if (!answer.ok) {
     return answer.code;
@@ -75,6 +95,7 @@ describe('the types of answers', () => {
   it('know every refusal, so that a switch over them can be complete', () => {
     expect(nextStepAfterCharge({ ok: false, code: 'WALLET_FROZEN' })).toBe('WALLET_FROZEN');
     expect(nextStepOfCall({ ok: false, code: 'HOLD_NOT_OPEN' })).toBe('HOLD_NOT_OPEN');
+    expect(leftAfterRefund({ ok: false, code: 'NOT_REFUNDABLE', refundableMicros: '7' })).toBe('7');
     expectTypeOf<Extract<QuoteAnswer, { ok: false }>['code']>().toEqualTypeOf<
       'WALLET_NOT_FOUND' | 'NO_RATE'
     >();

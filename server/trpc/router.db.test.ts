@@ -425,7 +425,7 @@ describe('usage.refund', () => {
     const input = { userId, ...refund, [field]: value };
     await expect(client.usage.refund.mutate(input)).rejects.toMatchObject({
       message: expect.stringContaining(field),
-      data: { code: 'BAD_REQUEST' },
+      code: 'BAD_REQUEST',
     });
   });
 });
