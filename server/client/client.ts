@@ -34,6 +34,7 @@ export type {
   GrantAnswer,
   QuoteAnswer,
   RefundAnswer,
+  StatusAnswer,
   VoidAnswer,
   VoidInput,
 } from './procedures.ts';

@@ -38,6 +38,7 @@ export type CaptureInput = Input<Procedures['holds']['capture']['mutate']>;
 export type CaptureAnswer = Answer<Procedures['holds']['capture']['mutate']>;
 export type VoidInput = Input<Procedures['holds']['void']['mutate']>;
 export type VoidAnswer = Answer<Procedures['holds']['void']['mutate']>;
+export type StatusAnswer = Answer<Procedures['wallets']['close']['mutate']>;
 export type GrantAnswer = Answer<Procedures['wallets']['grant']['mutate']>;
 
 type MutationPath = {
@@ -55,6 +56,9 @@ type MutationPath = {
 const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'wallets.open': true,
   'wallets.grant': true,
+  'wallets.freeze': true,
+  'wallets.unfreeze': true,
+  'wallets.close': true,
   'usage.charge': true,
   'usage.chargeBatch': true,
   'usage.refund': true,

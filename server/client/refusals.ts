@@ -7,6 +7,7 @@ import type {
   ExtendAnswer,
   GrantAnswer,
   RefundAnswer,
+  StatusAnswer,
   VoidAnswer,
 } from './procedures.ts';
 
@@ -18,6 +19,7 @@ export type Refusal = Extract<
   | ExtendAnswer
   | CaptureAnswer
   | VoidAnswer
+  | StatusAnswer
   | GrantAnswer,
   { ok: false }
 >;
@@ -44,6 +46,8 @@ export function describeRefusal(refusal: Refusal): string {
       return 'The wallet is closed.';
     case 'LIMIT_EXCEEDED':
       return 'The amount is above what a wallet can hold.';
+    case 'WALLET_NOT_EMPTY':
+      return 'The wallet still holds money, arrears or open holds.';
     case 'NOT_REFUNDABLE':
       return `Not refundable: ${refusal.refundableMicros} micros of this usage are left.`;
     case 'HOLD_NOT_FOUND':
