@@ -156,3 +156,38 @@ describe('a database that was away', () => {
     door.close();
   });
 });
+
+describe('a reply that was cut off', () => {
+  it('leaves nothing behind in the next one', async () => {
+    const { port, hostname } = new URL(database.ownerUrl);
+    let bytesLeft = 1_000_000;
+    const door = createServer((socket) => {
+      const inside = connectTo(Number(port), hostname);
+      socket.on('error', () => inside.destroy());
+      inside.on('error', () => socket.destroy());
+      socket.pipe(inside);
+      inside.on('data', (reply) => {
+        bytesLeft -= reply.length;
+        socket.write(reply);
+        if (bytesLeft < 0) {
+          bytesLeft = Number.POSITIVE_INFINITY;
+          socket.end();
+          inside.destroy();
+        }
+      });
+    });
+    await once(door.listen(0, '127.0.0.1'), 'listening');
+    const url = new URL(database.ownerUrl);
+    url.port = String((door.address() as AddressInfo).port);
+    const sql = connect(url.href, { max: 1 });
+
+    await expect(
+      sql`select repeat('x', 10000) as text from generate_series(1, 10000)`,
+    ).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
+    const rows = await sql<{ one: number }[]>`select 1 as one`;
+    expect([...rows]).toEqual([{ one: 1 }]);
+    expect(rows.length).toBe(1);
+    await sql.end({ timeout: 1 });
+    door.close();
+  });
+});

@@ -1,4 +1,5 @@
 import postgres from 'postgres';
+import { guardAgainstTornReplies } from './torn-replies.ts';
 
 /** A postgres.js client as this program configures it: int8 is `bigint`, never `number`. */
 export type Sql = postgres.Sql<{ bigint: bigint }>;
@@ -21,6 +22,7 @@ export interface ConnectOptions {
   readonly onnotice?: (notice: postgres.Notice) => void;
 }
 
+const CONNECT_TIMEOUT_SECONDS = 3;
 /** Longest pause before the next try to connect; queries wait for it. */
 const MAX_BACKOFF_SECONDS = 0.5;
 
@@ -37,13 +39,15 @@ const MAX_BACKOFF_SECONDS = 0.5;
  * - an array column arrives as PostgreSQL's text (`{a,b}`): select `to_jsonb(column)` instead.
  */
 export function connect(url: string, options: ConnectOptions = {}): Sql {
-  return postgres(url, {
+  const sql = postgres(url, {
     // Reading the catalog's types on connect lets a killed database crash the process
     // (postgres.js #1192, #1223).
     fetch_types: false,
     types: { bigint: postgres.BigInt },
     max: options.max ?? 10,
-    connect_timeout: 10,
+    // A connection that dies between a query and its flush makes postgres.js send nothing on the
+    // next one: the query that waits for it must not wait long.
+    connect_timeout: CONNECT_TIMEOUT_SECONDS,
     // postgres.js would wait up to 20 s before it tries again, long after the database is back.
     backoff: (failures) => Math.min(MAX_BACKOFF_SECONDS, 0.01 * 2 ** failures),
     // postgres.js prints notices to the console unless told otherwise.
@@ -58,6 +62,9 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
       idle_in_transaction_session_timeout: 60_000,
     },
   });
+  // A query is sent when it is first waited for; this one never is.
+  guardAgainstTornReplies(sql`select`);
+  return sql;
 }
 
 const PLAIN_ELEMENT = /^[\w:.+-]+$/;

@@ -14,6 +14,8 @@ export type Problem =
   /** The event stands at another place than the answer said. */
   | 'WRONG_SEQ'
   | 'REFUSED_BUT_POSTED'
+  /** A refusal for which there was no reason, such as that there is no such wallet. */
+  | 'WRONG_REFUSAL'
   /** A write was never answered, or by an error that says nothing of what became of it. */
   | 'UNRESOLVED'
   /** The ledger holds what nobody asked for. */
@@ -36,6 +38,9 @@ export interface CheckOptions {
   readonly everyHoldIsOver: boolean;
 }
 
+/** What a well-behaved caller may be refused for: funds that ran out, a hold that did. */
+const REASONS = new Set(['INSUFFICIENT_FUNDS', 'HOLD_NOT_OPEN']);
+
 /** Everything in which the journal and the ledger of the same wallets disagree. */
 export function check(
   journal: readonly JournalEntry[],
@@ -57,6 +62,9 @@ export function check(
     if (answer === undefined) {
       report('UNRESOLVED', write.userId, `${describe(write)} was never answered`);
       continue;
+    }
+    if (!answer.ok && !REASONS.has(answer.code)) {
+      report('WRONG_REFUSAL', write.userId, `${describe(write)} (${answer.code})`);
     }
     if (write.key === null) {
       continue;

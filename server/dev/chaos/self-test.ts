@@ -105,6 +105,12 @@ export function doctor(journal: readonly JournalEntry[], ledger: WalletsLedger):
       ledger,
     },
     {
+      title: 'a wallet was said not to exist',
+      expected: 'WRONG_REFUSAL',
+      journal: withEntry({ ...charge, answer: { ok: false, code: 'WALLET_NOT_FOUND' } }),
+      ledger,
+    },
+    {
       title: 'a charge was never answered',
       expected: 'UNRESOLVED',
       journal: withEntry({ write: charge.write, unanswered: {} }),
