@@ -2,9 +2,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processIdentity } from '../../process-lock.ts';
 import type { EmbeddedPostgres } from '../postgres.ts';
 import { readPostmasterFile } from '../postgres-cluster.ts';
-import { processIdentity } from '../process-lock.ts';
 
 const READY_TIMEOUT_MS = 60_000;
 const GRACE_MS = 1_000;
