@@ -3,7 +3,7 @@
  * and asks again under the same key until it is answered.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BillingClient, createBillingClient } from '../../client/client.ts';
+import { type BillingClient, BillingError, createBillingClient } from '../../client/client.ts';
 import type { Answer, Journal, Write } from './journal.ts';
 
 /** What a write may come back with, as far as the journal is concerned. */
@@ -105,7 +105,5 @@ function toAnswer(write: Write, reply: Reply | undefined): Answer {
 
 /** The code that the service gave; UNREACHABLE when no answer of its came. */
 function errorCode(error: unknown): string {
-  const data = error instanceof Error && 'data' in error ? error.data : undefined;
-  const code = typeof data === 'object' && data !== null && 'code' in data ? data.code : undefined;
-  return typeof code === 'string' ? code : 'UNREACHABLE';
+  return error instanceof BillingError && error.code !== 'TIMEOUT' ? error.code : 'UNREACHABLE';
 }
