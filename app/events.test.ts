@@ -107,6 +107,25 @@ describe('describeEvent', () => {
     expect(row.facts).toContainEqual({ label: 'Arrears after', value: '$2.00' });
   });
 
+  it('says of a price that was calculated anew whether it is what was billed', () => {
+    const charge = event('charge', { balanceDeltaMicros: -375_000n, detail: { usage: call } });
+    const priced = { seq: 7n, recomputedMicros: 375_000n, alreadyBilledMicros: 0n, matches: true };
+    const factsOf = (change: Partial<typeof priced>) =>
+      describeEvent(charge, 'USD', 'UTC', { ...priced, ...change }).facts;
+    expect(describeInBerlin('charge').isPriced).toBe(false);
+    expect(describeEvent(charge, 'USD', 'UTC', priced).isPriced).toBe(true);
+    expect(factsOf({})).toContainEqual({ label: 'Calculated anew', value: '$0.375, as billed' });
+    expect(factsOf({})).toContainEqual({ label: 'Balance before', value: '$25.00' });
+    expect(factsOf({ alreadyBilledMicros: 150_000n })).toContainEqual({
+      label: 'Billed before',
+      value: '$0.15',
+    });
+    expect(factsOf({ matches: false })).toContainEqual({
+      label: 'Calculated anew',
+      value: '$0.375: not what this entry says',
+    });
+  });
+
   it('says which event a refund gives back, and why', () => {
     const row = describeInBerlin('usage_refund', {
       balanceDeltaMicros: 150_000n,

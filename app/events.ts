@@ -1,6 +1,6 @@
 /** The events of a wallet in plain words, one row each. */
 import { z } from 'zod';
-import type { EventView } from '../server/http/load-context.ts';
+import type { EventView, PricedAnew } from '../server/http/load-context.ts';
 import { absoluteMicros, formatDateTime, formatMoney, formatPeriod, humanize } from './format.ts';
 import { describeBreakdown, describeUsage, type Fact } from './usage.ts';
 
@@ -22,6 +22,8 @@ export interface EventRow {
   occurredAt: string;
   occurredAtText: string;
   facts: Fact[];
+  /** The facts say how the price of usage came about. */
+  isPriced: boolean;
 }
 
 const titles: Readonly<Record<string, string>> = {
@@ -54,8 +56,16 @@ const text = z.string().min(1);
 const periodSchema = z.string().regex(/^\d{4}-(0[1-9]|1[0-2])$/);
 const cardSchema = z.object({ brand: text, last4: text });
 
-/** Says what an event did. A type that is not known is named by its own words. */
-export function describeEvent(event: EventView, currency: string, timeZone: string): EventRow {
+/**
+ * Says what an event did, and of usage that was priced anew whether it costs the same. A type that
+ * is not known is named by its own words.
+ */
+export function describeEvent(
+  event: EventView,
+  currency: string,
+  timeZone: string,
+  priced?: PricedAnew,
+): EventRow {
   const { detail } = event;
   const usage = describeUsage(detail.usage);
   const { amount, tone, amountNote } = movement(event, currency);
@@ -72,9 +82,11 @@ export function describeEvent(event: EventView, currency: string, timeZone: stri
     facts: [
       ...(usage?.facts ?? []),
       ...describeBreakdown(detail.breakdown),
+      ...(priced === undefined ? [] : priceFacts(event, priced, currency)),
       ...referenceFacts(detail),
       ...positionFacts(event, currency, timeZone),
     ],
+    isPriced: priced !== undefined,
   };
 }
 
@@ -151,6 +163,25 @@ function referenceFacts(detail: EventView['detail']): Fact[] {
       const value = text.safeParse(detail[key]);
       return value.success ? [{ label, value: value.data }] : [];
     }),
+  ];
+}
+
+function priceFacts(
+  event: EventView,
+  { recomputedMicros, alreadyBilledMicros, matches }: PricedAnew,
+  currency: string,
+): Fact[] {
+  const price = recomputedMicros === null ? 'No price' : formatMoney(recomputedMicros, currency);
+  const balanceBeforeMicros = event.balanceMicros - event.balanceDeltaMicros;
+  return [
+    {
+      label: 'Calculated anew',
+      value: matches ? `${price}, as billed` : `${price}: not what this entry says`,
+    },
+    ...(alreadyBilledMicros === 0n
+      ? []
+      : [{ label: 'Billed before', value: formatMoney(alreadyBilledMicros, currency) }]),
+    { label: 'Balance before', value: formatMoney(balanceBeforeMicros, currency) },
   ];
 }
 

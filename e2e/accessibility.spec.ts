@@ -2,7 +2,7 @@ import AxeBuilder from '@axe-core/playwright';
 import { type ElementHandle, expect, type Page } from '@playwright/test';
 import { DEMO_USER, SUPPORT_USER } from '../server/dev/seed.ts';
 import { ACCOUNT_PAGES } from './account-pages.ts';
-import { balanceMicros, grant } from './money.ts';
+import { balanceMicros, billingClient, grant } from './money.ts';
 import { closedMonth } from './month.ts';
 import { CARDS } from './stripe.ts';
 import { CARD_FRAME, expectPhase, fillCard, openTopUp, payButton, payWith } from './top-up-page.ts';
@@ -98,6 +98,22 @@ test('axe finds nothing on a declined top-up and on the page that follows a paid
   await payWith(page, CARDS.accepted);
   await expectPhase(page, 'Payment received');
   await expectAccessible(page, 'the followed top-up');
+});
+
+test('how a call was priced opens with the keyboard, is accessible and fits a phone', async ({
+  page,
+  user,
+}) => {
+  await grant(user.id, '987654321123456');
+  const call = { duration: 5.5, to: '+14155550132', referenceId: 'x'.repeat(200) };
+  const charged = await billingClient().processCommunicationBilling(user.id, 'call', call);
+  expect(charged).toMatchObject({ success: true });
+  await open(page, '/account/activity');
+  const entry = page.locator('#event-3');
+  await entry.getByText('How this was priced').focus();
+  await page.keyboard.press('Enter');
+  await expect(entry.getByText('$0.375, as billed')).toBeVisible();
+  await expectAccessible(page, 'the price of a call');
 });
 
 test('large amounts fit the narrowest phone', async ({ page, user }) => {

@@ -105,8 +105,14 @@ test('a call that a service charges stands in the activity with how its price ca
   await expect(entry).toHaveCount(1);
   await expect(entry).toContainText('-$0.375');
   await expect(entry).toContainText('Balance $24.625');
-  await entry.getByText('Details').click();
-  for (const part of ['+14155550132', '$0.10', '$0.05 per minute', call.referenceId]) {
+  await entry.getByText('How this was priced').click();
+  for (const part of [
+    '+14155550132',
+    '$0.10',
+    '$0.05 per minute',
+    '$0.375, as billed',
+    call.referenceId,
+  ]) {
     await expect(entry.getByRole('definition').filter({ hasText: part }).first()).toBeVisible();
   }
 });
@@ -134,7 +140,7 @@ test.describe('without JavaScript', () => {
     await page.goto('/account/activity');
     const entries = page.getByRole('main').getByRole('listitem').filter({ hasText: 'Balance' });
     await expect(entries).toHaveCount(25);
-    await entries.first().getByText('Details').click();
+    await entries.first().getByText('How this was priced').click();
     await expect(entries.first().getByRole('definition').first()).toBeVisible();
 
     await page.getByRole('link', { name: 'Older' }).click();

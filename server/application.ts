@@ -105,6 +105,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const rateCards = createRateCards({ sql, nowMs: Date.now });
   const charging = createCharging({ sql, rateCards, now: clock });
   const holds = createHolds({ sql, rateCards, now: clock });
+  const explaining = createExplaining({ sql, rateCards });
   const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });
   const stripeEvents = createStripeEvents({ sql, gateway });
   const accounts = createAccounts({
@@ -116,7 +117,7 @@ export function createApplication(options: ApplicationOptions): Application {
   });
   const services: Services = {
     accounts,
-    wallets,
+    wallets: { ...wallets, explainEvents: explaining.explainEvents },
     topUps: createTopUps({ sql, wallets, gateway, livemode, logger }),
     statements: createStatements(sql),
     paymentMethods: createPaymentMethods({ sql, gateway, livemode }),
@@ -138,7 +139,6 @@ export function createApplication(options: ApplicationOptions): Application {
   });
 
   const refunds = createRefunds({ sql });
-  const explaining = createExplaining({ sql, rateCards });
   const router = { wallets, charging, holds, refunds, explaining, rateCards, month };
   const apiKeys = createApiKeys({ sql, logger });
   const metrics = createMetrics(() => inboxSummary(sql));

@@ -55,7 +55,8 @@ function EventDetails({ event }: { event: EventRow }) {
   return (
     <details className="mt-1 text-sm">
       <summary className="inline-flex min-h-8 items-center rounded font-medium text-accent underline underline-offset-2">
-        Details<span className="sr-only"> of event {event.seq}</span>
+        {event.isPriced ? 'How this was priced' : 'Details'}
+        <span className="sr-only"> of event {event.seq}</span>
       </summary>
       <dl className="mt-2 grid gap-x-6 gap-y-1 rounded-lg bg-canvas px-4 py-3 sm:grid-cols-[auto_1fr]">
         {event.facts.map(({ label, value }) => (

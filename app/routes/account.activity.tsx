@@ -32,11 +32,22 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
     limit: PAGE_SIZE,
     types: group === null ? undefined : [...eventGroups[group].types],
   });
+  const priced = await context.services.wallets.explainEvents(
+    walletId,
+    page.events.map(({ seq }) => seq),
+  );
   return json({
     group,
     timezone,
     isFirstPage: cursor === undefined,
-    events: page.events.map((event) => describeEvent(event, currency, timezone)),
+    events: page.events.map((event) =>
+      describeEvent(
+        event,
+        currency,
+        timezone,
+        priced.find(({ seq }) => seq === event.seq),
+      ),
+    ),
     nextCursor: page.nextCursor,
   });
 }

@@ -45,6 +45,17 @@ export interface EventView {
   detail: Record<string, unknown>;
 }
 
+/** A charge's price, calculated anew. */
+export interface PricedAnew {
+  seq: bigint;
+  /** Null when what the charge says cannot be priced. */
+  recomputedMicros: bigint | null;
+  /** What earlier events of the same hold had billed of it. */
+  alreadyBilledMicros: bigint;
+  /** The event is as it was written, and billed what it costs. */
+  matches: boolean;
+}
+
 export interface EventPage {
   events: EventView[];
   /** Pass it back to get the next (older) page; null on the last page. */
@@ -203,6 +214,8 @@ export interface Services {
         to?: Date | undefined;
       },
     ): Promise<EventPage>;
+    /** Prices anew those of the events that billed usage, by the cards that priced them then. */
+    explainEvents(walletId: string, seqs: readonly bigint[]): Promise<PricedAnew[]>;
     /** Charges of the current calendar month of the wallet, by usage type. */
     usageThisMonth(walletId: string): Promise<UsageLine[]>;
   };
