@@ -14,6 +14,9 @@ interface Reply {
   readonly amountMicros?: unknown;
 }
 
+/** How the journal marks an error after which callers do not ask again. */
+export const FINAL = '(final)';
+
 export interface Caller {
   /**
    * Sends until there is an answer; null when the deadline came first. `ask` returns the reply to
@@ -103,7 +106,11 @@ function toAnswer(write: Write, reply: Reply | undefined): Answer {
   return { ok: false, code: code ?? 'NO_CODE' };
 }
 
-/** The code that the service gave; UNREACHABLE when no answer of its came. */
+/** The error's code; marked when it tells the caller that asking again is of no use. */
 function errorCode(error: unknown): string {
-  return error instanceof BillingError && error.code !== 'TIMEOUT' ? error.code : 'UNREACHABLE';
+  if (error instanceof BillingError) {
+    return error.retryable ? error.code : `${error.code} ${FINAL}`;
+  }
+  // A top-up does not come by the API, and its use case tries again whatever happened.
+  return 'NOT_CREDITED';
 }

@@ -44,7 +44,7 @@ export interface Journal {
   /** Writes down what is about to be sent. */
   begin(write: Omit<Write, 'id'>): Write;
   answered(write: Write, answer: Answer): void;
-  /** `why` is an error's code, or UNREACHABLE. */
+  /** `why` is an error's code. */
   unanswered(write: Write, why: string): void;
   close(): void;
 }

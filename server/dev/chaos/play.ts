@@ -1,7 +1,7 @@
 /** Plays one chapter: load, fault, and then the journal against the ledger. */
 import { join } from 'node:path';
 import { ledgerKey } from '../../ledger/key.ts';
-import { createCaller } from './caller.ts';
+import { createCaller, FINAL } from './caller.ts';
 import { openCast } from './cast.ts';
 import type { Act, Chapter } from './chapters.ts';
 import { RECOVERY_LIMIT_MS } from './chapters.ts';
@@ -156,20 +156,17 @@ export async function compare(
 
 /** Errors after which a caller would not ask again, although the fault was passing. */
 function misleadingErrors(journal: readonly JournalEntry[]): string[] {
-  const PASSING = new Set(['UNREACHABLE', 'SERVICE_UNAVAILABLE', 'TOO_MANY_REQUESTS']);
   const counts = countBy(journal);
   return [...counts]
-    .filter(([code]) => !PASSING.has(code))
+    .filter(([code]) => code.endsWith(FINAL))
     .map(([code, count]) => `${count} times ${code}, after which callers do not ask again`);
 }
 
 function countBy(journal: readonly JournalEntry[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { write, unanswered } of journal) {
-    if (write.kind !== 'top_up') {
-      for (const [code, count] of Object.entries(unanswered)) {
-        counts.set(code, (counts.get(code) ?? 0) + count);
-      }
+  for (const { unanswered } of journal) {
+    for (const [code, count] of Object.entries(unanswered)) {
+      counts.set(code, (counts.get(code) ?? 0) + count);
     }
   }
   return counts;
