@@ -13,7 +13,7 @@ import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { UsageTable } from '../components/usage-table.tsx';
 import { describeEvent } from '../events.ts';
-import { formatPeriod } from '../format.ts';
+import { formatDateTime, formatPeriod } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 import { toWire, type Wire } from '../wire.ts';
@@ -142,7 +142,8 @@ interface BalanceCardProps {
 }
 
 function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
-  const { currency, arrearsMicros, overdraftLimitMicros } = wallet;
+  const { currency, timezone, arrearsMicros, overdraftLimitMicros } = wallet;
+  const { grantsMicros, grantsExpireAt } = wallet;
   const money = (micros: string) => <Money micros={micros} currency={currency} />;
   return (
     <Card>
@@ -154,6 +155,17 @@ function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
       <DefinitionList
         items={[
           { label: 'Balance', value: money(wallet.balanceMicros) },
+          ...(grantsMicros === '0'
+            ? []
+            : [
+                {
+                  label: 'of it promotional credit',
+                  hint: grantsExpireAt
+                    ? `Spent first; next to expire ${formatDateTime(grantsExpireAt, timezone)}`
+                    : 'Spent first',
+                  value: money(grantsMicros),
+                },
+              ]),
           {
             label: 'On hold',
             hint: 'Reserved for usage in progress, not spent',

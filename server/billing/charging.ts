@@ -79,9 +79,18 @@ export interface Charging {
    * names a malformed item before any is charged.
    */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
-  /** Adds promotional credit once per key. */
+  /**
+   * Adds promotional credit once per key, until `expiresAt` or for ever. Throws a `BAD_REQUEST` when
+   * that is past.
+   */
   grant(
-    request: { wallet: WalletName; amountMicros: bigint; key: string; reason: string },
+    request: {
+      wallet: WalletName;
+      amountMicros: bigint;
+      key: string;
+      reason: string;
+      expiresAt?: Date | undefined;
+    },
     actor: string,
   ): Promise<GrantAnswer>;
 }
@@ -209,17 +218,22 @@ export function createCharging(options: {
       if (wallet === null) {
         return { ok: false, code: 'WALLET_NOT_FOUND' };
       }
-      const { amountMicros, key, reason } = request;
+      const { amountMicros, key, reason, expiresAt } = request;
       const outcome = await grantCredit(sql, {
         walletId: wallet.walletId,
         key: ledgerKey('grant', key),
-        requestHash: requestHash({ amountMicros, reason }),
+        requestHash: requestHash({ amountMicros, reason, expiresAt }),
         amountMicros,
+        expiresAt,
         actor,
         detail: { reason },
       });
-      if (outcome.code !== 'OK') {
-        return refusal(outcome, wallet.currency, '');
+      const { code } = outcome;
+      if (code === 'EXPIRES_IN_PAST') {
+        throw new Fault('BAD_REQUEST', { publicMessage: 'expiresAt: must be in the future' });
+      }
+      if (code !== 'OK') {
+        return refusal({ ...outcome, code }, wallet.currency, '');
       }
       const { replayed, seq, balanceMicros, availableMicros } = outcome;
       return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
 import type { EventPage, Services, WalletView } from '../http/load-context.ts';
+import { type GrantView, grantsPage } from '../store/grants.ts';
 import type { Sql } from '../store/sql.ts';
 import { changeWalletStatus, type WalletStatus } from '../store/wallet-status.ts';
 import {
@@ -68,6 +69,11 @@ export interface Wallets {
   ofUser: Services['wallets']['ofUser'];
   events: Services['wallets']['events'];
   usageThisMonth: Services['wallets']['usageThisMonth'];
+  /** A page of the wallet's promotional credit, grant by grant, newest first. */
+  grants(
+    walletId: string,
+    options: { cursor?: string | undefined; limit?: number | undefined },
+  ): Promise<{ grants: GrantView[]; nextCursor: string | null }>;
   /** The wallet as it stood at an instant; null before it was opened. */
   balanceAt(walletId: string, at: Date): ReturnType<typeof balanceAt>;
   /** Wallets whose user id starts with the text. */
@@ -150,6 +156,16 @@ export function createWallets(sql: Sql): Wallets {
         from: options.from ?? null,
         to: options.to ?? null,
       });
+    },
+
+    async grants(walletId, { cursor, limit = 50 }) {
+      const found = await grantsPage(sql, walletId, {
+        beforeSeq: cursor === undefined ? null : parseCursor(cursor),
+        limit,
+      });
+      const grants = found.slice(0, limit);
+      const nextCursor = found.length > limit ? (grants.at(-1)?.seq.toString() ?? null) : null;
+      return { grants, nextCursor };
     },
 
     usageThisMonth: (walletId) => usageThisMonth(sql, walletId),

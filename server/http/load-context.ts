@@ -23,6 +23,10 @@ export interface WalletView {
   availableMicros: bigint;
   arrearsMicros: bigint;
   overdraftLimitMicros: bigint;
+  /** Promotional credit within the balance, which is spent before paid money. */
+  grantsMicros: bigint;
+  /** When some of it expires next; null when all of it is for ever. */
+  grantsExpireAt: Date | null;
   /** Sequence number of the wallet's newest event; the view is exact as of that event. */
   seq: bigint;
 }

@@ -10,10 +10,12 @@ import { refundUsage } from '../store/refunds.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
+import { settleDue } from './due.ts';
 import { deltasOf, detailOf, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
+import { grantsMicros } from './grants.ts';
 import { chainStart, eventHash } from './hash.ts';
-import { actor, identity, openings, type Step, steps } from './histories.fixtures.ts';
+import { actor, commandOf, identity, openings, type Step, steps } from './histories.fixtures.ts';
 import type { HoldCommand } from './holds.ts';
 import { ledgerKey } from './key.ts';
 import { initialState, type OpenWallet, type WalletState } from './state.ts';
@@ -180,7 +182,7 @@ async function take(next: Step, model: Model): Promise<void> {
       return;
     case 'command': {
       model.lastStep = next;
-      const command = ownedBy(model.walletId, next.command);
+      const command = ownedBy(model.walletId, commandOf(next, nowMs));
       const decided = attempt(() => decide(command, model.state, nowMs));
       const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
@@ -266,7 +268,10 @@ async function call(
     case 'charge_wallet':
       return chargeWallet(database.app, { ...request, occurredAt: null });
     case 'grant_credit':
-      return grantCredit(database.app, request);
+      return grantCredit(database.app, {
+        ...request,
+        expiresAt: typeof request.expiresAtMs === 'number' ? new Date(request.expiresAtMs) : null,
+      });
     case 'credit_top_up': {
       const { key, requestHash, amountMicros, actor, detail } = request;
       const [outcome] = await database.owner<LedgerOutcome[]>`
@@ -350,16 +355,22 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   const [row] = await database.app<Record<string, unknown>[]>`
     select currency, timezone, mode, status, seq, balance_micros as "balanceMicros",
       held_micros as "heldMicros", arrears_micros as "arrearsMicros",
-      overdraft_limit_micros as "overdraftLimitMicros", head_hash as head
+      overdraft_limit_micros as "overdraftLimitMicros", head_hash as head,
+      grants_micros as "grantsMicros"
     from wallets where id = ${walletId}`;
   if (!state.opened) {
     expect(row).toBeUndefined();
     return;
   }
-  const { opened, answers, holds, originals, ...projected } = state;
+  const { opened, answers, holds, originals, grants, ...projected } = state;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
-  expect(row).toEqual({ ...projected, head: Buffer.from(head) });
+  expect(row).toEqual({
+    ...projected,
+    grantsMicros: grantsMicros(state),
+    head: Buffer.from(head),
+  });
+  expect(await grantsOf(walletId)).toEqual([...grants.values()]);
   const holdRows = await holdsOf(walletId);
   expect(holdRows).toEqual([...holds.values()].sort((a, b) => (a.holdId < b.holdId ? -1 : 1)));
   const refundRows = await database.app`
@@ -368,10 +379,40 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   expect(new Map(refundRows.map(({ seq, refundedMicros }) => [seq, refundedMicros]))).toEqual(
     originals.refunded,
   );
+  await expectSameView(walletId, state);
   const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
   // Here top-ups come without a payment, and a limit is set without an event.
   const expected = ['EVENT_WITHOUT_TOP_UP', 'WALLET_OVERDRAFT'];
   expect(verified.differences.filter(({ problem }) => !expected.includes(problem))).toEqual([]);
+}
+
+/** What a reader is shown, in between and later, is what settling would write. */
+async function expectSameView(walletId: string, state: OpenWallet): Promise<void> {
+  const lastMs = nowMs;
+  for (const laterMs of [0, 20_000, 45_000, 70_000]) {
+    await setNow(lastMs + laterMs);
+    const settled = settleDue(state, nowMs).reduce(evolve, state);
+    const [row] = await database.app<Record<string, unknown>[]>`
+      select w.balance_micros as "balanceMicros", w.held_micros as "heldMicros",
+        w.arrears_micros as "arrearsMicros", w.grants_micros as "grantsMicros"
+      from wallets stored cross join lateral wallet_now(stored) w where stored.id = ${walletId}`;
+    const { balanceMicros, heldMicros, arrearsMicros } = settled;
+    expect(row).toEqual({
+      balanceMicros,
+      heldMicros,
+      arrearsMicros,
+      grantsMicros: grantsMicros(settled),
+    });
+    const grants = await database.app<Record<string, unknown>[]>`
+      select seq, left_micros as "leftMicros", expired_micros as "expiredMicros"
+      from grants_now(${walletId}) order by seq`;
+    expect(grants).toEqual(
+      [...settled.grants.values()].map(({ seq, leftMicros, expiredMicros }) => {
+        return { seq, leftMicros, expiredMicros };
+      }),
+    );
+  }
+  await setNow(lastMs);
 }
 
 async function holdsOf(walletId: string) {
@@ -379,10 +420,25 @@ async function holdsOf(walletId: string) {
     select id as "holdId", reference_id as "referenceId", status, usage_type as "usageType",
       placed_micros as "placedMicros", ahead_micros as "aheadMicros", held_micros as "heldMicros",
       report, amount_so_far_micros as "amountSoFarMicros", billed_micros as "billedMicros",
-      ttl_seconds as "ttlSeconds",
+      burned, ttl_seconds as "ttlSeconds",
+      (extract(epoch from placed_at) * 1000)::float8 as "placedAtMs",
       (extract(epoch from expires_at) * 1000)::float8 as "expiresAtMs"
     from holds where wallet_id = ${walletId} order by id`;
-  return rows;
+  return rows.map(({ burned, ...hold }) => ({
+    ...hold,
+    burned: (burned as { seq: string; micros: string }[]).map(({ seq, micros }) => ({
+      seq: BigInt(seq),
+      micros: BigInt(micros),
+    })),
+  }));
+}
+
+async function grantsOf(walletId: string) {
+  return database.app<Record<string, unknown>[]>`
+    select seq, granted_micros as "grantedMicros", left_micros as "leftMicros",
+      expired_micros as "expiredMicros",
+      (extract(epoch from expires_at) * 1000)::float8 as "expiresAtMs"
+    from grants where wallet_id = ${walletId} order by seq`;
 }
 
 type Stored = Awaited<ReturnType<typeof eventsOf>>[number];

@@ -26,10 +26,10 @@ const deferred = opened('deferred');
 const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: { reason: 'stolen card' } };
 const closed: WalletEvent = { type: 'wallet_closed', actor, detail: { reason: 'asked for' } };
 
-const granted = (amountMicros: bigint, grantKey = otherKey): WalletEvent => ({
+const toppedUp = (amountMicros: bigint, topUpKey = otherKey): WalletEvent => ({
   ...common,
-  key: grantKey,
-  type: 'grant',
+  key: topUpKey,
+  type: 'top_up',
   amountMicros,
 });
 const charge = (
@@ -68,21 +68,21 @@ describe('opening a wallet', () => {
 
 describe('charging a live wallet', () => {
   test('takes the amount from its balance', () => {
-    given(live, granted(unitMicros))
+    given(live, toppedUp(unitMicros))
       .when(charge(375_000n))
       .thenEvents({ ...common, type: 'charge', takenMicros: 375_000n, owedMicros: 0n })
       .answering({ code: 'OK', seq: 3n, amountMicros: 375_000n, availableMicros: 625_000n });
   });
 
   test('can take all of it to the last micro', () => {
-    given(live, granted(unitMicros))
+    given(live, toppedUp(unitMicros))
       .when(charge(unitMicros))
       .thenEvents({ ...common, type: 'charge', takenMicros: unitMicros, owedMicros: 0n })
       .answering({ code: 'OK', availableMicros: 0n });
   });
 
   test('of one micro too much is refused and writes nothing', () => {
-    given(live, granted(unitMicros))
+    given(live, toppedUp(unitMicros))
       .when(charge(unitMicros + 1n))
       .thenNothing({
         code: 'INSUFFICIENT_FUNDS',
@@ -93,7 +93,7 @@ describe('charging a live wallet', () => {
   });
 
   test('with overrun arrears takes what there is and leaves the rest owed', () => {
-    given(live, granted(unitMicros))
+    given(live, toppedUp(unitMicros))
       .when(charge(3n * unitMicros, 'arrears'))
       .thenEvents({
         ...common,
@@ -105,7 +105,7 @@ describe('charging a live wallet', () => {
   });
 
   test('may use its overdraft limit and no more', () => {
-    const wallet = given(live, granted(unitMicros)).set({ overdraftLimitMicros: unitMicros });
+    const wallet = given(live, toppedUp(unitMicros)).set({ overdraftLimitMicros: unitMicros });
     wallet
       .when(charge(2n * unitMicros))
       .thenEvents({ ...common, type: 'charge', takenMicros: 2n * unitMicros, owedMicros: 0n })
@@ -129,7 +129,7 @@ describe('charging a live wallet', () => {
   });
 
   test('loses no digit above 2^53', () => {
-    given(live, granted(maxAmountMicros))
+    given(live, toppedUp(maxAmountMicros))
       .when(charge(2n ** 53n + 1n))
       .thenEvents({
         ...common,
@@ -143,7 +143,7 @@ describe('charging a live wallet', () => {
 
 describe('charging a deferred wallet', () => {
   test('reserves the amount at once and leaves the balance', () => {
-    given(deferred, granted(unitMicros))
+    given(deferred, toppedUp(unitMicros))
       .when(charge(375_000n))
       .thenEvents({ ...common, type: 'accrual', reservedMicros: 375_000n, owedMicros: 0n })
       .answering({
@@ -155,7 +155,7 @@ describe('charging a deferred wallet', () => {
   });
 
   test('beyond its funds is refused, or owed, as in a live one', () => {
-    const wallet = given(deferred, granted(unitMicros));
+    const wallet = given(deferred, toppedUp(unitMicros));
     wallet.when(charge(2n * unitMicros)).thenNothing({ code: 'INSUFFICIENT_FUNDS' });
     wallet
       .when(charge(2n * unitMicros, 'arrears'))
@@ -169,7 +169,7 @@ describe('charging a deferred wallet', () => {
   });
 
   test('is debited when its month is settled, and what is available stays the same', () => {
-    given(deferred, granted(unitMicros), {
+    given(deferred, toppedUp(unitMicros), {
       ...common,
       type: 'accrual',
       reservedMicros: 375_000n,
@@ -187,7 +187,7 @@ describe('charging a deferred wallet', () => {
   });
 
   test('never settles more than it reserved', () => {
-    given(deferred, granted(unitMicros))
+    given(deferred, toppedUp(unitMicros))
       .when({ ...common, type: 'settle_accruals', amountMicros: 1n })
       .isNeverAllowed();
   });
@@ -224,9 +224,9 @@ describe('crediting a wallet', () => {
 
   test('that does not cover the arrears goes into them whole', () => {
     given(...owing)
-      .when(grant(unitMicros))
+      .when(topUp(unitMicros))
       .thenEvents(
-        { ...common, type: 'grant', amountMicros: unitMicros },
+        { ...common, type: 'top_up', amountMicros: unitMicros },
         { type: 'arrears_repaid', repaidMicros: unitMicros, bySeq: 3n, actor },
       )
       .answering({ code: 'OK', balanceMicros: 0n, arrearsMicros: 2n * unitMicros });
@@ -279,7 +279,7 @@ describe('crediting a wallet', () => {
     given(live)
       .when(topUp(maxAmountMicros + 1n))
       .thenNothing({ code: 'LIMIT_EXCEEDED' });
-    given(live, granted(maxAmountMicros, 'a'), granted(maxAmountMicros, 'b'), granted(1n, 'c'))
+    given(live, toppedUp(maxAmountMicros, 'a'), toppedUp(maxAmountMicros, 'b'), toppedUp(1n, 'c'))
       .when(topUp(1n))
       .thenNothing({ code: 'LIMIT_EXCEEDED', balanceMicros: maxStandingMicros + 1n });
   });
@@ -287,7 +287,7 @@ describe('crediting a wallet', () => {
 
 describe('a key used again', () => {
   const charged: WalletEvent = { ...common, type: 'charge', takenMicros: 10n, owedMicros: 0n };
-  const spent = given(live, granted(15n), charged, {
+  const spent = given(live, toppedUp(15n), charged, {
     ...charged,
     key: 'another-charge',
     takenMicros: 5n,
@@ -318,7 +318,7 @@ describe('a key used again', () => {
 
   test('after a refusal may succeed, for a refusal is not remembered', () => {
     given(live).when(charge(1n)).thenNothing({ code: 'INSUFFICIENT_FUNDS' });
-    given(live, granted(1n))
+    given(live, toppedUp(1n))
       .when(charge(1n))
       .thenEvents({ ...common, type: 'charge', takenMicros: 1n, owedMicros: 0n })
       .answering({ code: 'OK', replayed: false });
@@ -340,7 +340,7 @@ describe('refusals come in the documented order', () => {
   });
 
   test('key before status', () => {
-    given(live, granted(1n), closed).when(reused).thenNothing({ code: 'KEY_REUSED' });
+    given(live, toppedUp(1n), closed).when(reused).thenNothing({ code: 'KEY_REUSED' });
   });
 
   test('status before rate', () => {
@@ -368,7 +368,7 @@ describe('what no caller may send', () => {
   });
 
   test('includes a history that does not begin with the opening, or opens twice', () => {
-    expect(() => evolve(initialState, granted(1n))).toThrow(TypeError);
+    expect(() => evolve(initialState, toppedUp(1n))).toThrow(TypeError);
     expect(() => evolve(evolve(initialState, live), live)).toThrow(TypeError);
   });
 });

@@ -7,19 +7,19 @@ import {
   answer,
   assertAllowed,
   type Decision,
-  least,
   maxAmountMicros,
   maxStandingMicros,
-  most,
   recall,
   refuse,
   repayArrears,
 } from './decision.ts';
+import { settleDue } from './due.ts';
 import type { Detail, Keyed, WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
-import { settleDue } from './hold-billing.ts';
+import { burn, ofGrants } from './grants.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
+import { least, most } from './money.ts';
 import { type RefundUsage, refundUsage } from './refunds.ts';
 import { answerOf, availableMicros, type OpenWallet, type WalletState } from './state.ts';
 import { type ChangeWalletStatus, changeWalletStatus } from './wallet-status.ts';
@@ -41,6 +41,8 @@ interface MoneyCommand extends Keyed {
 export interface GrantCredit extends MoneyCommand {
   readonly type: 'grant_credit';
   readonly amountMicros: bigint;
+  /** From this instant on it cannot be spent; null for never. */
+  readonly expiresAtMs?: number | null;
 }
 
 /** A payment that the processor has settled, checked against its top-up before it comes here. */
@@ -97,15 +99,15 @@ function decideSettled(
 ): Decision {
   switch (command.type) {
     case 'grant_credit':
-      return grantCredit(command, state);
+      return grantCredit(command, state, nowMs);
     case 'credit_top_up':
-      return creditTopUp(command, state);
+      return creditTopUp(command, state, nowMs);
     case 'charge_wallet':
-      return chargeWallet(command, state);
+      return chargeWallet(command, state, nowMs);
     case 'settle_accruals':
       return settleAccruals(command, state);
     case 'refund_usage':
-      return refundUsage(command, state);
+      return refundUsage(command, state, nowMs);
     case 'change_wallet_status':
       return changeWalletStatus(command, state);
     case 'authorize_hold':
@@ -113,9 +115,9 @@ function decideSettled(
     case 'extend_hold':
       return extendHold(command, state, nowMs);
     case 'capture_hold':
-      return captureHold(command, state);
+      return captureHold(command, state, nowMs);
     case 'void_hold':
-      return voidHold(command, state);
+      return voidHold(command, state, nowMs);
     default: {
       const unknown: never = command;
       throw new TypeError(`unknown command ${String(unknown)}`);
@@ -136,7 +138,7 @@ function openWallet(command: OpenWalletCommand, state: WalletState): Decision {
   };
 }
 
-function grantCredit(command: GrantCredit, state: WalletState): Decision {
+function grantCredit(command: GrantCredit, state: WalletState, nowMs: number): Decision {
   assertAllowed(command.amountMicros > 0n, 'a grant must be positive');
   if (!state.opened) {
     return answer({ code: 'WALLET_NOT_FOUND' });
@@ -149,33 +151,46 @@ function grantCredit(command: GrantCredit, state: WalletState): Decision {
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, command.amountMicros);
   }
-  return credit('grant', command, state);
+  const { key, requestHash, amountMicros, expiresAtMs, actor, detail } = command;
+  const expiry = typeof expiresAtMs === 'number' ? { expiresAtMs } : {};
+  if ((expiry.expiresAtMs ?? Infinity) <= nowMs) {
+    return refuse('EXPIRES_IN_PAST', state, amountMicros);
+  }
+  return credit(
+    { type: 'grant', key, requestHash, amountMicros, ...expiry, actor, detail },
+    state,
+    nowMs,
+  );
 }
 
 /** Paid money is credited whatever the wallet's status: it is the user's. */
-function creditTopUp(command: CreditTopUp, state: WalletState): Decision {
+function creditTopUp(command: CreditTopUp, state: WalletState, nowMs: number): Decision {
   assertAllowed(command.amountMicros > 0n, 'a top-up must be positive');
   if (!state.opened) {
     return answer({ code: 'WALLET_NOT_FOUND' });
   }
   const known = recall(command, state);
-  return known ? answer(known) : credit('top_up', command, state);
+  if (known) {
+    return answer(known);
+  }
+  const { key, requestHash, amountMicros, actor, detail } = command;
+  return credit({ type: 'top_up', key, requestHash, amountMicros, actor, detail }, state, nowMs);
 }
 
 function credit(
-  type: 'top_up' | 'grant',
-  command: GrantCredit | CreditTopUp,
+  credited: Extract<WalletEvent, { type: 'top_up' | 'grant' }>,
   wallet: OpenWallet,
+  nowMs: number,
 ): Decision {
-  const { key, requestHash, amountMicros, actor, detail } = command;
+  const { amountMicros, actor } = credited;
   if (amountMicros > maxAmountMicros || wallet.balanceMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', wallet, amountMicros);
   }
-  const credited: WalletEvent = { type, key, requestHash, amountMicros, actor, detail };
-  return accept(command, wallet, [credited, ...repayArrears(evolve(wallet, credited), actor)]);
+  const repaid = repayArrears(evolve(wallet, credited), actor, nowMs);
+  return accept(credited, wallet, [credited, ...repaid]);
 }
 
-function chargeWallet(command: ChargeWallet, state: WalletState): Decision {
+function chargeWallet(command: ChargeWallet, state: WalletState, nowMs: number): Decision {
   const { key, requestHash, amountMicros, overrun, actor, detail } = command;
   assertAllowed(amountMicros === null || amountMicros >= 0n, 'a charge is never negative');
   if (!state.opened) {
@@ -201,7 +216,8 @@ function chargeWallet(command: ChargeWallet, state: WalletState): Decision {
   if (owedMicros > 0n && overrun === 'refuse') {
     return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
   }
-  const common = { key, requestHash, owedMicros, actor, detail };
+  const burned = ofGrants(burn(state, fundedMicros, nowMs));
+  const common = { key, requestHash, owedMicros, actor, detail, ...burned };
   return accept(command, state, [
     state.mode === 'deferred'
       ? { type: 'accrual', reservedMicros: fundedMicros, ...common }

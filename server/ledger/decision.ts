@@ -1,7 +1,9 @@
 /** What a decision is, and what all decisions have in common. */
 import type { Keyed, UsageRefunded, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import { type Answer, answerOf, type OpenWallet } from './state.ts';
+import { burn, expiredOf, ofGrants, restored, stillBurned } from './grants.ts';
+import { least } from './money.ts';
+import { type Answer, answerOf, type GrantPart, type OpenWallet } from './state.ts';
 
 /** The most that one operation moves. */
 export const maxAmountMicros = 10n ** 18n;
@@ -16,6 +18,8 @@ export type RefusalCode =
   | 'WALLET_CLOSED'
   | 'NO_RATE'
   | 'LIMIT_EXCEEDED'
+  /** A grant that would never be there to spend. */
+  | 'EXPIRES_IN_PAST'
   | 'INSUFFICIENT_FUNDS'
   | 'HOLD_NOT_FOUND'
   | 'HOLD_NOT_OPEN'
@@ -89,22 +93,56 @@ export function accept(
   return { outcome: { code: 'OK', replayed: false, ...written.answer }, events };
 }
 
-/** Repays arrears out of money that is neither held nor borrowed. */
-export function repayArrears(wallet: OpenWallet, actor: string): readonly WalletEvent[] {
-  const repaidMicros = least(wallet.arrearsMicros, wallet.balanceMicros - wallet.heldMicros);
-  return repaidMicros > 0n
-    ? [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor }]
-    : [];
+/**
+ * Repays arrears out of money that is neither held nor borrowed, nor credit that came back past its
+ * expiry.
+ */
+export function repayArrears(
+  wallet: OpenWallet,
+  actor: string,
+  nowMs: number,
+  expiredMicros = 0n,
+): readonly WalletEvent[] {
+  const freeMicros = wallet.balanceMicros - wallet.heldMicros - expiredMicros;
+  const repaidMicros = least(wallet.arrearsMicros, freeMicros);
+  if (repaidMicros <= 0n) {
+    return [];
+  }
+  const burned = ofGrants(burn(wallet, repaidMicros, nowMs));
+  return [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor, ...burned }];
 }
 
-/** The one way in which billed usage becomes the wallet's money again; arrears come first. */
+/** Usage that is given back: the credit that it has burned, and what of it stays billed. */
+interface Spent {
+  readonly burned: readonly GrantPart[];
+  readonly billedMicros: bigint;
+}
+
+/**
+ * The one way in which billed usage becomes the wallet's money again, and the credit that it burned
+ * beyond what stays billed becomes credit again; arrears come first.
+ */
 export function giveBack(
   { key, requestHash, actor }: Keyed & { readonly actor: string },
   wallet: OpenWallet,
   given: Pick<UsageRefunded, 'amountMicros' | 'hold' | 'originalSeq' | 'detail'>,
+  spent: Spent,
+  nowMs: number,
 ): readonly WalletEvent[] {
-  const refunded: WalletEvent = { type: 'usage_refund', key, requestHash, actor, ...given };
-  return [refunded, ...repayArrears(evolve(wallet, refunded), actor)];
+  const { hold, ...money } = given;
+  const grants = restored(spent.burned, spent.billedMicros);
+  const burned = stillBurned(spent.burned, spent.billedMicros);
+  const refunded: WalletEvent = {
+    type: 'usage_refund',
+    key,
+    requestHash,
+    actor,
+    ...money,
+    ...ofGrants(grants),
+    ...(hold && { hold: { ...hold, burned } }),
+  };
+  const expiredMicros = expiredOf(wallet, grants, nowMs);
+  return [refunded, ...repayArrears(evolve(wallet, refunded), actor, nowMs, expiredMicros)];
 }
 
 export function refuse(
@@ -123,12 +161,4 @@ export function assertAllowed(holds: boolean, message: string): asserts holds {
   if (!holds) {
     throw new RangeError(message);
   }
-}
-
-export function least(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
-}
-
-export function most(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

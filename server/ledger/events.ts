@@ -1,5 +1,5 @@
 /** What can happen to a wallet. Amounts are micros and never negative; `deltasOf` gives the signs. */
-import type { Hold } from './state.ts';
+import type { GrantPart, Hold } from './state.ts';
 
 export type Detail = Readonly<Record<string, unknown>>;
 
@@ -19,15 +19,37 @@ interface Opened {
   readonly mode: WalletMode;
 }
 
-/** Money or promotional credit came in. */
-interface Credited extends Keyed {
-  readonly type: 'top_up' | 'grant';
+/** Paid money came in. */
+interface ToppedUp extends Keyed {
+  readonly type: 'top_up';
   readonly amountMicros: bigint;
   readonly detail: Detail;
 }
 
+/** Promotional credit came in, for ever when it does not say until when. */
+interface Granted extends Keyed {
+  readonly type: 'grant';
+  readonly amountMicros: bigint;
+  readonly expiresAtMs?: number;
+  readonly detail: Detail;
+}
+
+/** Promotional credit ended unspent. What of it was no longer there cannot be taken. */
+interface GrantExpired {
+  readonly type: 'grant_expired';
+  readonly grantSeq: bigint;
+  readonly expiresAtMs: number;
+  readonly endedMicros: bigint;
+  readonly takenMicros: bigint;
+}
+
+/** What spending burned of promotional credit, which is spent before paid money. */
+interface Spending {
+  readonly grants?: readonly GrantPart[];
+}
+
 /** Usage of a live wallet: taken from the balance, and the rest owed. */
-interface Charged extends Partial<Keyed>, OfHold {
+interface Charged extends Partial<Keyed>, OfHold, Spending {
   readonly type: 'charge';
   readonly takenMicros: bigint;
   readonly owedMicros: bigint;
@@ -35,7 +57,7 @@ interface Charged extends Partial<Keyed>, OfHold {
 }
 
 /** Usage of a deferred wallet: reserved until the month is closed, and the rest owed. */
-interface Accrued extends Partial<Keyed>, OfHold {
+interface Accrued extends Partial<Keyed>, OfHold, Spending {
   readonly type: 'accrual';
   readonly reservedMicros: bigint;
   readonly owedMicros: bigint;
@@ -66,7 +88,7 @@ interface HoldExtended {
  * A hold ended: all of it was released, and in a live wallet its usage taken, and the rest owed. In
  * a deferred wallet the accrual behind this event has the usage.
  */
-interface HoldEnded {
+interface HoldEnded extends Spending {
   readonly releasedMicros: bigint;
   readonly takenMicros: bigint;
   readonly owedMicros: bigint;
@@ -92,6 +114,8 @@ interface HoldVoided extends Keyed {
 /** Usage is given back: a hold had billed too much, or somebody refunds an original. */
 export interface UsageRefunded extends Keyed, OfHold {
   readonly type: 'usage_refund';
+  /** What comes back of the promotional credit that it had burned. */
+  readonly grants?: readonly GrantPart[];
   readonly amountMicros: bigint;
   /** The event that had billed it; absent when a late record of a hold corrects it. */
   readonly originalSeq?: bigint;
@@ -106,7 +130,7 @@ interface AccrualSettled extends Keyed {
 }
 
 /** Arrears were repaid out of the credit `bySeq`, in the same operation. */
-interface ArrearsRepaid {
+interface ArrearsRepaid extends Spending {
   readonly type: 'arrears_repaid';
   readonly repaidMicros: bigint;
   readonly bySeq: bigint;
@@ -120,7 +144,9 @@ interface StatusChanged {
 
 export type WalletEvent = { readonly actor: string } & (
   | Opened
-  | Credited
+  | ToppedUp
+  | Granted
+  | GrantExpired
   | Charged
   | Accrued
   | AccrualSettled
@@ -160,6 +186,8 @@ export function deltasOf(event: WalletEvent): Deltas {
       return deltas(-event.settledMicros, -event.settledMicros, 0n);
     case 'arrears_repaid':
       return deltas(-event.repaidMicros, 0n, -event.repaidMicros);
+    case 'grant_expired':
+      return deltas(-event.takenMicros, 0n, 0n);
     case 'hold_placed':
       return deltas(0n, event.amountMicros, 0n);
     case 'hold_extended':
@@ -183,6 +211,12 @@ export function usageMicrosOf(event: Extract<WalletEvent, { type: 'charge' | 'ac
 
 /** The detail that the ledger stores beside an event. */
 export function detailOf(event: WalletEvent): Detail {
+  const parts = 'grants' in event ? (event.grants ?? []) : [];
+  const grants = parts.map(({ seq, micros }) => ({ seq: `${seq}`, micros: `${micros}` }));
+  return { ...ownDetailOf(event), ...(grants.length > 0 && { grants }) };
+}
+
+function ownDetailOf(event: WalletEvent): Detail {
   switch (event.type) {
     case 'wallet_opened':
       return {
@@ -193,8 +227,18 @@ export function detailOf(event: WalletEvent): Detail {
       };
     case 'arrears_repaid':
       return { bySeq: Number(event.bySeq) };
-    case 'top_up':
     case 'grant':
+      return {
+        ...event.detail,
+        ...(event.expiresAtMs !== undefined && { expiresAt: instant(event.expiresAtMs) }),
+      };
+    case 'grant_expired':
+      return {
+        grantSeq: `${event.grantSeq}`,
+        expiresAt: instant(event.expiresAtMs),
+        endedMicros: `${event.endedMicros}`,
+      };
+    case 'top_up':
     case 'charge':
     case 'accrual':
     case 'accrual_settled':
@@ -213,6 +257,11 @@ export function detailOf(event: WalletEvent): Detail {
       throw new TypeError(`unknown event ${String(unknown)}`);
     }
   }
+}
+
+/** An instant as JSON carries it. */
+export function instant(atMs: number): string {
+  return new Date(atMs).toISOString();
 }
 
 function deltas(

@@ -1,5 +1,6 @@
 /** How a wallet changes with each event. */
-import { deltasOf, type Keyed, type WalletEvent } from './events.ts';
+import { deltasOf, detailOf, type Keyed, type WalletEvent } from './events.ts';
+import { grantsAfter } from './grants.ts';
 import { noOriginals, originalsAfter } from './originals.ts';
 import {
   type Answer,
@@ -31,6 +32,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       overdraftLimitMicros: 0n,
       holds: new Map(),
       originals: noOriginals,
+      grants: new Map(),
       answers: new Map(),
     };
   }
@@ -47,21 +49,23 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     arrearsMicros: state.arrearsMicros + arrearsDeltaMicros,
     holds: holdsAfter(state, event),
     originals: originalsAfter(state.originals, event, state.seq + 1n),
+    grants: grantsAfter(state.grants, event, state.seq + 1n),
   };
+  const detail = detailOf(event);
   switch (event.type) {
     case 'top_up':
     case 'grant':
     case 'usage_refund':
     case 'hold_placed':
-      return remember(wallet, event, answerOf(wallet, event.amountMicros, event.detail));
+      return remember(wallet, event, answerOf(wallet, event.amountMicros, detail));
     case 'charge':
       return remember(
         wallet,
         event,
-        answerOf(wallet, event.takenMicros + event.owedMicros, event.detail),
+        answerOf(wallet, event.takenMicros + event.owedMicros, detail),
       );
     case 'accrual': {
-      const answer = answerOf(wallet, event.reservedMicros + event.owedMicros, event.detail);
+      const answer = answerOf(wallet, event.reservedMicros + event.owedMicros, detail);
       return event.key === undefined && event.hold?.status === 'captured'
         ? { ...wallet, answers: completeAnswer(wallet, state.seq, answer) }
         : remember(wallet, event, answer);
@@ -70,15 +74,16 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       return remember(
         wallet,
         event,
-        answerOf(wallet, event.takenMicros + event.owedMicros, event.detail),
+        answerOf(wallet, event.takenMicros + event.owedMicros, detail),
       );
     case 'hold_voided':
-      return remember(wallet, event, answerOf(wallet, event.releasedMicros, event.detail));
+      return remember(wallet, event, answerOf(wallet, event.releasedMicros, detail));
     case 'hold_extended':
     case 'hold_expired':
+    case 'grant_expired':
       return wallet;
     case 'accrual_settled':
-      return remember(wallet, event, answerOf(wallet, event.settledMicros, event.detail));
+      return remember(wallet, event, answerOf(wallet, event.settledMicros, detail));
     case 'wallet_frozen':
       return { ...wallet, status: 'frozen' };
     case 'wallet_unfrozen':

@@ -13,7 +13,12 @@ export const actor = 'service:model test';
 export type Step = { readonly wallet: number } & (
   | { readonly type: 'wait'; readonly seconds: number }
   | { readonly type: 'again' }
-  | { readonly type: 'command'; readonly command: Command }
+  | {
+      readonly type: 'command';
+      readonly command: Command;
+      /** When a grant expires, from the moment on which it is granted. */
+      readonly expiresInSeconds?: number;
+    }
   | { readonly type: 'set_overdraft'; readonly limitMicros: bigint }
 );
 
@@ -26,6 +31,16 @@ const amount = fc.oneof(
   { weight: 4, arbitrary: smallAmount },
   { weight: 2, arbitrary: hugeAmount },
 );
+
+/** The command of a step that is taken now. */
+export function commandOf(
+  { command, expiresInSeconds }: Extract<Step, { type: 'command' }>,
+  nowMs: number,
+): Command {
+  return command.type === 'grant_credit' && expiresInSeconds !== undefined
+    ? { ...command, expiresAtMs: nowMs + expiresInSeconds * 1_000 }
+    : command;
+}
 
 /** With few keys the same one comes with the same request often, and with another often enough. */
 const identified = fc.record({ reference: fc.nat(keyCount - 1), plain: fc.boolean() });
@@ -67,6 +82,27 @@ const creditCommand: fc.Arbitrary<Command> = fc
     amountMicros: amount,
   })
   .map(({ id, ...request }) => ({ ...identity(id, request), ...request }));
+
+/** Mostly small, so that usage burns several; 60 seconds is also how long holds last. */
+const grantCommand: fc.Arbitrary<
+  Pick<Extract<Step, { type: 'command' }>, 'command' | 'expiresInSeconds'>
+> = fc
+  .record({
+    number: fc.nat(2 * keyCount),
+    amountMicros: fc.constantFrom(1n, 20_000n, 375_000n, 1_000_000n),
+    expiresInSeconds: fc.constantFrom(...[5, 30, 35, 60, 60, 90, 120], 0, -30),
+  })
+  .map(({ number, amountMicros, expiresInSeconds }) => ({
+    expiresInSeconds,
+    command: {
+      type: 'grant_credit',
+      key: ledgerKey('grant', `${number}`),
+      requestHash: requestHash({ amountMicros, expiresInSeconds }).toString('hex'),
+      amountMicros,
+      actor,
+      detail: { reason: 'a "reason"' },
+    },
+  }));
 
 const report: fc.Arbitrary<Report> = fc.record({
   usage: fc.record({ type: fc.constantFrom(...Array<string>(9).fill('call'), 'sms') }),
@@ -247,6 +283,33 @@ const closingSteps: fc.Arbitrary<Step[]> = fc
     return [open, ...(withHold ? [placed] : []), close, close].map((step) => stepOf(2, step));
   });
 
+/** Credit that expires around a hold which began to spend it, and what the hold's end brings back. */
+const creditSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(holdCount - 1))
+  .chain(([wallet, number]) => {
+    const granted = grantCommand.map((grant): Step => ({ type: 'command', wallet, ...grant }));
+    const waited = fc.constantFrom<Step>(
+      { type: 'wait', wallet, seconds: 30 },
+      { type: 'wait', wallet, seconds: 60 },
+    );
+    const between = fc.oneof(
+      { weight: 3, arbitrary: granted },
+      { weight: 1, arbitrary: waited },
+      { weight: 1, arbitrary: chargeCommand().map((command) => stepOf(wallet, command)) },
+    );
+    const ended = fc.oneof(captureCommand(number), voidCommand(number));
+    return fc.tuple(
+      granted,
+      between,
+      authorizeCommand(number).map((command) => stepOf(wallet, command)),
+      extendCommand(number).map((command) => stepOf(wallet, command)),
+      between,
+      waited,
+      ended.map((command) => stepOf(wallet, command)),
+      waited,
+    );
+  });
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -255,9 +318,18 @@ function again(wallet: number): fc.Arbitrary<Step> {
 export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
   { weight: 2, arbitrary: refundSteps },
+  { weight: 3, arbitrary: creditSteps },
   {
     weight: 12,
     arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(
+      fc
+        .tuple(wallet, grantCommand)
+        .map(([wallet, grant]): Step => ({ type: 'command', wallet, ...grant })),
+    ),
   },
   { weight: 2, arbitrary: fc.tuple(wait) },
   { weight: 2, arbitrary: fc.tuple(wallet.chain(again)) },
@@ -285,10 +357,18 @@ export const openings: Step[] = (['live', 'deferred'] as const).flatMap((mode, i
     actor,
   }),
   stepOf(index, {
+    type: 'credit_top_up',
+    key: ledgerKey('top_up', 'opening'),
+    requestHash: requestHash({}).toString('hex'),
+    amountMicros: 2_000_000n,
+    actor,
+    detail: {},
+  }),
+  stepOf(index, {
     type: 'grant_credit',
     key: ledgerKey('grant', 'opening'),
     requestHash: requestHash({}).toString('hex'),
-    amountMicros: 3_000_000n,
+    amountMicros: 500_000n,
     actor,
     detail: {},
   }),

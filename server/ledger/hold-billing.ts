@@ -1,30 +1,15 @@
 /** What ends a hold posts: its usage, the difference to what was billed before, a credit of it. */
-import { least, most } from './decision.ts';
 import type { Detail, Keyed, WalletEvent } from './events.ts';
-import { evolve } from './evolve.ts';
+import { burn, ofGrants } from './grants.ts';
 import { linkOf, reachOf } from './hold.ts';
+import { least, most } from './money.ts';
 import type { Hold, OpenWallet, Report } from './state.ts';
 
 /** What runs out bills arrears up to this and no more, so that a wallet can always be settled. */
 const mostOwedMicros = 3n * 10n ** 18n;
 
-/** What has become of a wallet's holds by an instant: those whose time is over end, oldest first. */
-export function settleDue(wallet: OpenWallet, nowMs: number): readonly WalletEvent[] {
-  const due = [...wallet.holds.values()]
-    .filter(({ status, expiresAtMs }) => status === 'open' && expiresAtMs <= nowMs)
-    .sort((a, b) => a.expiresAtMs - b.expiresAtMs || (a.holdId < b.holdId ? -1 : 1));
-  const events: WalletEvent[] = [];
-  let current = wallet;
-  for (const hold of due) {
-    const ended = expire(hold, current);
-    events.push(...ended);
-    current = ended.reduce(evolve, current);
-  }
-  return events;
-}
-
 /** Bills the usage so far: out of the hold, then out of what else is available, the rest owed. */
-function expire(hold: Hold, wallet: OpenWallet): readonly WalletEvent[] {
+export function expireHold(hold: Hold, wallet: OpenWallet): readonly WalletEvent[] {
   const fundedMicros = least(hold.amountSoFarMicros, reachOf(hold, wallet));
   const owedMicros = least(
     hold.amountSoFarMicros - fundedMicros,
@@ -36,9 +21,8 @@ function expire(hold: Hold, wallet: OpenWallet): readonly WalletEvent[] {
     heldMicros: 0n,
     billedMicros: fundedMicros + owedMicros,
   };
-  return endHold({ type: 'hold_expired' }, hold, after, fundedMicros, owedMicros, wallet.mode, {
-    actor: 'system:expiry',
-  });
+  const actor = 'system:expiry';
+  return endHold({ type: 'hold_expired' }, wallet, hold, after, fundedMicros, owedMicros, actor);
 }
 
 /**
@@ -47,18 +31,22 @@ function expire(hold: Hold, wallet: OpenWallet): readonly WalletEvent[] {
  */
 export function endHold(
   end: ({ type: 'hold_captured' } & Keyed) | { type: 'hold_expired' },
+  wallet: OpenWallet,
   hold: Hold,
-  after: Hold,
+  ended: Hold,
   fundedMicros: bigint,
   owedMicros: bigint,
-  mode: OpenWallet['mode'],
-  { actor }: { actor: string },
+  actor: string,
 ): readonly WalletEvent[] {
   const link = linkOf(hold);
-  const full = { ...link, ...after.report };
+  const full = { ...link, ...ended.report };
+  const burned = burn(wallet, fundedMicros, hold.placedAtMs);
+  const after = { ...ended, burned: [...hold.burned, ...burned] };
   const released = { ...end, releasedMicros: hold.heldMicros, hold: after, actor };
-  if (mode === 'live' || after.report === null) {
-    return [{ ...released, takenMicros: fundedMicros, owedMicros, detail: full }];
+  if (wallet.mode === 'live' || after.report === null) {
+    return [
+      { ...released, takenMicros: fundedMicros, owedMicros, ...ofGrants(burned), detail: full },
+    ];
   }
   return [
     { ...released, takenMicros: 0n, owedMicros: 0n, detail: link },
@@ -66,6 +54,7 @@ export function endHold(
       type: 'accrual',
       reservedMicros: fundedMicros,
       owedMicros,
+      ...ofGrants(burned),
       hold: after,
       actor,
       detail: full,
@@ -82,7 +71,13 @@ export function differenceEvent(
   common: Partial<Keyed> & { readonly actor: string; readonly detail: Detail },
 ): WalletEvent {
   const fundedMicros = least(dueMicros, reachOf(hold, wallet));
-  const posted = { ...common, owedMicros: dueMicros - fundedMicros, hold: after };
+  const burned = burn(wallet, fundedMicros, hold.placedAtMs);
+  const posted = {
+    ...common,
+    ...ofGrants(burned),
+    owedMicros: dueMicros - fundedMicros,
+    hold: { ...after, burned: [...hold.burned, ...burned] },
+  };
   return wallet.mode === 'deferred'
     ? { type: 'accrual', reservedMicros: fundedMicros, ...posted }
     : { type: 'charge', takenMicros: fundedMicros, ...posted };

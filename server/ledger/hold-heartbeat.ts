@@ -4,22 +4,14 @@ import {
   assertAllowed,
   type Decision,
   type HeartbeatOutcome,
-  least,
   maxAmountMicros,
   maxStandingMicros,
-  most,
 } from './decision.ts';
-import type { WalletEvent } from './events.ts';
+import { instant, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import {
-  assertTtl,
-  type CommandOnHold,
-  closedTo,
-  instant,
-  isOfAnotherType,
-  linkOf,
-} from './hold.ts';
+import { assertTtl, type CommandOnHold, closedTo, isOfAnotherType, linkOf } from './hold.ts';
 import { correctionDetail, differenceEvent } from './hold-billing.ts';
+import { least, most } from './money.ts';
 import {
   availableMicros,
   type Hold,

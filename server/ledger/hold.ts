@@ -1,6 +1,7 @@
 /** What all that happens to a hold has in common. */
-import { assertAllowed, most } from './decision.ts';
+import { assertAllowed } from './decision.ts';
 import type { Detail, Keyed } from './events.ts';
+import { most } from './money.ts';
 import { availableMicros, type Hold, type OpenWallet, type Report } from './state.ts';
 
 /** How long a hold may last without a heartbeat. */
@@ -30,10 +31,6 @@ export function isOfAnotherType(hold: Hold, report: Report): boolean {
 
 export function closedTo({ status }: OpenWallet): 'WALLET_FROZEN' | 'WALLET_CLOSED' {
   return status === 'frozen' ? 'WALLET_FROZEN' : 'WALLET_CLOSED';
-}
-
-export function instant(atMs: number): string {
-  return new Date(atMs).toISOString();
 }
 
 export function assertTtl(ttlSeconds: number): void {

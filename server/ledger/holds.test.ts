@@ -21,8 +21,8 @@ const opened = (mode: WalletMode): WalletEvent => ({
   mode,
   actor,
 });
-const granted = (amountMicros: bigint): WalletEvent => ({
-  type: 'grant',
+const toppedUp = (amountMicros: bigint): WalletEvent => ({
+  type: 'top_up',
   key: '55555555-5555-4555-8555-555555555555',
   requestHash,
   amountMicros,
@@ -82,7 +82,9 @@ const held: Hold = {
   report: null,
   amountSoFarMicros: 0n,
   billedMicros: 0n,
+  burned: [],
   ttlSeconds: 60,
+  placedAtMs: nowMs,
   expiresAtMs: nowMs + 60_000,
 };
 const placed = (hold: Partial<Hold> = {}): WalletEvent => ({
@@ -112,7 +114,7 @@ function walletAfter(events: readonly WalletEvent[], ...commands: Command[]): Wa
   return state;
 }
 
-const live = [opened('live'), granted(100n)];
+const live = [opened('live'), toppedUp(100n)];
 const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: {} };
 
 describe('a hold', () => {
@@ -283,7 +285,7 @@ describe('a capture', () => {
   });
 
   test('in a deferred wallet moves from the hold to an accrual', () => {
-    const deferred = [opened('deferred'), granted(100n), placed()];
+    const deferred = [opened('deferred'), toppedUp(100n), placed()];
     const { events } = decide(capture(seconds(20)), walletAfter(deferred), nowMs);
     expect(events).toMatchObject([
       { type: 'hold_captured', releasedMicros: 60n, takenMicros: 0n, owedMicros: 0n },

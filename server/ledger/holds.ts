@@ -5,19 +5,16 @@ import {
   assertAllowed,
   type Decision,
   giveBack,
-  least,
   maxAmountMicros,
   maxStandingMicros,
-  most,
   recall,
   refuse,
 } from './decision.ts';
-import type { Detail, Keyed } from './events.ts';
+import { type Detail, instant, type Keyed } from './events.ts';
 import {
   assertTtl,
   type CommandOnHold,
   closedTo,
-  instant,
   isOfAnotherType,
   keyOf,
   linkOf,
@@ -25,6 +22,7 @@ import {
 } from './hold.ts';
 import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';
+import { least, most } from './money.ts';
 import { refundedOfHold } from './originals.ts';
 import { answerOf, availableMicros, type Hold, type Report, type WalletState } from './state.ts';
 
@@ -88,7 +86,9 @@ export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs:
     report: null,
     amountSoFarMicros: 0n,
     billedMicros: 0n,
+    burned: [],
     ttlSeconds,
+    placedAtMs: nowMs,
     expiresAtMs,
   };
   const detail = {
@@ -103,7 +103,7 @@ export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs:
   ]);
 }
 
-export function captureHold(command: CaptureHold, state: WalletState): Decision {
+export function captureHold(command: CaptureHold, state: WalletState, nowMs: number): Decision {
   const { overrun, actor } = command;
   assertAllowed(
     command.amountMicros === null || command.amountMicros >= 0n,
@@ -163,7 +163,7 @@ export function captureHold(command: CaptureHold, state: WalletState): Decision 
     return accept(
       command,
       state,
-      endHold(captured, hold, after, fundedMicros, dueMicros - fundedMicros, state.mode, { actor }),
+      endHold(captured, state, hold, after, fundedMicros, dueMicros - fundedMicros, actor),
     );
   }
   const detail = correctionDetail(hold, report);
@@ -172,11 +172,17 @@ export function captureHold(command: CaptureHold, state: WalletState): Decision 
     state,
     dueMicros >= 0n
       ? [differenceEvent(state, hold, after, dueMicros, { ...keyOf(command), actor, detail })]
-      : giveBack(command, state, { amountMicros: -dueMicros, hold: after, detail }),
+      : giveBack(
+          command,
+          state,
+          { amountMicros: -dueMicros, hold: after, detail },
+          { burned: hold.burned, billedMicros: billedMicros - refundedOfHold(state, hold) },
+          nowMs,
+        ),
   );
 }
 
-export function voidHold(command: VoidHold, state: WalletState): Decision {
+export function voidHold(command: VoidHold, state: WalletState, nowMs: number): Decision {
   if (!state.opened) {
     return answer({ code: 'WALLET_NOT_FOUND' });
   }
@@ -199,7 +205,9 @@ export function voidHold(command: VoidHold, state: WalletState): Decision {
   const after: Hold = { ...hold, status: 'voided', heldMicros: 0n, billedMicros: refundedMicros };
   if (amountMicros > 0n) {
     const detail = correctionDetail(hold, null);
-    return accept(command, state, giveBack(command, state, { amountMicros, hold: after, detail }));
+    const spent = { burned: hold.burned, billedMicros: 0n };
+    const given = { amountMicros, hold: after, detail };
+    return accept(command, state, giveBack(command, state, given, spent, nowMs));
   }
   return accept(command, state, [
     {

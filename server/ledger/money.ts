@@ -11,6 +11,14 @@ const microsExponent = 6;
 export const minMicros = -(2n ** 63n);
 export const maxMicros = 2n ** 63n - 1n;
 
+export function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+export function most(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
 /** ISO 4217: `exponent` is the number of decimals of its minor unit (JPY 0, USD 2, KWD 3). */
 export interface Currency {
   readonly code: string;

@@ -1,6 +1,6 @@
 /** What usage a wallet was billed that can be refunded, and how much of it was. */
 import { usageMicrosOf, type WalletEvent } from './events.ts';
-import type { Hold, OpenWallet } from './state.ts';
+import type { GrantPart, Hold, OpenWallet } from './state.ts';
 
 export interface Originals {
   /** Charges by their own key: the event, and what it billed. */
@@ -17,6 +17,10 @@ export interface Original {
   readonly seq: bigint;
   /** Taken, reserved and owed. */
   readonly billedMicros: bigint;
+  /** The promotional credit that it burned, in that order. */
+  readonly burned: readonly GrantPart[];
+  /** The hold that it ended. */
+  readonly hold?: Hold;
 }
 
 export const noOriginals: Originals = {
@@ -34,7 +38,7 @@ export function originalsAfter(originals: Originals, event: WalletEvent, seq: bi
       if (event.key === undefined) {
         return originals;
       }
-      const charge = { seq, billedMicros: usageMicrosOf(event) };
+      const charge = { seq, billedMicros: usageMicrosOf(event), burned: event.grants ?? [] };
       return { ...originals, charges: new Map(originals.charges).set(event.key, charge) };
     }
     case 'hold_placed': {
@@ -73,7 +77,7 @@ export function findOriginal(
   const hold = wallet.holds.get(placed.get(holdKey) ?? '');
   const seq = hold && ends.get(hold.holdId);
   return seq !== undefined && hold?.usageType === usageType
-    ? { seq, billedMicros: hold.billedMicros }
+    ? { seq, billedMicros: hold.billedMicros, burned: hold.burned, hold }
     : undefined;
 }
 

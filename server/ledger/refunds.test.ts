@@ -13,7 +13,7 @@ const key = '11111111-1111-4111-8111-111111111111';
 const chargeKey = '22222222-2222-4222-8222-222222222222';
 const holdKey = '33333333-3333-4333-8333-333333333333';
 const holdId = '44444444-4444-4444-8444-444444444444';
-const grantKey = '55555555-5555-4555-8555-555555555555';
+const topUpKey = '55555555-5555-4555-8555-555555555555';
 const captureKey = '66666666-6666-4666-8666-666666666666';
 
 const opened = (mode: WalletMode): WalletEvent => ({
@@ -24,9 +24,9 @@ const opened = (mode: WalletMode): WalletEvent => ({
   mode,
   actor,
 });
-const granted = (amountMicros: bigint): WalletEvent => ({
-  type: 'grant',
-  key: grantKey,
+const toppedUp = (amountMicros: bigint): WalletEvent => ({
+  type: 'top_up',
+  key: topUpKey,
   requestHash,
   amountMicros,
   actor,
@@ -62,7 +62,7 @@ const refunded = (amountMicros: bigint, refundKey = key): WalletEvent => ({
   actor,
   detail: { reason: 'bad line', originalSeq: '3' },
 });
-const live = [opened('live'), granted(70n), charged];
+const live = [opened('live'), toppedUp(70n), charged];
 
 describe('a refund', () => {
   test('credits what was taken and owed, and repays arrears first', () => {
@@ -93,7 +93,7 @@ describe('a refund', () => {
 
   test.each([
     ['nothing that is known', { chargeKey: key }],
-    ['a credit', { chargeKey: grantKey, holdKey: grantKey }],
+    ['a credit', { chargeKey: topUpKey, holdKey: topUpKey }],
   ])('of %s is refused', (_what, change) => {
     given(...live)
       .when(refund(1n, change))
@@ -143,13 +143,13 @@ describe('a refund', () => {
       detail: {},
     });
     expect(maxStandingMicros).toBe(2n * maxAmountMicros);
-    given(opened('live'), granted(70n + 1n), charged, more(1), more(2))
+    given(opened('live'), toppedUp(70n + 1n), charged, more(1), more(2))
       .when(refund(1n))
       .thenNothing({ code: 'LIMIT_EXCEEDED', amountMicros: 1n });
   });
 
   test('in a deferred wallet is money of its own: what was reserved stays to be settled', () => {
-    given(opened('deferred'), granted(70n), {
+    given(opened('deferred'), toppedUp(70n), {
       type: 'accrual',
       key: chargeKey,
       requestHash,
@@ -208,7 +208,7 @@ describe('a refund of a hold', () => {
   /** Commands of one instant each; all must be accepted. */
   function having(mode: WalletMode, ...commands: (Command | { waitSeconds: number })[]) {
     let atMs = nowMs;
-    let state = [opened(mode), granted(200n)].reduce<WalletState>(evolve, initialState);
+    let state = [opened(mode), toppedUp(200n)].reduce<WalletState>(evolve, initialState);
     for (const command of commands) {
       if ('waitSeconds' in command) {
         atMs += command.waitSeconds * 1_000;

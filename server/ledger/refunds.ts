@@ -10,6 +10,7 @@ import {
   refuse,
 } from './decision.ts';
 import type { Detail, Keyed } from './events.ts';
+import { stillBurned } from './grants.ts';
 import { findOriginal } from './originals.ts';
 import type { WalletState } from './state.ts';
 
@@ -26,7 +27,7 @@ export interface RefundUsage extends Keyed {
 }
 
 /** A frozen wallet may receive. A refusal for the original says how much of it is refundable. */
-export function refundUsage(command: RefundUsage, state: WalletState): Decision {
+export function refundUsage(command: RefundUsage, state: WalletState, nowMs: number): Decision {
   assertAllowed(command.amountMicros === null || command.amountMicros > 0n, 'a refund is positive');
   if (!state.opened) {
     return answer({ code: 'WALLET_NOT_FOUND' });
@@ -51,7 +52,13 @@ export function refundUsage(command: RefundUsage, state: WalletState): Decision 
   if (state.balanceMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
-  const originalSeq = original.seq;
+  const { seq: originalSeq, hold } = original;
   const detail = { ...command.detail, originalSeq: originalSeq.toString() };
-  return accept(command, state, giveBack(command, state, { amountMicros, originalSeq, detail }));
+  const given = { amountMicros, originalSeq, detail, ...(hold && { hold }) };
+  // What came back before is no longer burned.
+  const spent = {
+    burned: stillBurned(original.burned, refundableMicros),
+    billedMicros: refundableMicros - amountMicros,
+  };
+  return accept(command, state, giveBack(command, state, given, spent, nowMs));
 }

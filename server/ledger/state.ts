@@ -30,9 +30,29 @@ export interface Hold {
   readonly amountSoFarMicros: bigint;
   /** What was charged for it, taken or owed. */
   readonly billedMicros: bigint;
+  /** The promotional credit that this burned, in that order. */
+  readonly burned: readonly GrantPart[];
   readonly ttlSeconds: number;
+  readonly placedAtMs: number;
   /** From this instant on it is expired, whether or not anybody looks. */
   readonly expiresAtMs: number;
+}
+
+/** Promotional credit, named by the number of the event that granted it. */
+export interface Grant {
+  readonly seq: bigint;
+  readonly grantedMicros: bigint;
+  readonly leftMicros: bigint;
+  /** What of it ended unspent. */
+  readonly expiredMicros: bigint;
+  /** From this instant on only holds that were placed before can spend it; null for never. */
+  readonly expiresAtMs: number | null;
+}
+
+/** Part of a grant. */
+export interface GrantPart {
+  readonly seq: bigint;
+  readonly micros: bigint;
 }
 
 export interface OpenWallet {
@@ -50,6 +70,8 @@ export interface OpenWallet {
   /** Every hold there ever was, by its id. */
   readonly holds: ReadonlyMap<string, Hold>;
   readonly originals: Originals;
+  /** Every grant there ever was, by its number. */
+  readonly grants: ReadonlyMap<bigint, Grant>;
   /** What every accepted key asked, and the answer it got. */
   readonly answers: ReadonlyMap<string, Remembered>;
 }

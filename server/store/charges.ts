@@ -29,6 +29,13 @@ export interface LedgerOutcome {
   detail: Record<string, unknown> | null;
 }
 
+export type GrantOutcome = Omit<LedgerOutcome, 'code'> & {
+  code:
+    | LedgerOutcome['code']
+    /** It would never be there to spend. */
+    | 'EXPIRES_IN_PAST';
+};
+
 /** A charge as the ledger takes it. */
 export interface ChargeWrite extends WriteKey {
   readonly walletId: string;
@@ -101,24 +108,25 @@ export async function chargeMany(
   return outcomes;
 }
 
-/** Adds promotional credit to a wallet. */
+/** Adds promotional credit to a wallet, until `expiresAt` or for ever. */
 export async function grantCredit(
   sql: Sql,
   grant: WriteKey & {
     walletId: string;
     amountMicros: bigint;
+    expiresAt?: Date | null | undefined;
     actor: string;
     detail: Record<string, unknown>;
   },
-): Promise<LedgerOutcome> {
-  const [outcome] = await sql<LedgerOutcome[]>`
+): Promise<GrantOutcome> {
+  const [outcome] = await sql<GrantOutcome[]>`
     select ${outcomeColumns(sql)} from grant_credit(
       ${grant.walletId}, ${grant.key}, ${grant.requestHash}, ${grant.amountMicros},
-      ${grant.actor}, ${JSON.stringify(grant.detail)}::text::json)`;
+      ${grant.actor}, ${JSON.stringify(grant.detail)}::text::json, ${grant.expiresAt ?? null})`;
   return only(outcome);
 }
 
-function only(outcome: LedgerOutcome | undefined): LedgerOutcome {
+function only<T>(outcome: T | undefined): T {
   if (outcome === undefined) {
     throw new Error('a ledger function returned no outcome');
   }

@@ -87,7 +87,24 @@ export const walletsRouter = router({
   /** For good, and only when nothing is left in it. */
   close: statusProcedure('closed'),
 
-  /** Promotional credit, once per key. */
+  /** What has become of each grant, newest first; `nextCursor` asks for the next page. */
+  grants: scoped('wallets:read')
+    .input(
+      z
+        .strictObject({
+          ...walletFields,
+          cursor: z.string().max(20).optional(),
+          limit: z.int().min(1).max(MAX_PAGE).optional(),
+        })
+        .superRefine(namesOneWallet),
+    )
+    .query(async ({ ctx, input }) => {
+      const { walletId } = await ctx.services.wallets.get(walletName(input));
+      const { cursor, limit } = input;
+      return wire(await ctx.services.wallets.grants(walletId, { cursor, limit }));
+    }),
+
+  /** Promotional credit, once per key, until `expiresAt` or for ever. */
   grant: scoped('credit:grant')
     .input(
       z
@@ -96,12 +113,13 @@ export const walletsRouter = router({
           amountMicros: positiveMicrosSchema,
           key: referenceSchema,
           reason: noteSchema,
+          expiresAt: instantSchema.optional(),
         })
         .superRefine(namesOneWallet),
     )
     .mutation(async ({ ctx, input }) => {
-      const { amountMicros, key, reason } = input;
-      const request = { wallet: walletName(input), amountMicros, key, reason };
+      const { amountMicros, key, reason, expiresAt } = input;
+      const request = { wallet: walletName(input), amountMicros, key, reason, expiresAt };
       return wire(await ctx.services.charging.grant(request, ctx.actor));
     }),
 });
