@@ -177,12 +177,16 @@ describe('npm run ledger -- verify', () => {
     [
       'a deleted event at the end',
       () => tamper(`delete from wallet_events where wallet_id = '${walletId}' and seq = 5`),
-      ['WALLET_HASH', 'WALLET_SEQUENCE', 'WALLET_SUM'],
+      // The event said what it burned of the grant.
+      ['4 GRANT_SUM', 'WALLET_GRANTS', 'WALLET_HASH', 'WALLET_SEQUENCE', 'WALLET_SUM'],
     ],
     [
       'a deleted event in the middle',
       () => tamper(`delete from wallet_events where wallet_id = '${walletId}' and seq = 3`),
-      ['4 EVENT_HASH', '4 EVENT_SEQUENCE', '4 EVENT_TOTAL', 'WALLET_SUM'],
+      [
+        ...['2 GRANT_SUM', '4 EVENT_HASH', '4 EVENT_SEQUENCE', '4 EVENT_TOTAL'],
+        ...['WALLET_GRANTS', 'WALLET_SUM'],
+      ],
     ],
     [
       'a drifted wallet',
@@ -231,7 +235,28 @@ describe('npm run ledger -- verify', () => {
     [
       'a wallet without events',
       () => tamper(`delete from wallet_events where wallet_id = '${walletId}'`),
-      ['WALLET_WITHOUT_EVENTS'],
+      ['2 GRANT_SUM', '4 GRANT_SUM', 'WALLET_GRANTS', 'WALLET_WITHOUT_EVENTS'],
+    ],
+    [
+      'a grant of which more is left',
+      () => tamper(`update grants set left_micros = 1 where wallet_id = '${walletId}' and seq = 2`),
+      ['2 GRANT_SUM'],
+    ],
+    [
+      'a grant that expires later',
+      () =>
+        tamper(`update grants set expires_at = now() where wallet_id = '${walletId}' and seq = 2`),
+      ['2 GRANT_SUM'],
+    ],
+    [
+      'a grant that is gone',
+      () => tamper(`delete from grants where wallet_id = '${walletId}' and seq = 2`),
+      ['2 GRANT_SUM'],
+    ],
+    [
+      'a wallet that says more credit is left',
+      () => tamper(`update wallets set grants_micros = grants_micros + 1 where id = '${walletId}'`),
+      ['WALLET_GRANTS'],
     ],
     [
       'events without a wallet',

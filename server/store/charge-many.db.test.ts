@@ -5,13 +5,7 @@ import { createApiKeys } from '../billing/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
-import {
-  chargeMany,
-  chargeWallet,
-  grantCredit,
-  type QueuedCharge,
-  type QueuedOutcome,
-} from './charges.ts';
+import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
 import { verifyRange } from './ledger.ts';
 import { connect } from './sql.ts';
 import { openWallet, type WalletMode } from './wallets.ts';
@@ -28,12 +22,18 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 10);
+  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 1_000);
   await database.close();
-  expect(differences).toEqual([]);
+  // Here top-ups come without a payment.
+  expect(differences.filter(({ problem }) => problem !== 'EVENT_WITHOUT_TOP_UP')).toEqual([]);
 });
 
-async function wallet(fundsMicros: bigint, mode: WalletMode = 'live'): Promise<string> {
+/** A wallet with paid money, which is plain, or with promotional credit, which is not. */
+async function wallet(
+  fundsMicros: bigint,
+  mode: WalletMode = 'live',
+  type: 'top_up' | 'grant' = 'top_up',
+): Promise<string> {
   const sql = database.app;
   const userId = `user-${randomUUID()}`;
   const { walletId } = await openWallet(sql, {
@@ -45,14 +45,10 @@ async function wallet(fundsMicros: bigint, mode: WalletMode = 'live'): Promise<s
     actor: 'test:batch',
   });
   if (fundsMicros > 0n) {
-    await grantCredit(sql, {
-      walletId,
-      key: ledgerKey('grant', 'funds'),
-      requestHash: requestHash({ fundsMicros }),
-      amountMicros: fundsMicros,
-      actor: 'test:batch',
-      detail: {},
-    });
+    await database.owner`
+      select credit_wallet(w, ${type}, ${ledgerKey(type, 'funds')}, ${requestHash({ fundsMicros })},
+        ${fundsMicros}, 'test:batch', null, '{}')
+      from wallets w where w.id = ${walletId}`;
   }
   return walletId;
 }
@@ -103,11 +99,12 @@ describe('charge_many', () => {
       batches,
       fundsMicros: fc.constantFrom(0n, 100n, 10n ** 18n),
       mode: fc.constantFrom<WalletMode>('live', 'live', 'deferred'),
+      type: fc.constantFrom('top_up' as const, 'top_up' as const, 'grant' as const),
     });
     await fc.assert(
-      fc.asyncProperty(history, async ({ batches, fundsMicros, mode }) => {
-        const together = await wallet(fundsMicros, mode);
-        const apart = await wallet(fundsMicros, mode);
+      fc.asyncProperty(history, async ({ batches, fundsMicros, mode, type }) => {
+        const together = await wallet(fundsMicros, mode, type);
+        const apart = await wallet(fundsMicros, mode, type);
         for (const batch of batches) {
           const many = await chargeMany(
             database.app,
