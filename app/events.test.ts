@@ -51,6 +51,23 @@ describe('describeEvent', () => {
     expect(describeInBerlin('charge', { detail: { usage } }).title).toBe(title);
   });
 
+  it('says how much of what was spent was promotional credit', () => {
+    const grants = [
+      { seq: '2', micros: '250000' },
+      { seq: '4', micros: '100000' },
+    ];
+    const spent = { balanceDeltaMicros: -375_000n, detail: { usage: call, grants } };
+    expect(describeInBerlin('charge', spent).facts).toContainEqual({
+      label: 'Of promotional credit',
+      value: '$0.35',
+    });
+    expect(describeInBerlin('grant_expired', { balanceDeltaMicros: -50_000n })).toMatchObject({
+      title: 'Promotional credit expired',
+      amount: '-$0.05',
+      tone: 'out',
+    });
+  });
+
   it('shows a hold as held, and never as spent', () => {
     expect(describeInBerlin('hold_placed', { heldDeltaMicros: 2_250_000n })).toMatchObject({
       title: 'Put on hold',

@@ -83,6 +83,7 @@ export function describeEvent(
       ...(usage?.facts ?? []),
       ...describeBreakdown(detail.breakdown),
       ...(priced === undefined ? [] : priceFacts(event, priced, currency)),
+      ...creditFacts(event, currency),
       ...referenceFacts(detail),
       ...positionFacts(event, currency, timeZone),
     ],
@@ -183,6 +184,17 @@ function priceFacts(
       : [{ label: 'Billed before', value: formatMoney(alreadyBilledMicros, currency) }]),
     { label: 'Balance before', value: formatMoney(balanceBeforeMicros, currency) },
   ];
+}
+
+const grantParts = z.array(z.object({ micros: z.string().regex(/^\d+$/) })).min(1);
+
+/** How much of what an event spent, or gave back, was promotional credit. */
+function creditFacts({ type, detail }: EventView, currency: string): Fact[] {
+  const parts = grantParts.safeParse(detail.grants);
+  if (!parts.success) return [];
+  const total = parts.data.reduce((sum, { micros }) => sum + BigInt(micros), 0n);
+  const label = type === 'usage_refund' ? 'Promotional credit again' : 'Of promotional credit';
+  return [{ label, value: formatMoney(total, currency) }];
 }
 
 function positionFacts(event: EventView, currency: string, timeZone: string): Fact[] {

@@ -9,6 +9,17 @@ create role wallet_app nologin;
 create domain billing_period as text collate "C"
   constraint billing_period_check CHECK (VALUE ~ '^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'::text);
 
+create type due_step as (
+  at timestamp with time zone,
+  hold_id uuid,
+  funded_micros bigint,
+  owed_micros bigint,
+  grants jsonb,
+  grant_seq bigint,
+  ended_micros bigint,
+  taken_micros bigint
+);
+
 create type hold_outcome as (
   code text,
   seq bigint,
@@ -39,7 +50,7 @@ create sequence statement_numbers as bigint increment 1 minvalue 1 maxvalue 9223
 
 -- Functions
 
-CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail json)
+CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail json, p_grants jsonb DEFAULT NULL::jsonb)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
@@ -52,6 +63,18 @@ begin
   w.balance_micros := w.balance_micros + p_balance_delta_micros;
   w.held_micros := w.held_micros + p_held_delta_micros;
   w.arrears_micros := w.arrears_micros + p_arrears_delta_micros;
+  if p_grants is not null then
+    update grants g set
+      left_micros = g.left_micros + case when p_type = 'usage_refund' then p.micros else -p.micros end
+    from (
+      -- A hold may have burned a grant in several parts, which come back together.
+      select seq, sum(micros) as micros
+      from jsonb_to_recordset(p_grants) as p (seq bigint, micros bigint) group by seq
+    ) p
+    where g.wallet_id = w.id and g.seq = p.seq;
+    w.grants_micros := w.grants_micros
+      + case when p_type = 'usage_refund' then 1 else -1 end * parts_total(p_grants);
+  end if;
 
   e.wallet_id := w.id;
   e.seq := w.seq;
@@ -86,7 +109,7 @@ begin
   update wallets set
     balance_micros = w.balance_micros, held_micros = w.held_micros,
     arrears_micros = w.arrears_micros, seq = w.seq, head_hash = w.head_hash,
-    updated_at = w.updated_at
+    grants_micros = w.grants_micros, updated_at = w.updated_at
   where id = w.id;
 end $function$;
 
@@ -233,6 +256,30 @@ AS $function$
   from least(h.amount_so_far_micros, h.held_micros + greatest(available_micros(w), 0)) as funded
 $function$;
 
+CREATE OR REPLACE FUNCTION public.burn_in_order(p_grants grants[], p_micros bigint, p_since timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select grant_parts(
+    jsonb_agg(jsonb_build_object('seq', g.seq::text, 'micros', g.left_micros) order by g.ordinality),
+    p_micros, false)
+  from unnest(p_grants) with ordinality as g
+  where g.left_micros > 0 and (g.expires_at is null or g.expires_at > p_since)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.burn_of(w wallets, p_micros bigint, p_since timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  if w.grants_micros = 0 or p_micros = 0 then
+    return null;
+  end if;
+  return burn_in_order(left_grants(w.id), p_micros, p_since);
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.capture_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_report jsonb, p_amount_micros bigint, p_overrun text, p_actor text)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -240,16 +287,19 @@ CREATE OR REPLACE FUNCTION public.capture_hold(p_wallet_id uuid, p_hold_id uuid,
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 declare
+  called_at timestamptz;
   w wallets;
   h holds;
   outcome ledger_outcome;
   final_report jsonb := p_report;
   final_micros bigint := p_amount_micros;
   billed bigint;
+  refunded bigint := 0;
   due bigint;
   funded bigint;
   first_seq bigint;
   posted_detail json;
+  parts jsonb;
 begin
   if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
     raise exception 'a capture is never negative, and overrun is refuse or arrears'
@@ -260,7 +310,8 @@ begin
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
   end if;
-  if w.next_due_at <= ledger_now() then
+  called_at := ledger_now();
+  if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
   select * into h from holds where id = p_hold_id and wallet_id = w.id;
@@ -291,7 +342,8 @@ begin
   -- since is not given back once more.
   billed := final_micros;
   if h.status = 'expired' then
-    billed := greatest(billed, refunded_micros(h));
+    refunded := refunded_micros(h);
+    billed := greatest(billed, refunded);
   end if;
   due := billed - h.billed_micros;
   if final_micros > 1000000000000000000
@@ -308,25 +360,32 @@ begin
 
   first_seq := w.seq + 1;
   if h.status = 'open' then
-    w := end_hold(w, h, 'hold_captured', funded, due - funded, p_key, p_request_hash, p_actor, null,
-                  final_report);
     posted_detail := (hold_link(h) || final_report)::json;
+    parts := burn_of(w, funded, h.placed_at);
+    w := end_hold(w, h, 'hold_captured', funded, due - funded, p_key, p_request_hash, p_actor, null,
+                  final_report, parts);
+    w := note_expiries(w);
   else
     posted_detail := correction_detail(h, final_report);
     if due >= 0 then
-      w := post_difference(w, funded, due - funded, p_key, p_request_hash, p_actor, posted_detail);
+      parts := burn_of(w, funded, h.placed_at);
+      w := post_difference(w, funded, due - funded, p_key, p_request_hash, p_actor, posted_detail,
+                           parts);
     else
-      w := give_back(w, -due, p_key, p_request_hash, p_actor, posted_detail);
+      parts := restored(h.burned, billed - refunded);
+      w := give_back(w, -due, p_key, p_request_hash, p_actor, posted_detail, parts, called_at);
     end if;
   end if;
   update holds set
+    burned = case when due >= 0 then burned || coalesce(parts, '[]')
+                  else still_burned(burned, billed - refunded) end,
     status = 'captured', held_micros = 0, usage_type = final_report #>> '{usage,type}',
     report = final_report, units_so_far = (final_report ->> 'units')::bigint,
     amount_so_far_micros = final_micros, billed_micros = billed
   where id = h.id;
   return row(
     'OK', false, first_seq, abs(due), w.balance_micros, w.held_micros, w.arrears_micros,
-    available_micros(w), w.updated_at, posted_detail
+    available_micros(w), w.updated_at, with_grants(posted_detail, parts)
   )::ledger_outcome;
 end $function$;
 
@@ -425,6 +484,7 @@ begin
   ) c
   left join wallets w on w.id = c.wallet_id
   where w.id is null or not c.priced or w.status <> 'open' or w.mode <> 'live' or w.next_due_at <= now_at
+    or w.grants_micros > 0
     -- charge_wallet takes no more charges then, not even of nothing.
     or w.arrears_micros > 2000000000000000000
     or w.balance_micros - w.held_micros + w.overdraft_limit_micros < c.total;
@@ -515,9 +575,12 @@ CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 declare
+  called_at timestamptz;
   w wallets;
   outcome ledger_outcome;
   taken bigint;
+  burned jsonb;
+  charge_detail json;
 begin
   if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
     raise exception 'a charge is never negative, and overrun is refuse or arrears'
@@ -529,7 +592,8 @@ begin
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
   end if;
-  if w.next_due_at <= ledger_now() then
+  called_at := ledger_now();
+  if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
   outcome := replay_of(w.id, p_key, p_request_hash);
@@ -550,20 +614,22 @@ begin
   if taken < p_amount_micros and p_overrun = 'refuse' then
     return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
   end if;
+  burned := burn_of(w, taken, called_at);
+  charge_detail := with_grants(p_detail, burned);
   if w.mode = 'deferred' then
     w := append_event(
       w, 'accrual', 0, taken, p_amount_micros - taken, p_key, p_request_hash, p_actor,
-      p_occurred_at, p_detail
+      p_occurred_at, charge_detail, burned
     );
   else
     w := append_event(
       w, 'charge', -taken, 0, p_amount_micros - taken, p_key, p_request_hash, p_actor,
-      p_occurred_at, p_detail
+      p_occurred_at, charge_detail, burned
     );
   end if;
   return row(
     'OK', false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
-    available_micros(w), w.updated_at, p_detail
+    available_micros(w), w.updated_at, charge_detail
   )::ledger_outcome;
 end $function$;
 
@@ -757,6 +823,7 @@ AS $function$
   select case p_type
     when 'top_up' then 'assets:processor_clearing'
     when 'grant' then 'expenses:promotions'
+    when 'grant_expired' then 'income:breakage'
     when 'charge' then 'income:usage'
     when 'accrual' then 'income:usage'
     when 'accrual_settled' then 'income:usage'
@@ -783,15 +850,39 @@ AS $function$
   ))::json
 $function$;
 
-CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail json)
+CREATE OR REPLACE FUNCTION public.counted_grants(p_wallet_id uuid, p_to_seq bigint)
+ RETURNS TABLE(seq bigint, granted_micros bigint, left_micros bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with walk as (
+    select sum(
+        case when e.type in ('grant', 'charge', 'hold_captured', 'hold_expired', 'arrears_repaid')
+               then e.balance_delta_micros
+             when e.type = 'accrual' then -e.held_delta_micros
+             else 0 end
+      ) over (order by e.seq) as height, e.seq
+    from wallet_events e where e.wallet_id = p_wallet_id and e.seq <= p_to_seq
+  ), total as (
+    select (array_agg(height order by seq desc))[1] - least(min(height), 0) as left_micros from walk
+  )
+  select e.seq, e.balance_delta_micros,
+    greatest(least(e.balance_delta_micros, t.left_micros - (
+      sum(e.balance_delta_micros) over (order by e.seq desc) - e.balance_delta_micros)), 0)::bigint
+  from wallet_events e cross join total t
+  where e.wallet_id = p_wallet_id and e.seq <= p_to_seq and e.type = 'grant'
+$function$;
+
+CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail json, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
 AS $function$
 declare
+  called_at constant timestamptz := ledger_now();
   outcome ledger_outcome;
   e wallet_events;
 begin
-  if w.next_due_at <= ledger_now() then
+  if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
   outcome := replay_of(w.id, p_key, p_request_hash);
@@ -801,11 +892,21 @@ begin
   if p_amount_micros > 1000000000000000000 or w.balance_micros > 2000000000000000000 then
     return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
   end if;
+  if p_type = 'grant' then
+    w.grants_micros := w.grants_micros + p_amount_micros;
+  end if;
   w := append_event(
-    w, p_type, p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at, p_detail
+    w, p_type, p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at,
+    case when p_expires_at is null then p_detail
+      else (p_detail::jsonb || jsonb_build_object('expiresAt', json_instant(p_expires_at)))::json end
   );
+  if p_type = 'grant' then
+    insert into grants (wallet_id, seq, granted_micros, left_micros, expires_at)
+    values (w.id, w.seq, p_amount_micros, p_amount_micros, p_expires_at);
+    w := note_expiries(w);
+  end if;
   select * into e from wallet_events where wallet_id = w.id and seq = w.seq;
-  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq));
+  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), called_at, 0);
   return outcome_of(e, false);
 end $function$;
 
@@ -827,7 +928,7 @@ AS $function$
   where period <= p_period and period_ends_at(period, timezone) <= p_at
 $function$;
 
-CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_report jsonb)
+CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_report jsonb, p_grants jsonb)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
@@ -840,13 +941,13 @@ begin
     if p_report is not null then
       w := append_event(
         w, 'accrual', 0, p_funded_micros, p_owed_micros, null, null, p_actor, p_occurred_at,
-        (hold_link(h) || p_report)::json
+        with_grants((hold_link(h) || p_report)::json, p_grants), p_grants
       );
     end if;
   else
     w := append_event(
       w, p_type, -p_funded_micros, -h.held_micros, p_owed_micros, p_key, p_request_hash, p_actor,
-      p_occurred_at, (hold_link(h) || p_report)::json
+      p_occurred_at, with_grants((hold_link(h) || p_report)::json, p_grants), p_grants
     );
   end if;
 end $function$;
@@ -899,6 +1000,7 @@ declare
   units constant bigint := p_report ->> 'units';
   grown boolean := false;
   funded bigint;
+  burn jsonb;
   target bigint;
   raised bigint;
   ends_at timestamptz;
@@ -941,9 +1043,11 @@ begin
     -- Delivered all the same, so the difference is owed; the caller learns that it must end.
     if grown and p_amount_micros > h.billed_micros and w.arrears_micros <= 2000000000000000000 then
       funded := least(p_amount_micros - h.billed_micros, greatest(available_micros(w), 0));
+      burn := burn_of(w, funded, h.placed_at);
       w := post_difference(w, funded, p_amount_micros - h.billed_micros - funded, null, null,
-                           p_actor, correction_detail(h, p_report));
+                           p_actor, correction_detail(h, p_report), burn);
       update holds set
+        burned = burned || coalesce(burn, '[]'),
         report = p_report, units_so_far = units,
         amount_so_far_micros = p_amount_micros, billed_micros = p_amount_micros,
         usage_type = p_report #>> '{usage,type}'
@@ -1037,23 +1141,31 @@ begin
   update wallets set updated_at = p_at where id = any (locked);
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.give_back(INOUT w wallets, p_amount_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json)
+CREATE OR REPLACE FUNCTION public.give_back(INOUT w wallets, p_amount_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json, p_grants jsonb, p_at timestamp with time zone)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
+declare
+  expired_micros bigint;
 begin
+  select coalesce(sum(p.micros), 0) into expired_micros
+  from jsonb_to_recordset(p_grants) as p (seq bigint, micros bigint)
+  join grants g on g.wallet_id = w.id and g.seq = p.seq
+  where g.expires_at <= p_at;
   w := append_event(w, 'usage_refund', p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, null,
-                    p_detail);
-  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq));
+                    with_grants(p_detail, p_grants), p_grants);
+  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), p_at, expired_micros);
+  w := note_expiries(w);
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail json)
+CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail json, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 declare
+  called_at timestamptz;
   w wallets;
   outcome ledger_outcome;
 begin
@@ -1065,7 +1177,8 @@ begin
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
   end if;
-  if w.next_due_at <= ledger_now() then
+  called_at := ledger_now();
+  if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
   outcome := replay_of(w.id, p_key, p_request_hash);
@@ -1075,7 +1188,85 @@ begin
   if w.status = 'closed' then
     return refusal_of('WALLET_CLOSED', w, p_amount_micros);
   end if;
-  return credit_wallet(w, 'grant', p_key, p_request_hash, p_amount_micros, p_actor, null, p_detail);
+  if p_expires_at <= called_at then
+    return refusal_of('EXPIRES_IN_PAST', w, p_amount_micros);
+  end if;
+  return credit_wallet(w, 'grant', p_key, p_request_hash, p_amount_micros, p_actor, null, p_detail,
+                       p_expires_at);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.grant_parts(p_parts jsonb, p_micros numeric, p_from_end boolean)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select jsonb_agg(jsonb_build_object('seq', t.seq, 'micros', t.taken::text) order by t.place)
+  from (
+    select seq, place, least(micros, p_micros - (sum(micros) over (order by place) - micros)) as taken
+    from (
+      select p ->> 'seq' as seq, (p ->> 'micros')::numeric as micros,
+        case when p_from_end then -n else n end as place
+      from jsonb_array_elements(p_parts) with ordinality as l (p, n)
+    ) part
+  ) t
+  where t.taken > 0
+$function$;
+
+CREATE OR REPLACE FUNCTION public.grant_projections(p_from uuid, p_to uuid)
+ RETURNS TABLE(wallet_id uuid, seq bigint, granted_micros bigint, left_micros bigint, expired_micros bigint, expires_at timestamp with time zone, counted_seq bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with granted as materialized (
+    select e.wallet_id, e.seq, e.balance_delta_micros as granted_micros,
+      (e.detail ->> 'expiresAt')::timestamptz as expires_at, g.counted_seq
+    from wallet_events e
+    left join grants g on g.wallet_id = e.wallet_id and g.seq = e.seq
+    where e.wallet_id between p_from and p_to and e.type = 'grant'
+  ), counted as (
+    select w.wallet_id, c.seq, c.left_micros
+    from (select g.wallet_id, max(g.counted_seq) as counted_seq from granted g group by 1) w
+    cross join lateral counted_grants(w.wallet_id, w.counted_seq) c
+    where w.counted_seq is not null
+  ), moved as (
+    select m.wallet_id, m.seq, sum(m.left_micros) as left_micros, sum(m.expired_micros) as expired_micros
+    from (select distinct g.wallet_id from granted g) w
+    cross join lateral (
+      select e.wallet_id, p.seq, 0 as expired_micros,
+        case when e.type = 'usage_refund' then p.micros else -p.micros end as left_micros
+      from wallet_events e
+      cross join lateral json_to_recordset(e.detail -> 'grants') as p (seq bigint, micros bigint)
+      where e.wallet_id = w.wallet_id and e.type in (
+        'charge', 'accrual', 'hold_captured', 'hold_expired', 'arrears_repaid', 'usage_refund')
+      union all
+      select e.wallet_id, (e.detail ->> 'grantSeq')::bigint, (e.detail ->> 'endedMicros')::bigint,
+        -(e.detail ->> 'endedMicros')::bigint
+      from wallet_events e where e.wallet_id = w.wallet_id and e.type = 'grant_expired'
+    ) m
+    group by 1, 2
+  )
+  select g.wallet_id, g.seq, g.granted_micros,
+    (coalesce(c.left_micros, g.granted_micros) + coalesce(m.left_micros, 0))::bigint,
+    coalesce(m.expired_micros, 0)::bigint, g.expires_at, g.counted_seq
+  from granted g
+  left join counted c on c.wallet_id = g.wallet_id and c.seq = g.seq
+  left join moved m on m.wallet_id = g.wallet_id and m.seq = g.seq
+$function$;
+
+CREATE OR REPLACE FUNCTION public.grants_now(p_wallet_id uuid)
+ RETURNS SETOF grants
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  now_left grants[];
+begin
+  select p.unspent into now_left
+  from wallets w cross join lateral plan_due(w, ledger_now()) p where w.id = p_wallet_id;
+  return query
+  select g.* from unnest(now_left) g
+  union all
+  select g.* from grants g where g.wallet_id = p_wallet_id and g.left_micros = 0;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.hold_answer(p_code text, w wallets, h holds, p_low_balance boolean)
@@ -1135,6 +1326,15 @@ CREATE OR REPLACE FUNCTION public.ledger_now()
  RETURNS timestamp with time zone
  LANGUAGE sql
 AS $function$ select clock_timestamp() $function$;
+
+CREATE OR REPLACE FUNCTION public.left_grants(p_wallet_id uuid)
+ RETURNS grants[]
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select array(select g from grants g where g.wallet_id = p_wallet_id and g.left_micros > 0
+               order by g.expires_at, g.seq)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
  RETURNS record
@@ -1203,6 +1403,18 @@ AS $function$
   )
 $function$;
 
+CREATE OR REPLACE FUNCTION public.note_expiries(INOUT w wallets)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if w.grants_micros > 0 then
+    w.next_due_at := least(w.next_due_at, (
+      select min(expires_at) from grants where wallet_id = w.id and left_micros > 0));
+    update wallets set next_due_at = w.next_due_at where id = w.id;
+  end if;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.open_wallet(p_wallet_id uuid, p_user_id text, p_currency text, p_timezone text, p_mode text, p_actor text, OUT opened boolean, OUT wallet wallets)
  RETURNS record
  LANGUAGE plpgsql
@@ -1230,6 +1442,7 @@ begin
   wallet.held_micros := 0;
   wallet.arrears_micros := 0;
   wallet.overdraft_limit_micros := 0;
+  wallet.grants_micros := 0;
   wallet.seq := 0;
   wallet.updated_at := '-infinity';
   wallet := append_event(
@@ -1280,6 +1493,14 @@ begin
   )::ledger_outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.parts_total(p_parts jsonb)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select coalesce(sum((p ->> 'micros')::numeric), 0) from jsonb_array_elements(p_parts) p
+$function$;
+
 CREATE OR REPLACE FUNCTION public.period_ends_at(p_period billing_period, p_timezone text)
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -1315,6 +1536,81 @@ CREATE OR REPLACE FUNCTION public.period_wall_clock(p_period billing_period)
 AS $function$
   select make_timestamp(left(p_period, 4)::int, right(p_period, 2)::int, 1, 0, 0, 0)
 $function$;
+
+CREATE OR REPLACE FUNCTION public.plan_due(w wallets, p_at timestamp with time zone, OUT wallet wallets, OUT unspent grants[], OUT steps due_step[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  -- Holds to come count too: they keep credit.
+  open_holds constant holds[] := array(
+    select h from holds h where h.wallet_id = w.id and h.status = 'open'
+      and (h.expires_at <= p_at or w.grants_micros > 0)
+    order by h.expires_at, h.id);
+  -- The first of them that is still open.
+  h_index int := 1;
+  g_index int;
+  step due_step;
+  h holds;
+  left_so_far numeric;
+  reserved numeric;
+begin
+  unspent := case when w.grants_micros > 0 then left_grants(w.id) else '{}' end;
+  steps := '{}';
+  loop
+    step := null;
+    left_so_far := 0;
+    for i in 1 .. cardinality(unspent) loop
+      exit when unspent[i].expires_at is null or unspent[i].expires_at > p_at;
+      left_so_far := left_so_far + unspent[i].left_micros;
+      select coalesce(sum(o.held_micros), 0) into reserved
+      from unnest(open_holds[h_index:]) o where o.placed_at < unspent[i].expires_at;
+      if left_so_far > reserved and unspent[i].left_micros > 0 then
+        g_index := i;
+        step.at := unspent[i].expires_at;
+        step.grant_seq := unspent[i].seq;
+        step.ended_micros := least(unspent[i].left_micros, left_so_far - reserved);
+        step.taken_micros := least(step.ended_micros,
+                                   greatest(w.balance_micros - w.held_micros, 0));
+        exit;
+      end if;
+    end loop;
+
+    h := open_holds[h_index];
+    if h.expires_at <= p_at and (step.at is null or h.expires_at <= step.at) then
+      step := null;
+      step.at := h.expires_at;
+      step.hold_id := h.id;
+      select b.funded_micros, b.owed_micros into step.funded_micros, step.owed_micros
+      from bill_of_expiry(w, h) b;
+      step.grants := burn_in_order(unspent, step.funded_micros, h.placed_at);
+      w.held_micros := w.held_micros - h.held_micros;
+      if w.mode = 'deferred' then
+        w.held_micros := w.held_micros + step.funded_micros;
+      else
+        w.balance_micros := w.balance_micros - step.funded_micros;
+      end if;
+      w.arrears_micros := w.arrears_micros + step.owed_micros;
+      for i in 1 .. cardinality(unspent) loop
+        unspent[i].left_micros := unspent[i].left_micros - coalesce((
+          select sum(p.micros) from jsonb_to_recordset(step.grants) as p (seq bigint, micros bigint)
+          where p.seq = unspent[i].seq), 0);
+      end loop;
+      w.grants_micros := w.grants_micros - coalesce(parts_total(step.grants), 0);
+      h_index := h_index + 1;
+    elsif step.at is not null then
+      w.balance_micros := w.balance_micros - step.taken_micros;
+      w.grants_micros := w.grants_micros - step.ended_micros;
+      unspent[g_index].left_micros := unspent[g_index].left_micros - step.ended_micros;
+      unspent[g_index].expired_micros := unspent[g_index].expired_micros + step.ended_micros;
+    else
+      exit;
+    end if;
+    steps := steps || step;
+  end loop;
+  wallet := w;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.plan_month(p_run_id uuid, p_cursor uuid, p_limit integer, OUT ranges jsonb, OUT next_cursor uuid)
  RETURNS record
@@ -1388,17 +1684,17 @@ begin
   ) page;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.post_difference(INOUT w wallets, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json)
+CREATE OR REPLACE FUNCTION public.post_difference(INOUT w wallets, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json, p_grants jsonb)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
 begin
   if w.mode = 'deferred' then
     w := append_event(w, 'accrual', 0, p_funded_micros, p_owed_micros, p_key, p_request_hash,
-                      p_actor, null, p_detail);
+                      p_actor, null, with_grants(p_detail, p_grants), p_grants);
   else
     w := append_event(w, 'charge', -p_funded_micros, 0, p_owed_micros, p_key, p_request_hash,
-                      p_actor, null, p_detail);
+                      p_actor, null, with_grants(p_detail, p_grants), p_grants);
   end if;
 end $function$;
 
@@ -1486,15 +1782,26 @@ declare
   d jsonb;
   repaired boolean;
 begin
-  with compared as (
+  with projected as materialized (
+    select * from grant_projections(p_from, p_to)
+  ), granted as (
+    select p.wallet_id, sum(p.left_micros) as left_micros,
+      bool_or((g.granted_micros, g.left_micros, g.expired_micros, g.expires_at) is distinct from
+        (p.granted_micros, p.left_micros, p.expired_micros, p.expires_at)) as other_grants
+    from projected p left join grants g on g.wallet_id = p.wallet_id and g.seq = p.seq
+    group by p.wallet_id
+  ), compared as (
     select p.events, coalesce(w.id, p.wallet_id) as wallet_id, w.id is not null as has_wallet,
       coalesce(p.sound, false) as sound,
-      array[w.seq, w.balance_micros, w.held_micros, w.arrears_micros] as stored,
-      array[p.seq, p.balance_micros, p.held_micros, p.arrears_micros] as computed,
+      array[w.seq, w.balance_micros, w.held_micros, w.arrears_micros, w.grants_micros] as stored,
+      array[p.seq, p.balance_micros, p.held_micros, p.arrears_micros,
+            coalesce(g.left_micros, 0)::bigint] as computed,
+      coalesce(g.other_grants, false) as other_grants,
       w.head_hash is distinct from p.head_hash as other_hash,
       w.status <> p.status as other_status, p.status
     from wallet_projections(p_from, p_to) p
     full join (select * from wallets where id between p_from and p_to) w on w.id = p.wallet_id
+    left join granted g on g.wallet_id = p.wallet_id
   )
   select count(*) filter (where c.has_wallet), coalesce(sum(c.events), 0),
     coalesce(jsonb_agg(jsonb_build_object(
@@ -1505,15 +1812,16 @@ begin
         when not c.sound then 'EVENTS_CONTRADICT'
         else 'WALLET_DIFFERS' end,
       'message', format(
-        'stored seq, balance, held, arrears: %s; computed: %s%s%s',
+        'stored seq, balance, held, arrears, grants: %s; computed: %s%s%s%s',
         case when c.has_wallet then array_to_string(c.stored, ', ') else 'no wallet' end,
         case when c.events is null then 'no events' else array_to_string(c.computed, ', ') end,
         case when c.has_wallet and c.events is not null and c.other_hash
           then '; another hash' else '' end,
-        case when c.other_status then format('; %s', c.status) else '' end),
+        case when c.other_status then format('; %s', c.status) else '' end,
+        case when c.other_grants then '; other grants' else '' end),
       'repaired', false
     ) order by c.wallet_id) filter (where not c.sound or not c.has_wallet or c.other_hash
-      or c.other_status or c.stored <> c.computed), '[]')
+      or c.other_status or c.other_grants or c.stored <> c.computed), '[]')
   into wallets, events, differences
   from compared c;
 
@@ -1523,13 +1831,26 @@ begin
       continue when d ->> 'problem' <> 'WALLET_DIFFERS';
       -- Locked first, then computed again: the wallet may have gone on meanwhile.
       perform from wallets where id = (d ->> 'walletId')::uuid for no key update;
+      insert into grants as g (
+        wallet_id, seq, granted_micros, left_micros, expired_micros, expires_at, counted_seq
+      )
+      select p.* from grant_projections((d ->> 'walletId')::uuid, (d ->> 'walletId')::uuid) p
+      on conflict (wallet_id, seq) do update set
+        granted_micros = excluded.granted_micros, left_micros = excluded.left_micros,
+        expired_micros = excluded.expired_micros, expires_at = excluded.expires_at
+      where (g.granted_micros, g.left_micros, g.expired_micros, g.expires_at) is distinct from
+        (excluded.granted_micros, excluded.left_micros, excluded.expired_micros,
+         excluded.expires_at);
       update wallets w set
+        grants_micros = coalesce((
+          select sum(g.left_micros) from grants g where g.wallet_id = w.id), 0),
         seq = p.seq, balance_micros = p.balance_micros, held_micros = p.held_micros,
         arrears_micros = p.arrears_micros, status = p.status, head_hash = p.head_hash,
         updated_at = greatest(w.updated_at, p.recorded_at)
       from wallet_projections((d ->> 'walletId')::uuid, (d ->> 'walletId')::uuid) p
       where w.id = p.wallet_id and p.sound;
       repaired := found;
+      perform note_expiries(w) from wallets w where w.id = (d ->> 'walletId')::uuid;
       differences := jsonb_set(differences, array[i::text, 'repaired'], to_jsonb(repaired));
     end loop;
   end if;
@@ -1555,6 +1876,7 @@ CREATE OR REPLACE FUNCTION public.refund_usage(p_wallet_id uuid, p_key uuid, p_r
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 declare
+  called_at timestamptz;
   w wallets;
   h holds;
   outcome ledger_outcome;
@@ -1563,6 +1885,8 @@ declare
   amount bigint;
   first_seq bigint;
   refund_detail json;
+  spent jsonb;
+  parts jsonb;
 begin
   if p_amount_micros <= 0 then
     raise exception 'a refund is positive' using errcode = 'invalid_parameter_value';
@@ -1572,7 +1896,8 @@ begin
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
   end if;
-  if w.next_due_at <= ledger_now() then
+  called_at := ledger_now();
+  if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
   outcome := replay_of(w.id, p_key, p_request_hash);
@@ -1583,7 +1908,8 @@ begin
     return refusal_of('WALLET_CLOSED', w, p_amount_micros);
   end if;
 
-  select e.seq, usage_micros(e) into original, refundable from wallet_events e
+  select e.seq, usage_micros(e), coalesce(e.detail::jsonb -> 'grants', '[]')
+  into original, refundable, spent from wallet_events e
   where e.wallet_id = w.id and e.key = p_charge_key and e.type in ('charge', 'accrual');
   if not found then
     select * into h from holds where wallet_id = w.id and usage_type = p_usage_type and id = (
@@ -1591,6 +1917,7 @@ begin
       where e.wallet_id = w.id and e.key = p_hold_key and e.type = 'hold_placed');
     original := ended_seq(h);
     refundable := h.billed_micros;
+    spent := h.burned;
   end if;
   refundable := coalesce(refundable, 0) - coalesce((
     select refunded_micros from usage_refunds where wallet_id = w.id and original_seq = original), 0);
@@ -1604,14 +1931,21 @@ begin
 
   first_seq := w.seq + 1;
   refund_detail := (p_detail || jsonb_build_object('originalSeq', original::text))::json;
-  w := give_back(w, amount, p_key, p_request_hash, p_actor, refund_detail);
+  -- What came back before is no longer burned.
+  spent := still_burned(spent, refundable);
+  parts := restored(spent, refundable - amount);
+  w := give_back(w, amount, p_key, p_request_hash, p_actor, refund_detail, parts, called_at);
+  if h.id is not null then
+    update holds set burned = still_burned(spent, refundable - amount)
+    where id = h.id;
+  end if;
   insert into usage_refunds as r (wallet_id, original_seq, refunded_micros)
   values (w.id, original, amount)
   on conflict (wallet_id, original_seq) do update set
     refunded_micros = r.refunded_micros + excluded.refunded_micros;
   return row(
     'OK', false, first_seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
-    available_micros(w), w.updated_at, refund_detail
+    available_micros(w), w.updated_at, with_grants(refund_detail, parts)
   )::ledger_outcome;
 end $function$;
 
@@ -1655,15 +1989,18 @@ begin
   return new;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail json)
+CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail json, p_at timestamp with time zone, p_expired_micros bigint)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
 declare
-  repaid bigint := least(w.arrears_micros, w.balance_micros - w.held_micros);
+  repaid bigint := least(w.arrears_micros, w.balance_micros - w.held_micros - p_expired_micros);
+  burned jsonb;
 begin
   if repaid > 0 then
-    w := append_event(w, 'arrears_repaid', -repaid, 0, -repaid, null, null, p_actor, null, p_detail);
+    burned := burn_of(w, repaid, p_at);
+    w := append_event(w, 'arrears_repaid', -repaid, 0, -repaid, null, null, p_actor, null,
+                      with_grants(p_detail, burned), burned);
   end if;
 end $function$;
 
@@ -1727,6 +2064,14 @@ begin
   code := 'OK';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.restored(p_burned jsonb, p_billed_micros bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select grant_parts(p_burned, parts_total(p_burned) - p_billed_micros, true)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1757,22 +2102,36 @@ CREATE OR REPLACE FUNCTION public.settle_due(INOUT w wallets)
 AS $function$
 declare
   called_at constant timestamptz := ledger_now();
+  step due_step;
   h holds;
-  bill record;
 begin
-  for h in
-    select * from holds
-    where wallet_id = w.id and status = 'open' and expires_at <= called_at
-    order by expires_at, id
-  loop
-    bill := bill_of_expiry(w, h);
-    w := end_hold(w, h, 'hold_expired', bill.funded_micros, bill.owed_micros, null, null,
-                  'system:expiry', h.expires_at, h.report);
-    update holds
-    set status = 'expired', held_micros = 0, billed_micros = bill.funded_micros + bill.owed_micros
-    where id = h.id;
+  foreach step in array (select p.steps from plan_due(w, called_at) p) loop
+    if step.hold_id is not null then
+      select * into h from holds where id = step.hold_id;
+      w := end_hold(w, h, 'hold_expired', step.funded_micros, step.owed_micros, null, null,
+                    'system:expiry', step.at, h.report, step.grants);
+      update holds set
+        status = 'expired', held_micros = 0,
+        billed_micros = step.funded_micros + step.owed_micros,
+        burned = burned || coalesce(step.grants, '[]')
+      where id = h.id;
+    else
+      w.grants_micros := w.grants_micros - step.ended_micros;
+      w := append_event(
+        w, 'grant_expired', -step.taken_micros, 0, 0, null, null, 'system:expiry', step.at,
+        json_build_object('grantSeq', step.grant_seq::text, 'expiresAt', json_instant(step.at),
+                          'endedMicros', step.ended_micros::text));
+      update grants set
+        left_micros = left_micros - step.ended_micros,
+        expired_micros = expired_micros + step.ended_micros
+      where wallet_id = w.id and seq = step.grant_seq;
+    end if;
   end loop;
-  w.next_due_at := (select min(expires_at) from holds where wallet_id = w.id and status = 'open');
+  -- Credit that a hold keeps past its expiry falls due when that hold ends.
+  w.next_due_at := least(
+    (select min(expires_at) from holds where wallet_id = w.id and status = 'open'),
+    (select min(expires_at) from grants
+     where wallet_id = w.id and left_micros > 0 and expires_at > called_at));
   update wallets set next_due_at = w.next_due_at where id = w.id;
 end $function$;
 
@@ -1850,6 +2209,8 @@ AS $function$
   select case p_type
     when 'top_up' then 'top_ups'
     when 'grant' then 'grants'
+    -- What was granted and ended unspent was never anything else.
+    when 'grant_expired' then 'grants'
     when 'charge' then 'usage'
     when 'accrual_settled' then 'usage'
     when 'hold_captured' then 'usage'
@@ -1923,6 +2284,14 @@ AS $function$
   end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.still_burned(p_burned jsonb, p_billed_micros bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select coalesce(grant_parts(p_burned, p_billed_micros, false), '[]')
+$function$;
+
 CREATE OR REPLACE FUNCTION public.unsettled_statements(p_wallet_ids uuid[], p_from billing_period, p_to billing_period)
  RETURNS SETOF statements
  LANGUAGE sql
@@ -1947,6 +2316,73 @@ AS $function$
     when e.type = 'usage_refund' then -e.balance_delta_micros
     else 0
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_grants(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with told as materialized (
+    select * from grant_projections(p_from, p_to)
+  ), kept as (
+    select id, grants_micros, w from wallets w where id between p_from and p_to
+  ), problems as (
+    select coalesce(g.wallet_id, t.wallet_id) as wallet_id, coalesce(g.seq, t.seq) as seq,
+      'GRANT_SUM' as problem,
+      format('the grant says granted %s, left %s, expired %s, until %s; its events say %s, %s, %s, %s',
+        g.granted_micros, g.left_micros, g.expired_micros, coalesce(json_instant(g.expires_at), 'ever'),
+        t.granted_micros, t.left_micros, t.expired_micros, coalesce(json_instant(t.expires_at), 'ever'))
+        as message
+    from told t
+    full join (select * from grants where wallet_id between p_from and p_to) g
+      on g.wallet_id = t.wallet_id and g.seq = t.seq
+    where (g.granted_micros, g.left_micros, g.expired_micros, g.expires_at) is distinct from
+      (t.granted_micros, t.left_micros, t.expired_micros, t.expires_at)
+    union all
+    select k.id, null, 'WALLET_GRANTS',
+      format('the wallet says that %s is left of its grants; its events say %s',
+        k.grants_micros, coalesce(t.left_micros, 0))
+    from kept k
+    left join (select wallet_id, sum(left_micros) as left_micros from told group by 1) t
+      on t.wallet_id = k.id
+    where k.grants_micros <> coalesce(t.left_micros, 0)
+    union all
+    select k.id, due.grant_seq, 'GRANT_DUE', 'the grant expires before its wallet falls due'
+    from kept k
+    cross join lateral (
+      select s.at, s.grant_seq
+      from plan_due(k.w, 'infinity') p cross join lateral unnest(p.steps) with ordinality as s
+      order by s.ordinality limit 1
+    ) due
+    where k.grants_micros > 0 and due.grant_seq is not null
+      and due.at < coalesce((k.w).next_due_at, 'infinity')
+    union all
+    select h.wallet_id, null, 'HOLD_BURNED',
+      format('hold %s says that it burned %s; its events say %s', h.id, h.total, coalesce(e.total, 0))
+    from (
+      select wallet_id, id, parts_total(burned) as total from holds
+      where wallet_id between p_from and p_to and wallet_id in (select wallet_id from told)
+    ) h
+    left join (
+      select e.wallet_id, coalesce(e.detail ->> 'holdId', o.detail ->> 'holdId') as hold_id,
+        sum(case when e.type = 'usage_refund' then -p.micros else p.micros end) as total
+      from wallet_events e
+      left join wallet_events o on e.type = 'usage_refund' and o.wallet_id = e.wallet_id
+        and o.seq = (e.detail ->> 'originalSeq')::bigint
+      cross join lateral json_to_recordset(e.detail -> 'grants') as p (seq bigint, micros bigint)
+      where e.wallet_id in (select wallet_id from told) and e.type in (
+        'charge', 'accrual', 'hold_captured', 'hold_expired', 'usage_refund')
+      group by 1, 2
+    ) e on e.wallet_id = h.wallet_id and e.hold_id = h.id::text
+    where h.total <> coalesce(e.total, 0)
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_holds(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
@@ -2214,6 +2650,7 @@ CREATE OR REPLACE FUNCTION public.void_hold(p_wallet_id uuid, p_hold_id uuid, p_
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 declare
+  called_at timestamptz;
   w wallets;
   h holds;
   outcome ledger_outcome;
@@ -2221,13 +2658,15 @@ declare
   refunded bigint := 0;
   due_back bigint;
   voided_detail json;
+  parts jsonb;
 begin
   select * into w from wallets where id = p_wallet_id for no key update;
   if not found then
     outcome.code := 'WALLET_NOT_FOUND';
     return outcome;
   end if;
-  if w.next_due_at <= ledger_now() then
+  called_at := ledger_now();
+  if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
   select * into h from holds where id = p_hold_id and wallet_id = w.id;
@@ -2252,16 +2691,19 @@ begin
   first_seq := w.seq + 1;
   if due_back > 0 then
     voided_detail := correction_detail(h, null);
-    w := give_back(w, due_back, p_key, p_request_hash, p_actor, voided_detail);
+    parts := restored(h.burned, 0);
+    w := give_back(w, due_back, p_key, p_request_hash, p_actor, voided_detail, parts, called_at);
   else
     voided_detail := hold_link(h)::json;
     w := append_event(w, 'hold_voided', 0, -h.held_micros, 0, p_key, p_request_hash, p_actor, null,
                       voided_detail);
+    w := note_expiries(w);
   end if;
-  update holds set status = 'voided', held_micros = 0, billed_micros = refunded where id = h.id;
+  update holds set status = 'voided', held_micros = 0, billed_micros = refunded, burned = '[]'
+  where id = h.id;
   return row(
     'OK', false, first_seq, h.held_micros + due_back, w.balance_micros, w.held_micros,
-    w.arrears_micros, available_micros(w), w.updated_at, voided_detail
+    w.arrears_micros, available_micros(w), w.updated_at, with_grants(voided_detail, parts)
   )::ledger_outcome;
 end $function$;
 
@@ -2272,24 +2714,9 @@ CREATE OR REPLACE FUNCTION public.wallet_now(w wallets)
 AS $function$
 declare
   called_at constant timestamptz := ledger_now();
-  h holds;
-  bill record;
 begin
   if w.next_due_at <= called_at then
-    for h in
-      select * from holds
-      where wallet_id = w.id and status = 'open' and expires_at <= called_at
-      order by expires_at, id
-    loop
-      bill := bill_of_expiry(w, h);
-      w.held_micros := w.held_micros - h.held_micros;
-      if w.mode = 'deferred' then
-        w.held_micros := w.held_micros + bill.funded_micros;
-      else
-        w.balance_micros := w.balance_micros - bill.funded_micros;
-      end if;
-      w.arrears_micros := w.arrears_micros + bill.owed_micros;
-    end loop;
+    select (p.wallet).* into w from plan_due(w, called_at) p;
   end if;
   return w;
 end $function$;
@@ -2314,6 +2741,15 @@ AS $function$
   join wallet_events head on head.wallet_id = total.wallet_id and head.seq = total.seq
   left join wallet_events standing
     on standing.wallet_id = total.wallet_id and standing.seq = total.status_seq
+$function$;
+
+CREATE OR REPLACE FUNCTION public.with_grants(p_detail json, p_grants jsonb)
+ RETURNS json
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case when p_grants is null then p_detail
+    else (p_detail::jsonb || jsonb_build_object('grants', p_grants))::json end
 $function$;
 
 CREATE OR REPLACE FUNCTION public.write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
@@ -2433,6 +2869,24 @@ create table currencies (
   constraint currencies_exponent_check CHECK (exponent >= 0 AND exponent <= 3)
 );
 
+create table grants (
+  wallet_id uuid not null,
+  seq bigint not null,
+  granted_micros bigint not null,
+  left_micros bigint not null,
+  expired_micros bigint not null default 0,
+  expires_at timestamp with time zone,
+  counted_seq bigint,
+  constraint grants_pkey PRIMARY KEY (wallet_id, seq),
+  constraint grants_expired_micros_check CHECK (expired_micros >= 0),
+  constraint grants_granted_micros_check CHECK (granted_micros > 0),
+  constraint grants_left_micros_check CHECK (left_micros >= 0),
+  constraint grants_never_grow CHECK ((left_micros + expired_micros) <= granted_micros),
+  constraint grants_stand_on_event FOREIGN KEY (wallet_id, seq) REFERENCES wallet_events(wallet_id, seq)
+);
+CREATE INDEX grants_left ON public.grants USING btree (wallet_id, expires_at, seq) WHERE (left_micros > 0);
+CREATE TRIGGER grants_never_deleted BEFORE DELETE OR TRUNCATE ON grants FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table holds (
   id uuid not null,
   wallet_id uuid not null,
@@ -2451,10 +2905,12 @@ create table holds (
   ttl_seconds integer not null,
   placed_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
+  burned jsonb not null default '[]'::jsonb,
   constraint holds_pkey PRIMARY KEY (id),
   constraint holds_amount_so_far_micros_check CHECK (amount_so_far_micros >= 0),
   constraint holds_bill_at_the_end CHECK (status <> 'open'::text OR billed_micros = 0),
   constraint holds_billed_micros_check CHECK (billed_micros >= 0),
+  constraint holds_burned_check CHECK (jsonb_typeof(burned) = 'array'::text),
   constraint holds_check CHECK (ahead_micros >= placed_micros),
   constraint holds_held_micros_check CHECK (held_micros >= 0),
   constraint holds_placed_micros_check CHECK (placed_micros >= 0 AND placed_micros <= '1000000000000000000'::bigint),
@@ -2694,7 +3150,7 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text]))));
@@ -2716,8 +3172,10 @@ create table wallets (
   opened_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
   next_due_at timestamp with time zone,
+  grants_micros bigint not null default 0,
   constraint wallets_pkey PRIMARY KEY (id),
   constraint wallets_user_id_currency_key UNIQUE (user_id, currency),
+  constraint wallets_grants_micros_check CHECK (grants_micros >= 0),
   constraint wallets_head_hash_check CHECK (octet_length(head_hash) = 32),
   constraint wallets_mode_check CHECK (mode = ANY (ARRAY['live'::text, 'deferred'::text])),
   constraint wallets_status_check CHECK (status = ANY (ARRAY['open'::text, 'frozen'::text, 'closed'::text])),
@@ -2786,6 +3244,7 @@ grant select on billing_failures to wallet_app;
 grant select on billing_ranges to wallet_app;
 grant select on billing_runs to wallet_app;
 grant select on currencies to wallet_app;
+grant select on grants to wallet_app;
 grant select on holds to wallet_app;
 grant select on journal to wallet_app;
 grant select on monthly_billings to wallet_app;
@@ -2812,6 +3271,7 @@ grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,t
 grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
+grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
@@ -2824,11 +3284,16 @@ grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
 grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;
 grant execute on function fence_range(text,uuid,uuid,timestamp with time zone) to wallet_app;
-grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json) to wallet_app;
+grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json,timestamp with time zone) to wallet_app;
+grant execute on function grant_parts(jsonb,numeric,boolean) to wallet_app;
+grant execute on function grants_now(uuid) to wallet_app;
 grant execute on function ledger_key(text,text) to wallet_app;
 grant execute on function ledger_now() to wallet_app;
+grant execute on function left_grants(uuid) to wallet_app;
 grant execute on function month_status(text) to wallet_app;
 grant execute on function open_wallet(uuid,text,text,text,text,text) to wallet_app;
+grant execute on function parts_total(jsonb) to wallet_app;
+grant execute on function plan_due(wallets,timestamp with time zone) to wallet_app;
 grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;

@@ -103,6 +103,9 @@ async function seedHistory(sql: Sql, now: Date): Promise<void> {
     }
     await charge(sql, walletId, `demo-${index + 1}`, usage);
   }
+  await at(now);
+  const expiresAt = new Date(now.getTime() + 21 * 86_400_000);
+  await grant(sql, walletId, 'autumn', 2_500_000n, 'Autumn promotion', expiresAt);
   await sql.unsafe(clock[0]?.definition ?? '');
 }
 
@@ -116,12 +119,14 @@ async function grant(
   key: string,
   amountMicros: bigint,
   reason: string,
+  expiresAt?: Date,
 ): Promise<void> {
   await grantCredit(sql, {
     walletId,
     key: ledgerKey('grant', key),
-    requestHash: requestHash({ amountMicros, reason }),
+    requestHash: requestHash({ amountMicros, reason, expiresAt }),
     amountMicros,
+    expiresAt,
     actor: ACTOR,
     detail: { reason },
   });

@@ -16,8 +16,6 @@ function reachedBy(history: readonly Step[]): string[] {
       nowMs += step.seconds * 1_000;
     } else if (step.type === 'set_overdraft' && state.opened) {
       states.set(step.wallet, { ...state, overdraftLimitMicros: step.limitMicros });
-    } else if (step.type === 'set_status' && state.opened) {
-      states.set(step.wallet, { ...state, status: step.status });
     } else if (step.type === 'command') {
       try {
         const { outcome, events } = decide(commandOf(step, nowMs), state, nowMs);

@@ -71,7 +71,9 @@ const hold = (heldMicros: bigint): Hold => ({
   report: null,
   amountSoFarMicros: 0n,
   billedMicros: 0n,
+  burned: [],
   ttlSeconds: 60,
+  placedAtMs: nowMs,
   expiresAtMs: nowMs + 1,
 });
 const placed: WalletEvent = { type: 'hold_placed', ...keyed, amountMicros: 0n, hold: hold(0n) };

@@ -186,6 +186,51 @@ describe('usage.charge', () => {
     });
   });
 
+  it('spends promotional credit first, and says what became of each grant', async () => {
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const grant = { userId, amountMicros: '5000', key: 'promo', reason: 'Welcome', expiresAt };
+    await fund('30000');
+    expect(await client.wallets.grant.mutate(grant)).toMatchObject({ ok: true, seq: '3' });
+    await client.usage.charge.mutate({ userId, usage, referenceId: 'r' });
+    expect(await client.wallets.get.query({ userId })).toMatchObject({
+      balanceMicros: '15000',
+      grantsMicros: '15000',
+      grantsExpireAt: null,
+    });
+    expect(await client.wallets.grants.query({ userId, limit: 1 })).toEqual({
+      grants: [
+        {
+          seq: '3',
+          status: 'spent',
+          grantedMicros: '5000',
+          leftMicros: '0',
+          expiredMicros: '0',
+          expiresAt,
+          grantedAt: expect.any(String),
+          reason: 'Welcome',
+        },
+      ],
+      nextCursor: '3',
+    });
+    const late = new Date(Date.now() + 7_200_000).toISOString();
+    expect(await client.wallets.grant.mutate({ ...grant, expiresAt: late })).toMatchObject({
+      ok: false,
+      code: 'KEY_REUSED',
+    });
+  });
+
+  it.each(['2026-01-01T00:00:00Z', 'tomorrow'])(
+    'refuses a grant until %s by the name of its field',
+    async (expiresAt) => {
+      const grant = { userId, amountMicros: '5000', key: 'promo', reason: 'Welcome', expiresAt };
+      await client.wallets.open.mutate({ userId });
+      await expect(client.wallets.grant.mutate(grant)).rejects.toMatchObject({
+        data: { code: 'BAD_REQUEST' },
+        message: expect.stringContaining('expiresAt'),
+      });
+    },
+  );
+
   it('rates usage by the card that was in effect when it happened', async () => {
     await fund('1000000');
     expect(

@@ -6,7 +6,7 @@ alter table wallet_events drop constraint wallet_events_type_check;
 alter table wallet_events add constraint wallet_events_type_check check (type in (
   'wallet_opened', 'top_up', 'grant', 'charge', 'accrual', 'accrual_settled', 'arrears_repaid',
   'hold_placed', 'hold_extended', 'hold_captured', 'hold_voided', 'hold_expired', 'usage_refund',
-  'grant_expired'
+  'wallet_frozen', 'wallet_unfrozen', 'wallet_closed', 'grant_expired'
 ));
 
 -- What is left of all grants. Who charges a wallet need not look for credit when this is zero.
@@ -141,7 +141,11 @@ begin
   if p_grants is not null then
     update grants g set
       left_micros = g.left_micros + case when p_type = 'usage_refund' then p.micros else -p.micros end
-    from jsonb_to_recordset(p_grants) as p (seq bigint, micros bigint)
+    from (
+      -- A hold may have burned a grant in several parts, which come back together.
+      select seq, sum(micros) as micros
+      from jsonb_to_recordset(p_grants) as p (seq bigint, micros bigint) group by seq
+    ) p
     where g.wallet_id = w.id and g.seq = p.seq;
     w.grants_micros := w.grants_micros
       + case when p_type = 'usage_refund' then 1 else -1 end * parts_total(p_grants);
@@ -1204,7 +1208,11 @@ language sql immutable strict parallel safe as $$
     when 'hold_expired' then 'income:usage'
     when 'usage_refund' then 'income:usage'
     when 'arrears_repaid' then 'assets:receivable'
+    -- These move no money.
     when 'wallet_opened' then 'equity:opening'
+    when 'wallet_frozen' then 'equity:opening'
+    when 'wallet_unfrozen' then 'equity:opening'
+    when 'wallet_closed' then 'equity:opening'
   end
 $$;
 
@@ -1387,7 +1395,8 @@ begin
       array[p.seq, p.balance_micros, p.held_micros, p.arrears_micros,
             coalesce(g.left_micros, 0)::bigint] as computed,
       coalesce(g.other_grants, false) as other_grants,
-      w.head_hash is distinct from p.head_hash as other_hash
+      w.head_hash is distinct from p.head_hash as other_hash,
+      w.status <> p.status as other_status, p.status
     from wallet_projections(p_from, p_to) p
     full join (select * from wallets where id between p_from and p_to) w on w.id = p.wallet_id
     left join granted g on g.wallet_id = p.wallet_id
@@ -1401,15 +1410,16 @@ begin
         when not c.sound then 'EVENTS_CONTRADICT'
         else 'WALLET_DIFFERS' end,
       'message', format(
-        'stored seq, balance, held, arrears, grants: %s; computed: %s%s%s',
+        'stored seq, balance, held, arrears, grants: %s; computed: %s%s%s%s',
         case when c.has_wallet then array_to_string(c.stored, ', ') else 'no wallet' end,
         case when c.events is null then 'no events' else array_to_string(c.computed, ', ') end,
         case when c.has_wallet and c.events is not null and c.other_hash
           then '; another hash' else '' end,
+        case when c.other_status then format('; %s', c.status) else '' end,
         case when c.other_grants then '; other grants' else '' end),
       'repaired', false
     ) order by c.wallet_id) filter (where not c.sound or not c.has_wallet or c.other_hash
-      or c.other_grants or c.stored <> c.computed), '[]')
+      or c.other_status or c.other_grants or c.stored <> c.computed), '[]')
   into wallets, events, differences
   from compared c;
 
@@ -1433,7 +1443,7 @@ begin
         grants_micros = coalesce((
           select sum(g.left_micros) from grants g where g.wallet_id = w.id), 0),
         seq = p.seq, balance_micros = p.balance_micros, held_micros = p.held_micros,
-        arrears_micros = p.arrears_micros, head_hash = p.head_hash,
+        arrears_micros = p.arrears_micros, status = p.status, head_hash = p.head_hash,
         updated_at = greatest(w.updated_at, p.recorded_at)
       from wallet_projections((d ->> 'walletId')::uuid, (d ->> 'walletId')::uuid) p
       where w.id = p.wallet_id and p.sound;
@@ -1456,7 +1466,8 @@ where g.wallet_id = w.id;
 
 grant select on grants to wallet_app;
 grant execute on function
-  parts_total(jsonb), grant_parts(jsonb, numeric, boolean), burn_in_order(grants[], bigint, timestamptz), left_grants(uuid),
+  parts_total(jsonb), grant_parts(jsonb, numeric, boolean),
+  burn_in_order(grants[], bigint, timestamptz), left_grants(uuid),
   plan_due(wallets, timestamptz), grants_now(uuid),
   grant_credit(uuid, uuid, bytea, bigint, text, json, timestamptz)
   to wallet_app;
