@@ -385,7 +385,7 @@ begin
   where id = h.id;
   return row(
     'OK', false, first_seq, abs(due), w.balance_micros, w.held_micros, w.arrears_micros,
-    available_micros(w), w.updated_at, with_grants(posted_detail, parts)
+    available_micros(w), w.updated_at, with_field(posted_detail, 'grants', parts)
   )::ledger_outcome;
 end $function$;
 
@@ -615,7 +615,7 @@ begin
     return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
   end if;
   burned := burn_of(w, taken, called_at);
-  charge_detail := with_grants(p_detail, burned);
+  charge_detail := with_field(p_detail, 'grants', burned);
   if w.mode = 'deferred' then
     w := append_event(
       w, 'accrual', 0, taken, p_amount_micros - taken, p_key, p_request_hash, p_actor,
@@ -897,8 +897,7 @@ begin
   end if;
   w := append_event(
     w, p_type, p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at,
-    case when p_expires_at is null then p_detail
-      else (p_detail::jsonb || jsonb_build_object('expiresAt', json_instant(p_expires_at)))::json end
+    with_field(p_detail, 'expiresAt', to_jsonb(json_instant(p_expires_at)))
   );
   if p_type = 'grant' then
     insert into grants (wallet_id, seq, granted_micros, left_micros, expires_at)
@@ -941,13 +940,13 @@ begin
     if p_report is not null then
       w := append_event(
         w, 'accrual', 0, p_funded_micros, p_owed_micros, null, null, p_actor, p_occurred_at,
-        with_grants((hold_link(h) || p_report)::json, p_grants), p_grants
+        with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants
       );
     end if;
   else
     w := append_event(
       w, p_type, -p_funded_micros, -h.held_micros, p_owed_micros, p_key, p_request_hash, p_actor,
-      p_occurred_at, with_grants((hold_link(h) || p_report)::json, p_grants), p_grants
+      p_occurred_at, with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants
     );
   end if;
 end $function$;
@@ -1153,7 +1152,7 @@ begin
   join grants g on g.wallet_id = w.id and g.seq = p.seq
   where g.expires_at <= p_at;
   w := append_event(w, 'usage_refund', p_amount_micros, 0, 0, p_key, p_request_hash, p_actor, null,
-                    with_grants(p_detail, p_grants), p_grants);
+                    with_field(p_detail, 'grants', p_grants), p_grants);
   w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), p_at, expired_micros);
   w := note_expiries(w);
 end $function$;
@@ -1691,10 +1690,10 @@ AS $function$
 begin
   if w.mode = 'deferred' then
     w := append_event(w, 'accrual', 0, p_funded_micros, p_owed_micros, p_key, p_request_hash,
-                      p_actor, null, with_grants(p_detail, p_grants), p_grants);
+                      p_actor, null, with_field(p_detail, 'grants', p_grants), p_grants);
   else
     w := append_event(w, 'charge', -p_funded_micros, 0, p_owed_micros, p_key, p_request_hash,
-                      p_actor, null, with_grants(p_detail, p_grants), p_grants);
+                      p_actor, null, with_field(p_detail, 'grants', p_grants), p_grants);
   end if;
 end $function$;
 
@@ -1945,7 +1944,7 @@ begin
     refunded_micros = r.refunded_micros + excluded.refunded_micros;
   return row(
     'OK', false, first_seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
-    available_micros(w), w.updated_at, with_grants(refund_detail, parts)
+    available_micros(w), w.updated_at, with_field(refund_detail, 'grants', parts)
   )::ledger_outcome;
 end $function$;
 
@@ -2000,7 +1999,7 @@ begin
   if repaid > 0 then
     burned := burn_of(w, repaid, p_at);
     w := append_event(w, 'arrears_repaid', -repaid, 0, -repaid, null, null, p_actor, null,
-                      with_grants(p_detail, burned), burned);
+                      with_field(p_detail, 'grants', burned), burned);
   end if;
 end $function$;
 
@@ -2703,7 +2702,7 @@ begin
   where id = h.id;
   return row(
     'OK', false, first_seq, h.held_micros + due_back, w.balance_micros, w.held_micros,
-    w.arrears_micros, available_micros(w), w.updated_at, with_grants(voided_detail, parts)
+    w.arrears_micros, available_micros(w), w.updated_at, with_field(voided_detail, 'grants', parts)
   )::ledger_outcome;
 end $function$;
 
@@ -2743,13 +2742,17 @@ AS $function$
     on standing.wallet_id = total.wallet_id and standing.seq = total.status_seq
 $function$;
 
-CREATE OR REPLACE FUNCTION public.with_grants(p_detail json, p_grants jsonb)
+CREATE OR REPLACE FUNCTION public.with_field(p_detail json, p_name text, p_value jsonb)
  RETURNS json
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-  select case when p_grants is null then p_detail
-    else (p_detail::jsonb || jsonb_build_object('grants', p_grants))::json end
+  select case
+    when p_value is null then p_detail
+    when p_detail::text ~ '^\s*\{\s*\}\s*$' then json_build_object(p_name, p_value)
+    else (left(rtrim(p_detail::text, E' \t\r\n'), -1)
+          || ',' || to_json(p_name) || ':' || p_value || '}')::json
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION public.write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)

@@ -225,7 +225,7 @@ describe('an explanation', () => {
         owedMicros: 100_000n,
         billedMicros: 5_100_000n,
         refundedMicros: 50_000n,
-        grants: [],
+        grants: [{ seq: '2', micros: '5000000' }],
         before: { ...position, balanceMicros: 5_000_000n },
         after: { ...position, arrearsMicros: 100_000n },
         hash: expect.stringMatching(/^[0-9a-f]{64}$/),
