@@ -323,6 +323,32 @@ describe('usage that is given back', () => {
     expect(grantsMicros(state)).toBe(grants.reduce((sum, { micros }) => sum + micros, 0n));
   });
 
+  test('part by part brings back the same credit as at once', () => {
+    const refund = (key: string, amountMicros: bigint): Command => ({
+      ...asked(key),
+      type: 'refund_usage',
+      chargeKey: 'charge',
+      holdKey: 'no hold',
+      usageType: 'call',
+      amountMicros,
+    });
+    const { events, state } = written(
+      [opened(), toppedUp(4n), granted(4n, 60), granted(4n, 90)],
+      [0, charge(12n)],
+      [0, refund('first', 3n)],
+      [0, refund('second', 4n)],
+      [0, refund('third', 5n)],
+    );
+    expect(events).toMatchObject([
+      { type: 'charge', grants: [part(3n, 4n), part(4n, 4n)] },
+      { type: 'usage_refund', amountMicros: 3n },
+      { type: 'usage_refund', amountMicros: 4n, grants: [part(4n, 3n)] },
+      { type: 'usage_refund', amountMicros: 5n, grants: [part(4n, 1n), part(3n, 4n)] },
+    ]);
+    expect(events[1]).not.toHaveProperty('grants');
+    expect(grantsMicros(state)).toBe(8n);
+  });
+
   test('is credit that ends at once where it comes back past its expiry', () => {
     const { events, state } = written(ranOut, [70, voided]);
     expect(events).toMatchObject([
