@@ -247,7 +247,7 @@ export function createApplication(options: ApplicationOptions): Application {
 
   return {
     listener: chargeListener(
-      { router, callers: createCallerCache(apiKeys, Date.now), metrics, logger },
+      { router, apiKeys, callers: createCallerCache(apiKeys, Date.now), metrics, logger },
       getRequestListener(app.fetch, {
         // A HEAD or an aborted request must not end the process.
         errorHandler: (err) => {

@@ -71,6 +71,22 @@ describe('the charge queue', () => {
     expect(await outcome).toMatchObject({ code: 'OK' });
   });
 
+  it('refuses at once while the batch ahead is stuck, and charges again when it is not', async () => {
+    let nowMs = 0;
+    const { queue, turn, answer } = queueWith({ nowMs: () => nowMs });
+    const stuck = queue.charge(charge('a'));
+    await turn();
+    nowMs = 5_000;
+    const waiting = queue.charge(charge('b'));
+    nowMs = 5_001;
+    await expect(queue.charge(charge('c'))).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+    await answer();
+    const again = queue.charge(charge('c'));
+    await answer();
+    await answer();
+    expect(await Promise.all([stuck, waiting, again])).toMatchObject(Array(3).fill({ code: 'OK' }));
+  });
+
   it('puts what arrives while a batch is under way into the next one', async () => {
     const { queue, batches, turn, answer } = queueWith();
     const outcomes = [queue.charge(charge('a'))];

@@ -18,6 +18,8 @@ const MAX_WAITING = 10_000;
 const LANES = 2;
 const MAX_TRIES = 4;
 const RETRY_AFTER_SECONDS = 1;
+/** A batch takes milliseconds; while one is unanswered for so long, the database is not there. */
+const STALLED_AFTER_MS = 5_000;
 
 interface Waiting {
   readonly charge: QueuedCharge;
@@ -28,11 +30,15 @@ interface Waiting {
 interface Lane {
   waiting: Waiting[];
   busy: boolean;
+  /** When the batch under way was sent. */
+  sentAtMs: number;
 }
 
 export interface ChargeQueue {
   /**
-   * Charges, together with whatever else is waiting. Rejects with `OVERLOADED` when too much is.
+   * Charges, together with whatever else is waiting. Rejects with `OVERLOADED` when too much is,
+   * and with `DATABASE_UNAVAILABLE` while the batch ahead is stuck: callers hear it at once then,
+   * instead of waiting in a line that does not move.
    * When the database fails the outcome is unknown; the same charge may be sent again.
    */
   charge(charge: QueuedCharge): Promise<QueuedOutcome>;
@@ -50,6 +56,7 @@ export interface ChargeQueueOptions {
   readonly maxBatch?: number;
   readonly maxWaiting?: number;
   readonly lanes?: number;
+  readonly nowMs?: () => number;
 }
 
 /** The queue in front of the ledger's `charge_many`. */
@@ -63,10 +70,14 @@ export function createDatabaseChargeQueue(sql: Sql): ChargeQueue {
 
 export function createChargeQueue(options: ChargeQueueOptions): ChargeQueue {
   const { apply, isDeadlock, isOutage } = options;
-  const { maxBatch = MAX_BATCH, maxWaiting = MAX_WAITING } = options;
+  const {
+    maxBatch = MAX_BATCH,
+    maxWaiting = MAX_WAITING,
+    nowMs = () => performance.now(),
+  } = options;
   const lanes = Array.from(
     { length: options.lanes ?? LANES },
-    (): Lane => ({ waiting: [], busy: false }),
+    (): Lane => ({ waiting: [], busy: false, sentAtMs: 0 }),
   );
 
   const waiting = () => lanes.reduce((sum, lane) => sum + lane.waiting.length, 0);
@@ -74,6 +85,7 @@ export function createChargeQueue(options: ChargeQueueOptions): ChargeQueue {
   async function run(lane: Lane): Promise<void> {
     while (lane.waiting.length > 0) {
       const batch = takeBatch(lane, maxBatch);
+      lane.sentAtMs = nowMs();
       await settle(batch);
     }
     lane.busy = false;
@@ -126,10 +138,16 @@ export function createChargeQueue(options: ChargeQueueOptions): ChargeQueue {
       if (lane === undefined) {
         throw new RangeError('a queue has at least one lane');
       }
+      if (lane.busy && nowMs() - lane.sentAtMs > STALLED_AFTER_MS) {
+        return Promise.reject(
+          new Fault('DATABASE_UNAVAILABLE', { retryAfterSeconds: RETRY_AFTER_SECONDS }),
+        );
+      }
       return new Promise((resolve, reject) => {
         lane.waiting.push({ charge, resolve, reject });
         if (!lane.busy) {
           lane.busy = true;
+          lane.sentAtMs = nowMs();
           // What else this turn of the event loop brings goes along.
           setImmediate(() => void run(lane));
         }

@@ -56,6 +56,7 @@ beforeAll(async () => {
     chargeListener(
       {
         router: services,
+        apiKeys,
         callers: createCallerCache(apiKeys, Date.now),
         metrics: { observe: () => {}, text: async () => '' },
         logger,
@@ -113,7 +114,7 @@ async function post(
   };
 }
 
-const sms = { type: 'sms', to: '+14155550132' };
+const sms = { type: 'sms', to: '+14155550132' } as const;
 
 describe('the two ways to charge give the same answers', () => {
   it.each<[string, string, (userId: string) => unknown, (() => string)?]>([
@@ -142,6 +143,25 @@ describe('the two ways to charge give the same answers', () => {
       'usage.chargeBatch',
       (userId) => ({
         items: ['a', 'b', 'c'].map((referenceId) => ({ userId, usage: sms, referenceId })),
+      }),
+    ],
+    [
+      'a hold beyond the funds',
+      'holds.authorize',
+      (userId) => ({ userId, key: 'h', amountMicros: '1000000000' }),
+    ],
+    [
+      'a heartbeat of an unknown hold',
+      'holds.extend',
+      () => ({ holdId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10', addMicros: '1' }),
+    ],
+    [
+      'a charge beside a malformed and an unknown hold',
+      'holds.capture,usage.charge,holds.void?batch=1',
+      (userId) => ({
+        0: { holdId: 'x', usage: sms },
+        1: { userId, usage: sms, referenceId: 'a' },
+        2: { holdId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10' },
       }),
     ],
     ['malformed JSON', 'usage.charge', () => '{"userId": '],
@@ -298,6 +318,19 @@ describe.each([
 });
 
 describe('charging over plain HTTP', () => {
+  it('places a hold and captures it, as the client asks', async () => {
+    await fundedUser('holder');
+    const client = createBillingClient({ url: direct, apiKey: secret });
+    const held = await client.holds.authorize.mutate({ userId: 'holder', key: 'h', usage: sms });
+    expect(held).toMatchObject({ ok: true, heldMicros: '20000' });
+    const { holdId } = held as Extract<typeof held, { ok: true }>;
+    expect(await client.holds.capture.mutate({ holdId, usage: sms })).toMatchObject({
+      ok: true,
+      amountMicros: '20000',
+      balanceMicros: '10000',
+    });
+  });
+
   it('lets a revoked key charge nothing, although it was used a moment ago', async () => {
     const key = await apiKeys.create({ name: 'short', scopes: ['all'], createdBy: 'cli:test' });
     const client = createBillingClient({ url: direct, apiKey: key.secret });
@@ -307,6 +340,10 @@ describe('charging over plain HTTP', () => {
     expect(await charge('before')).toMatchObject({ success: true });
     await apiKeys.revoke(key.id);
     expect(await charge('after')).toMatchObject({ success: false, code: 'UNAUTHORIZED' });
+    const hold = { userId: 'revoked', key: 'h', amountMicros: '1' };
+    expect(await post(direct, 'holds.authorize', hold, `Bearer ${key.secret}`)).toMatchObject({
+      status: 401,
+    });
     expect(await services.wallets.get({ userId: 'revoked' })).toMatchObject({
       balanceMicros: 20_000n,
     });

@@ -1,20 +1,16 @@
 /**
  * The charging procedures over plain Node HTTP. They are called thousands of times a second, and
- * the fetch adapter spends more on web streams and `Request` objects than a charge takes. It is the
- * same router, context and wire format; everything else goes on to the application.
+ * the fetch adapter spends more on web streams and `Request` objects than a charge takes. They are
+ * the router's procedures in its wire format; everything else goes on to the application.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
 import { getHTTPStatusCode } from '@trpc/server/http';
 import type { Logger } from 'pino';
+import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
 import { Fault } from '../faults.ts';
-import {
-  callDirectly,
-  errorShapeOf,
-  type RouterServices,
-  type TrpcContext,
-} from '../trpc/context.ts';
-import { HOT_PROCEDURES, type HotPath } from '../trpc/usage.ts';
+import { errorShapeOf, type RouterServices, type TrpcContext } from '../trpc/context.ts';
+import { HOT_PROCEDURES, type HotProcedure } from '../trpc/hot-procedures.ts';
 import { apiKeySecret } from './bearer.ts';
 import type { CallerCache } from './caller-cache.ts';
 import { logFailure, retryAfter, toErrorBody } from './errors.ts';
@@ -22,11 +18,12 @@ import type { Metrics } from './operations.ts';
 import { chooseRequestId } from './request-id.ts';
 import { MAX_HTTP_BATCH } from './trpc.ts';
 
-const PATH = /^\/trpc\/(usage\.charge(?:Batch)?(?:,usage\.charge(?:Batch)?)*)(\?batch=1)?$/;
+const PATH = /^\/trpc\/([\w.,]+)(\?batch=1)?$/;
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
 
 export interface ChargeListenerOptions {
   readonly router: RouterServices;
+  readonly apiKeys: Pick<ApiKeys, 'authenticate'>;
   readonly callers: CallerCache;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -38,24 +35,25 @@ export function chargeListener(
   next: RequestListener,
 ): RequestListener {
   return (request, response) => {
-    const paths = chargePaths(request);
-    if (paths === null) {
+    const calls = hotCalls(request);
+    if (calls === null) {
       next(request, response);
       return;
     }
-    answer(request, response, paths, options).catch((error: unknown) => {
+    answer(request, response, calls, options).catch((error: unknown) => {
       options.logger.error({ err: error }, 'charge request failed');
       response.destroy();
     });
   };
 }
 
-interface Paths {
-  readonly names: readonly HotPath[];
+interface Calls {
+  readonly procedures: readonly (HotProcedure & { readonly path: string })[];
   readonly isBatch: boolean;
 }
 
-function chargePaths(request: IncomingMessage): Paths | null {
+/** The calls of a request that consists of hot procedures alone, else null. */
+function hotCalls(request: IncomingMessage): Calls | null {
   if (
     request.method !== 'POST' ||
     !request.headers['content-type']?.startsWith('application/json')
@@ -65,20 +63,26 @@ function chargePaths(request: IncomingMessage): Paths | null {
   // Nothing but the comma is ever encoded in an address of ours; decoding all of it would throw at
   // a stranger's broken one.
   const [, list, batch] = PATH.exec((request.url ?? '').replace(/%2c/gi, ',')) ?? [];
-  // The pattern lets nothing else pass.
-  const names = (list?.split(',') ?? []) as HotPath[];
+  const paths = list?.split(',') ?? [];
   const isBatch = batch !== undefined;
   // One name without `batch`, or a batch of a size that the router allows.
-  return names.length === 0 || names.length > MAX_HTTP_BATCH || (names.length > 1 && !isBatch)
+  if (paths.length > MAX_HTTP_BATCH || (paths.length > 1 && !isBatch)) {
+    return null;
+  }
+  const procedures = paths.flatMap((path) => {
+    const procedure = HOT_PROCEDURES.get(path);
+    return procedure === undefined ? [] : [{ path, ...procedure }];
+  });
+  return procedures.length === 0 || procedures.length < paths.length
     ? null
-    : { names, isBatch };
+    : { procedures, isBatch };
 }
 
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { names, isBatch }: Paths,
-  { router, callers, metrics, logger }: ChargeListenerOptions,
+  { procedures, isBatch }: Calls,
+  { router, apiKeys, callers, metrics, logger }: ChargeListenerOptions,
 ): Promise<void> {
   const startedAtMs = performance.now();
   const requestId = chooseRequestId(request.headers['x-request-id']?.toString());
@@ -92,18 +96,31 @@ async function answer(
     return;
   }
 
-  // Memory may name a key that was revoked since: the charge itself checks it again.
   const secret = apiKeySecret(request.headers.authorization);
-  const context: TrpcContext = {
-    services: router,
-    requestId,
+  const base = { services: router, requestId };
+  // Memory may name a key that was revoked since: the charge itself checks it again.
+  const remembered: TrpcContext = {
+    ...base,
     apiKey: async () => (secret === null ? null : callers.find(secret)),
+  };
+  // Looked up once for all calls of a batch.
+  let caller: Promise<ApiCaller | null> | undefined;
+  const lookedUp: TrpcContext = {
+    ...base,
+    apiKey() {
+      caller ??= secret === null ? Promise.resolve(null) : apiKeys.authenticate(secret);
+      return caller;
+    },
   };
   const inputs = parseInputs(body, isBatch);
   const errors: TRPCError[] = [];
-  const call = async (path: HotPath, index: number) => {
+  const answerCall = async (
+    { path, checksKey, call }: Calls['procedures'][number],
+    index: number,
+  ) => {
+    const context = checksKey ? remembered : lookedUp;
     try {
-      return { result: { data: await callHot(path, () => inputs(index), context) } };
+      return { result: { data: await call(() => inputs(index), context) } };
     } catch (cause) {
       const error = getTRPCErrorFromUnknown(cause);
       errors.push(error);
@@ -113,7 +130,7 @@ async function answer(
       return { error: errorShapeOf(error, path, context) };
     }
   };
-  const results = await Promise.all(names.map(call));
+  const results = await Promise.all(procedures.map(answerCall));
 
   const reply = isBatch ? results : results[0];
   const status = getHTTPStatusCode(reply as Parameters<typeof getHTTPStatusCode>[0]);
@@ -124,15 +141,9 @@ async function answer(
   const seconds = (performance.now() - startedAtMs) / 1000;
   metrics.observe('POST', status, seconds);
   logger.debug(
-    { requestId, calls: names.length, status, ms: Math.round(seconds * 1000) },
+    { requestId, calls: procedures.length, status, ms: Math.round(seconds * 1000) },
     'charges',
   );
-}
-
-function callHot(path: HotPath, input: () => unknown, context: TrpcContext): Promise<unknown> {
-  return path === 'usage.charge'
-    ? callDirectly(HOT_PROCEDURES['usage.charge'], input, context)
-    : callDirectly(HOT_PROCEDURES['usage.chargeBatch'], input, context);
 }
 
 /** Null when there is more than the limit. By events: the stream's iterator costs more than them. */

@@ -3,7 +3,7 @@ import { type AuthorizeRequest, DEFAULT_TTL_SECONDS } from '../billing/holds.ts'
 import { maxTtlSeconds, minTtlSeconds } from '../ledger/hold.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';
 import { isParty, usageSchema, usageTypeSchema } from '../rating/usage.ts';
-import { router, scoped } from './context.ts';
+import { type ProcedureParts, router, scoped } from './context.ts';
 import {
   namesOneWallet,
   namesWalletAtMostOnce,
@@ -70,42 +70,64 @@ const captureInput = z
   })
   .superRefine(namesWalletAtMostOnce);
 
+const voidInput = z.strictObject(holdFields).superRefine(namesWalletAtMostOnce);
+
+/** Reserves money for usage that is about to begin, and says how much of it is affordable. */
+const authorize = {
+  scope: 'holds:write',
+  input: authorizeInput,
+  run: async ({ holds }, input, actor) => wire(await holds.authorize(input, actor)),
+} as const satisfies ProcedureParts<typeof authorizeInput, unknown>;
+
+/** The heartbeat of running usage. */
+const extend = {
+  scope: 'holds:write',
+  input: extendInput,
+  async run({ holds }, input, actor) {
+    const { holdId, usageSoFar, addMicros, ttlSeconds } = input;
+    const wallet = optionalWalletName(input);
+    return wire(await holds.extend({ wallet, holdId, usageSoFar, addMicros, ttlSeconds }, actor));
+  },
+} as const satisfies ProcedureParts<typeof extendInput, unknown>;
+
+/** Posts the final usage and releases the rest. */
+const capture = {
+  scope: 'holds:write',
+  input: captureInput,
+  async run({ holds }, input, actor) {
+    const { holdId, usage, overrun } = input;
+    const wallet = optionalWalletName(input);
+    return wire(await holds.capture({ wallet, holdId, usage, overrun }, actor));
+  },
+} as const satisfies ProcedureParts<typeof captureInput, unknown>;
+
+/** Releases all of a hold; nothing of it is billed. */
+const voidHold = {
+  scope: 'holds:write',
+  input: voidInput,
+  run: async ({ holds }, input, actor) =>
+    wire(await holds.void({ wallet: optionalWalletName(input), holdId: input.holdId }, actor)),
+} as const satisfies ProcedureParts<typeof voidInput, unknown>;
+
+/** What switches call for every call that they carry, by its parts. */
+export const HOLD_PROCEDURES = { authorize, extend, capture, void: voidHold };
+
 export const holdsRouter = router({
-  /** Reserves money for usage that is about to begin, and says how much of it is affordable. */
-  authorize: scoped('holds:write')
-    .input(authorizeInput)
-    .mutation(async ({ ctx, input }) => wire(await ctx.services.holds.authorize(input, ctx.actor))),
+  authorize: scoped(authorize.scope)
+    .input(authorize.input)
+    .mutation(({ ctx, input }) => authorize.run(ctx.services, input, ctx.actor)),
 
-  /** The heartbeat of running usage. */
-  extend: scoped('holds:write')
-    .input(extendInput)
-    .mutation(async ({ ctx, input }) => {
-      const { holdId, usageSoFar, addMicros, ttlSeconds } = input;
-      const request = { wallet: optionalWalletName(input), holdId };
-      return wire(
-        await ctx.services.holds.extend(
-          { ...request, usageSoFar, addMicros, ttlSeconds },
-          ctx.actor,
-        ),
-      );
-    }),
+  extend: scoped(extend.scope)
+    .input(extend.input)
+    .mutation(({ ctx, input }) => extend.run(ctx.services, input, ctx.actor)),
 
-  /** Posts the final usage and releases the rest. */
-  capture: scoped('holds:write')
-    .input(captureInput)
-    .mutation(async ({ ctx, input }) => {
-      const { holdId, usage, overrun } = input;
-      const request = { wallet: optionalWalletName(input), holdId, usage, overrun };
-      return wire(await ctx.services.holds.capture(request, ctx.actor));
-    }),
+  capture: scoped(capture.scope)
+    .input(capture.input)
+    .mutation(({ ctx, input }) => capture.run(ctx.services, input, ctx.actor)),
 
-  /** Releases all of a hold; nothing of it is billed. */
-  void: scoped('holds:write')
-    .input(z.strictObject(holdFields).superRefine(namesWalletAtMostOnce))
-    .mutation(async ({ ctx, input }) => {
-      const request = { wallet: optionalWalletName(input), holdId: input.holdId };
-      return wire(await ctx.services.holds.void(request, ctx.actor));
-    }),
+  void: scoped(voidHold.scope)
+    .input(voidHold.input)
+    .mutation(({ ctx, input }) => voidHold.run(ctx.services, input, ctx.actor)),
 
   /** The wallet's open holds, oldest first. */
   list: scoped('holds:write')

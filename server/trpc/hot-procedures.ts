@@ -1,0 +1,27 @@
+/** The procedures that are called for every call, message or page that services carry. */
+import { callDirectly, type ProcedureParts, type TrpcContext } from './context.ts';
+import { HOLD_PROCEDURES } from './holds.ts';
+import { CHARGE_PROCEDURES } from './usage.ts';
+
+export interface HotProcedure {
+  /** True when the database itself refuses a revoked key, so that the caller may come from memory. */
+  readonly checksKey: boolean;
+  /** Answers a call as the router would. Throws a `TRPCError`. */
+  readonly call: (rawInput: () => unknown, context: TrpcContext) => Promise<unknown>;
+}
+
+function hot<Input extends Parameters<typeof callDirectly>[0]['input']>(
+  parts: ProcedureParts<Input, unknown>,
+  checksKey: boolean,
+): HotProcedure {
+  return { checksKey, call: (rawInput, context) => callDirectly(parts, rawInput, context) };
+}
+
+export const HOT_PROCEDURES: ReadonlyMap<string, HotProcedure> = new Map([
+  ['usage.charge', hot(CHARGE_PROCEDURES.charge, true)],
+  ['usage.chargeBatch', hot(CHARGE_PROCEDURES.chargeBatch, true)],
+  ['holds.authorize', hot(HOLD_PROCEDURES.authorize, false)],
+  ['holds.extend', hot(HOLD_PROCEDURES.extend, false)],
+  ['holds.capture', hot(HOLD_PROCEDURES.capture, false)],
+  ['holds.void', hot(HOLD_PROCEDURES.void, false)],
+]);
