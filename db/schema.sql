@@ -246,6 +246,17 @@ AS $function$
   select w.balance_micros - w.held_micros + w.overdraft_limit_micros
 $function$;
 
+CREATE OR REPLACE FUNCTION public.begin_card_read(p_customer_id text)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update stripe_customers set card_reads = card_reads + 1
+  where stripe_customer_id = p_customer_id and deleted_at is null
+  returning card_reads
+$function$;
+
 CREATE OR REPLACE FUNCTION public.bill_of_expiry(w wallets, h holds, OUT funded_micros bigint, OUT owed_micros bigint)
  RETURNS record
  LANGUAGE sql
@@ -806,6 +817,18 @@ begin
   where g.run_id = p_run_id and g.from_wallet_id = p_from_wallet_id;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.close_saved_card_gaps(p_user_id text, p_livemode boolean)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  update saved_cards s set position = o.position
+  from (
+    select payment_method_id, row_number() over (order by position)::int as position
+    from saved_cards where user_id = p_user_id and livemode = p_livemode
+  ) o
+  where s.payment_method_id = o.payment_method_id and s.position <> o.position
+$function$;
+
 CREATE OR REPLACE FUNCTION public.close_wallets(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -1140,6 +1163,23 @@ begin
   update wallets set updated_at = p_at where id = any (locked);
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.forget_stripe_customer(p_customer_id text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  c stripe_customers;
+begin
+  update stripe_customers set deleted_at = clock_timestamp()
+  where stripe_customer_id = p_customer_id and deleted_at is null
+  returning * into c;
+  if found then
+    delete from saved_cards s where s.user_id = c.user_id and s.livemode = c.livemode;
+  end if;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.give_back(INOUT w wallets, p_amount_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json, p_grants jsonb, p_at timestamp with time zone)
  RETURNS wallets
  LANGUAGE plpgsql
@@ -1335,6 +1375,17 @@ AS $function$
                order by g.expires_at, g.seq)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.lock_saved_cards(p_user_id text, p_livemode boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform from stripe_customers c
+  where c.user_id = p_user_id and c.livemode = p_livemode and c.deleted_at is null
+  for no key update;
+  return found;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -1361,6 +1412,49 @@ begin
   left join billing_failures f on f.run_id = month_status.run_id and f.wallet_id = w.id
   where w.opened_at < month_end at time zone w.timezone;
   pending := total - billed - failed;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.move_saved_card(p_user_id text, p_livemode boolean, p_payment_method_id text, p_position integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  old_position int;
+  new_position int;
+begin
+  if not lock_saved_cards(p_user_id, p_livemode) then
+    return false;
+  end if;
+  select position into old_position from saved_cards
+  where user_id = p_user_id and livemode = p_livemode and payment_method_id = p_payment_method_id;
+  if not found then
+    return false;
+  end if;
+  select greatest(1, least(p_position, count(*)))::int into new_position from saved_cards
+  where user_id = p_user_id and livemode = p_livemode;
+  update saved_cards set position = case
+    when position = old_position then new_position
+    else position + sign(old_position - new_position)::int end
+  where user_id = p_user_id and livemode = p_livemode
+    and position between least(old_position, new_position) and greatest(old_position, new_position);
+  return true;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.name_saved_card(p_user_id text, p_livemode boolean, p_payment_method_id text, p_name text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if not lock_saved_cards(p_user_id, p_livemode) then
+    return false;
+  end if;
+  update saved_cards set name = p_name
+  where user_id = p_user_id and livemode = p_livemode and payment_method_id = p_payment_method_id;
+  return found;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.next_link(p_link bytea, p_head bytea, p_canonical text)
@@ -1855,6 +1949,45 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.record_saved_cards(p_customer_id text, p_read bigint, p_cards jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  c stripe_customers;
+begin
+  select * into c from stripe_customers
+  where stripe_customer_id = p_customer_id and deleted_at is null for no key update;
+  if not found then
+    return 'NO_CUSTOMER';
+  end if;
+  if p_read <= c.card_read_recorded then
+    return 'STALE';
+  end if;
+  update stripe_customers set card_read_recorded = p_read where stripe_customer_id = p_customer_id;
+  delete from saved_cards s
+  where s.user_id = c.user_id and s.livemode = c.livemode
+    and not exists (
+      select from jsonb_array_elements(p_cards) card where card ->> 'id' = s.payment_method_id
+    );
+  insert into saved_cards (
+    payment_method_id, user_id, livemode, brand, last4, exp_month, exp_year, position
+  )
+  select card ->> 'id', c.user_id, c.livemode, card ->> 'brand', card ->> 'last4',
+    (card ->> 'expMonth')::int, (card ->> 'expYear')::int,
+    ord + (select coalesce(max(s.position), 0) from saved_cards s
+           where s.user_id = c.user_id and s.livemode = c.livemode)
+  from jsonb_array_elements(p_cards) with ordinality as cards (card, ord)
+  on conflict (payment_method_id) do update set
+    brand = excluded.brand, last4 = excluded.last4, exp_month = excluded.exp_month,
+    exp_year = excluded.exp_year
+  where (saved_cards.user_id, saved_cards.livemode) = (excluded.user_id, excluded.livemode);
+  perform close_saved_card_gaps(c.user_id, c.livemode);
+  return 'OK';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.record_top_up_attempt(p_top_up_id uuid, p_payment_intent_id text, p_status text, p_failure_code text, p_failure_message text)
  RETURNS void
  LANGUAGE sql
@@ -1986,6 +2119,27 @@ AS $function$
 begin
   perform now() at time zone new.timezone;
   return new;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.remove_saved_card(p_user_id text, p_livemode boolean, p_payment_method_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  removed boolean;
+begin
+  if not lock_saved_cards(p_user_id, p_livemode) then
+    return false;
+  end if;
+  update stripe_customers set card_read_recorded = card_reads
+  where user_id = p_user_id and livemode = p_livemode and deleted_at is null;
+  delete from saved_cards
+  where user_id = p_user_id and livemode = p_livemode and payment_method_id = p_payment_method_id;
+  removed := found;
+  perform close_saved_card_gaps(p_user_id, p_livemode);
+  return removed;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail json, p_at timestamp with time zone, p_expired_micros bigint)
@@ -2161,6 +2315,34 @@ begin
       failed := failed || jsonb_build_object('walletId', w.id, 'sqlstate', sqlstate);
     end;
   end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.start_card_setup(p_id uuid, p_user_id text, p_livemode boolean, p_attempt_key text, OUT code text, OUT id uuid)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if not lock_saved_cards(p_user_id, p_livemode) then
+    code := 'NO_CUSTOMER';
+    return;
+  end if;
+  select s.id into id from card_setups s
+  where s.user_id = p_user_id and s.livemode = p_livemode and s.attempt_key = p_attempt_key;
+  if found then
+    code := 'OK';
+    return;
+  end if;
+  if (select count(*) from card_setups s where s.user_id = p_user_id and s.livemode = p_livemode
+      and s.created_at > clock_timestamp() - interval '1 hour') >= 20 then
+    code := 'THROTTLED';
+    return;
+  end if;
+  insert into card_setups (id, user_id, livemode, attempt_key)
+  values (p_id, p_user_id, p_livemode, p_attempt_key);
+  code := 'OK';
+  id := p_id;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.start_top_up(p_id uuid, p_wallet_id uuid, p_attempt_key text, p_amount_micros bigint, p_amount_minor bigint, p_livemode boolean, OUT code text, OUT top_up top_ups)
@@ -2864,6 +3046,18 @@ create table billing_runs (
   constraint billing_runs_requested_by_check CHECK (requested_by ~ '^[a-z_]+:[[:print:]]{1,200}$'::text)
 );
 
+create table card_setups (
+  id uuid not null,
+  user_id text not null,
+  livemode boolean not null,
+  attempt_key text not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint card_setups_pkey PRIMARY KEY (id),
+  constraint card_setups_user_id_livemode_attempt_key_key UNIQUE (user_id, livemode, attempt_key),
+  constraint card_setups_attempt_key_check CHECK (attempt_key ~ '^[A-Za-z0-9_-]{8,100}$'::text)
+);
+CREATE INDEX card_setups_newest ON public.card_setups USING btree (user_id, livemode, created_at DESC);
+
 create table currencies (
   code text not null,
   exponent integer not null,
@@ -2941,6 +3135,28 @@ create table rate_cards (
   constraint rate_cards_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code)
 );
 CREATE TRIGGER rate_cards_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table saved_cards (
+  payment_method_id text not null,
+  user_id text not null,
+  livemode boolean not null,
+  brand text not null,
+  last4 text not null,
+  exp_month integer not null,
+  exp_year integer not null,
+  name text,
+  "position" integer not null,
+  created_at timestamp with time zone not null default now(),
+  constraint saved_cards_pkey PRIMARY KEY (payment_method_id),
+  constraint saved_cards_in_order UNIQUE (user_id, livemode, "position") DEFERRABLE,
+  constraint saved_cards_brand_check CHECK (length(brand) >= 1 AND length(brand) <= 50),
+  constraint saved_cards_exp_month_check CHECK (exp_month >= 1 AND exp_month <= 12),
+  constraint saved_cards_exp_year_check CHECK (exp_year >= 2000 AND exp_year <= 9999),
+  constraint saved_cards_last4_check CHECK (last4 ~ '^[0-9]{4}$'::text),
+  constraint saved_cards_name_check CHECK (length(name) >= 1 AND length(name) <= 40 AND name !~ '([0-9][^0-9a-zA-Z]*){10}'::text),
+  constraint saved_cards_payment_method_id_check CHECK (length(payment_method_id) >= 1 AND length(payment_method_id) <= 100),
+  constraint saved_cards_position_check CHECK ("position" >= 1)
+);
 
 create table schema_migrations (
   version integer not null,
@@ -3028,9 +3244,12 @@ create table stripe_customers (
   livemode boolean not null,
   stripe_customer_id text not null,
   created_at timestamp with time zone not null default now(),
-  constraint stripe_customers_pkey PRIMARY KEY (user_id, livemode),
-  constraint stripe_customers_stripe_customer_id_key UNIQUE (stripe_customer_id)
+  deleted_at timestamp with time zone,
+  card_reads bigint not null default 0,
+  card_read_recorded bigint not null default 0,
+  constraint stripe_customers_pkey PRIMARY KEY (stripe_customer_id)
 );
+CREATE UNIQUE INDEX stripe_customers_of_user ON public.stripe_customers USING btree (user_id, livemode) WHERE (deleted_at IS NULL);
 
 create table stripe_inbox (
   event_id text not null,
@@ -3246,12 +3465,14 @@ grant select on api_keys to wallet_app;
 grant select on billing_failures to wallet_app;
 grant select on billing_ranges to wallet_app;
 grant select on billing_runs to wallet_app;
+grant select on card_setups to wallet_app;
 grant select on currencies to wallet_app;
 grant select on grants to wallet_app;
 grant select on holds to wallet_app;
 grant select on journal to wallet_app;
 grant select on monthly_billings to wallet_app;
 grant select on rate_cards to wallet_app;
+grant select on saved_cards to wallet_app;
 grant select on schema_migrations to wallet_app;
 grant delete, insert, select on sessions to wallet_app;
 grant delete, insert, select on sign_in_attempts to wallet_app;
@@ -3273,6 +3494,7 @@ grant insert (email, id, password_hash), update (password_hash) on users to wall
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
 grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
+grant execute on function begin_card_read(text) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
@@ -3287,6 +3509,7 @@ grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
 grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;
 grant execute on function fence_range(text,uuid,uuid,timestamp with time zone) to wallet_app;
+grant execute on function forget_stripe_customer(text) to wallet_app;
 grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json,timestamp with time zone) to wallet_app;
 grant execute on function grant_parts(jsonb,numeric,boolean) to wallet_app;
 grant execute on function grants_now(uuid) to wallet_app;
@@ -3294,18 +3517,23 @@ grant execute on function ledger_key(text,text) to wallet_app;
 grant execute on function ledger_now() to wallet_app;
 grant execute on function left_grants(uuid) to wallet_app;
 grant execute on function month_status(text) to wallet_app;
+grant execute on function move_saved_card(text,boolean,text,integer) to wallet_app;
+grant execute on function name_saved_card(text,boolean,text,text) to wallet_app;
 grant execute on function open_wallet(uuid,text,text,text,text,text) to wallet_app;
 grant execute on function parts_total(jsonb) to wallet_app;
 grant execute on function plan_due(wallets,timestamp with time zone) to wallet_app;
 grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;
+grant execute on function record_saved_cards(text,bigint,jsonb) to wallet_app;
 grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
 grant execute on function refund_usage(uuid,uuid,bytea,uuid,uuid,text,bigint,text,jsonb) to wallet_app;
+grant execute on function remove_saved_card(text,boolean,text) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
 grant execute on function settle_due_wallets(integer) to wallet_app;
+grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app;
 grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;

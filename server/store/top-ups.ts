@@ -136,7 +136,7 @@ export async function applyTopUp(
   return row;
 }
 
-/** The customer of Stripe that stands for a user, or null when none was made yet. */
+/** The customer of Stripe that stands for a user, or null when there is none, or none any more. */
 export async function findStripeCustomer(
   sql: Sql,
   userId: string,
@@ -144,7 +144,7 @@ export async function findStripeCustomer(
 ): Promise<string | null> {
   const [row] = await sql<{ id: string }[]>`
     select stripe_customer_id as id from stripe_customers
-    where user_id = ${userId} and livemode = ${livemode}`;
+    where user_id = ${userId} and livemode = ${livemode} and deleted_at is null`;
   return row?.id ?? null;
 }
 
