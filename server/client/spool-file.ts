@@ -181,15 +181,18 @@ async function spoolOver(
         if (endsAtByte === undefined) {
           return;
         }
-        await appendTo(done, JSON.stringify({ settledBytes: endsAtByte }));
         settled = endsAtByte;
         waiting -= settledLines.length;
-        if (settled === size) {
-          await empty(done);
-          await empty(lines);
-          size = 0;
-          settled = 0;
+        if (settled < size) {
+          // A full disk must not keep the lines that fill it from being settled. Without the record
+          // the next process sends these again, which changes nothing.
+          await appendTo(done, JSON.stringify({ settledBytes: endsAtByte })).catch(() => {});
+          return;
         }
+        await empty(done);
+        await empty(lines);
+        size = 0;
+        settled = 0;
       }),
 
     reject: (line) => inTurn(() => appendTo(rejected, line)),
