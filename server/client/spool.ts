@@ -13,7 +13,8 @@ import type {
   VoidAnswer,
   VoidInput,
 } from './procedures.ts';
-import { openSpoolFile, type WaitingLine } from './spool-file.ts';
+import { openSpoolFile } from './spool-file.ts';
+import type { WaitingLine } from './spool-lines.ts';
 import {
   type Rejected,
   type SpoolEntry,
