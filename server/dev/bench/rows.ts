@@ -286,6 +286,7 @@ export const ROWS: readonly Row[] = [false, true].flatMap((hot) => [
   single(64, hot, {}, MIXED),
   typedClient(1, hot),
   typedClient(64, hot),
+  typedClient(256, hot),
   stockLink(64, hot),
   httpBatch(50, 32, hot, { ratio: hot ? 25 : 4 }),
   chargeBatch(100, 16, hot),
