@@ -47,6 +47,7 @@ const titles: Readonly<Record<string, string>> = {
   hold_captured: 'Usage charged from a hold',
   hold_voided: 'Hold released',
   hold_expired: 'Hold ran out',
+  limits_changed: 'Spending limits changed',
   wallet_frozen: 'Wallet frozen',
   wallet_unfrozen: 'Wallet unfrozen',
   wallet_closed: 'Wallet closed',

@@ -28,7 +28,9 @@ create type hold_outcome as (
   amount_so_far_micros bigint,
   units_so_far bigint,
   low_balance boolean,
-  available_micros bigint
+  available_micros bigint,
+  headroom_micros bigint,
+  detail json
 );
 
 create type ledger_outcome as (
@@ -44,11 +46,31 @@ create type ledger_outcome as (
   detail json
 );
 
+create type limit_standing as (
+  period text,
+  usage_type text,
+  prefix text,
+  amount_micros bigint,
+  spent_micros numeric,
+  reserved_micros numeric,
+  left_micros bigint,
+  resets_at timestamp with time zone
+);
+
 -- Sequences
 
 create sequence statement_numbers as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.affordable_micros(w wallets)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select least(available_micros(w),
+    case when w.limited then (tightest_limit(w, null, null, null)).left_micros end)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail json, p_grants jsonb DEFAULT NULL::jsonb)
  RETURNS wallets
@@ -111,6 +133,9 @@ begin
     arrears_micros = w.arrears_micros, seq = w.seq, head_hash = w.head_hash,
     grants_micros = w.grants_micros, updated_at = w.updated_at
   where id = w.id;
+  if w.limited then
+    perform count_usage(w, e);
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.apply_top_up(p_payment_intent_id text, p_top_up_id uuid, p_customer_id text, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_actor text, p_occurred_at timestamp with time zone, OUT code text, OUT reason text, OUT seq bigint)
@@ -185,6 +210,7 @@ declare
   outcome ledger_outcome;
   ends_at timestamptz;
   placed_detail json;
+  tightest limit_standing;
 begin
   if p_amount_micros < 0 or p_ttl_seconds is null or p_ttl_seconds not between 10 and 86400 then
     raise exception 'a hold is never negative, and lasts from 10 to 86400 seconds'
@@ -211,6 +237,12 @@ begin
   if p_amount_micros > 1000000000000000000 then
     return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
   end if;
+  if w.limited then
+    tightest := tightest_limit(w, p_usage_type, p_destination, null);
+    if p_amount_micros > tightest.left_micros then
+      return limit_refusal(tightest, w, p_amount_micros);
+    end if;
+  end if;
   if p_amount_micros > greatest(available_micros(w), 0) then
     return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
   end if;
@@ -218,7 +250,9 @@ begin
   ends_at := date_trunc('milliseconds', ledger_now()) + make_interval(secs => p_ttl_seconds);
   placed_detail := (p_detail || jsonb_build_object(
     'holdId', p_hold_id, 'referenceId', p_reference_id, 'rateCardId', p_rate_card_id,
-    'expiresAt', json_instant(ends_at)))::json;
+    'expiresAt', json_instant(ends_at))
+    -- How far the limits let it come: a replay says the same.
+    || jsonb_strip_nulls(jsonb_build_object('headroomMicros', tightest.left_micros::text)))::json;
   w := append_event(
     w, 'hold_placed', 0, p_amount_micros, 0, p_key, p_request_hash, p_actor, null, placed_detail
   );
@@ -310,6 +344,7 @@ declare
   funded bigint;
   first_seq bigint;
   posted_detail json;
+  tightest limit_standing;
   parts jsonb;
 begin
   if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
@@ -361,6 +396,13 @@ begin
      or due < 0 and w.balance_micros > 2000000000000000000
      or due >= 0 and w.arrears_micros > 2000000000000000000 then
     return refusal_of('LIMIT_EXCEEDED', w, final_micros);
+  end if;
+  if w.limited and p_overrun = 'refuse' and due > h.held_micros then
+    tightest := tightest_limit(w, final_report #>> '{usage,type}', final_report #>> '{usage,to}',
+                               h.id);
+    if due > tightest.left_micros then
+      return limit_refusal(tightest, w, due);
+    end if;
   end if;
   funded := least(due, h.held_micros + greatest(available_micros(w), 0));
   if funded < due and p_overrun = 'refuse' then
@@ -495,7 +537,7 @@ begin
   ) c
   left join wallets w on w.id = c.wallet_id
   where w.id is null or not c.priced or w.status <> 'open' or w.mode <> 'live' or w.next_due_at <= now_at
-    or w.grants_micros > 0
+    or w.grants_micros > 0 or w.limited
     -- charge_wallet takes no more charges then, not even of nothing.
     or w.arrears_micros > 2000000000000000000
     or w.balance_micros - w.held_micros + w.overdraft_limit_micros < c.total;
@@ -590,6 +632,7 @@ declare
   w wallets;
   outcome ledger_outcome;
   taken bigint;
+  tightest limit_standing;
   burned jsonb;
   charge_detail json;
 begin
@@ -621,6 +664,12 @@ begin
     return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
   end if;
 
+  if w.limited and p_overrun = 'refuse' then
+    tightest := tightest_limit(w, p_detail #>> '{usage,type}', p_detail #>> '{usage,to}', null);
+    if p_amount_micros > tightest.left_micros then
+      return limit_refusal(tightest, w, p_amount_micros);
+    end if;
+  end if;
   taken := least(p_amount_micros, greatest(available_micros(w), 0));
   if taken < p_amount_micros and p_overrun = 'refuse' then
     return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
@@ -859,6 +908,7 @@ AS $function$
     when 'wallet_frozen' then 'equity:opening'
     when 'wallet_unfrozen' then 'equity:opening'
     when 'wallet_closed' then 'equity:opening'
+    when 'limits_changed' then 'equity:opening'
   end
 $function$;
 
@@ -871,6 +921,20 @@ AS $function$
     'units', coalesce((p_report ->> 'units')::bigint, 0) - h.units_so_far,
     'alreadyBilledMicros', h.billed_micros::text
   ))::json
+$function$;
+
+CREATE OR REPLACE FUNCTION public.count_usage(w wallets, e wallet_events)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  update wallet_limits l set
+    starts_at = n.starts_at,
+    spent_micros = case when l.starts_at = n.starts_at then l.spent_micros else 0 end
+                   + case when u.counted_at >= n.starts_at then u.micros else 0 end
+  from counted_usage(e) u, (values ('day'), ('month')) p (period)
+  cross join lateral limit_window(p.period, e.recorded_at, w.timezone) n
+  where l.wallet_id = w.id and l.period = p.period
+    and limit_counts(l.usage_type, l.prefix, u.usage_type, u.destination)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.counted_grants(p_wallet_id uuid, p_to_seq bigint)
@@ -894,6 +958,24 @@ AS $function$
       sum(e.balance_delta_micros) over (order by e.seq desc) - e.balance_delta_micros)), 0)::bigint
   from wallet_events e cross join total t
   where e.wallet_id = p_wallet_id and e.seq <= p_to_seq and e.type = 'grant'
+$function$;
+
+CREATE OR REPLACE FUNCTION public.counted_usage(e wallet_events)
+ RETURNS TABLE(counted_at timestamp with time zone, usage_type text, destination text, micros bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case when e.type = 'usage_refund' then coalesce(o.recorded_at, e.recorded_at)
+              else e.recorded_at end,
+    coalesce(o.detail, e.detail) #>> '{usage,type}',
+    coalesce(o.detail, e.detail) #>> '{usage,to}',
+    usage_micros(e)
+  from (select) one
+  left join lateral (
+    select b.recorded_at, b.detail from first_bill(e) b
+    where e.type = 'usage_refund' or e.detail ->> 'alreadyBilledMicros' <> '0'
+  ) o on true
+  where usage_micros(e) <> 0
 $function$;
 
 CREATE OR REPLACE FUNCTION public.credit_wallet(w wallets, p_type text, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail json, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -931,6 +1013,28 @@ begin
   w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), called_at, 0);
   return outcome_of(e, false);
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.dialled_digits(p_destination text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case when n.number ~ '^[0-9]+$' then n.number else '' end
+  from (
+    -- What JavaScript takes for a space.
+    select E' \t\n\x0b\f\r\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009'
+            '\u200a\u2028\u2029\u202f\u205f\u3000\ufeff' as spaces
+  ) s
+  cross join lateral (
+    select regexp_replace(
+      translate(
+        regexp_replace(
+          regexp_replace(btrim(p_destination, s.spaces), '^([Ss][Ii][Pp][Ss]?|[Tt][Ee][Ll]):', ''),
+          '[@;].*$', ''),
+        s.spaces || './()-', ''),
+      '^([+]|00)', '') as number
+  ) n
+$function$;
 
 CREATE OR REPLACE FUNCTION public.due_wallets(p_from_wallet_id uuid, p_to_wallet_id uuid, p_period billing_period, p_at timestamp with time zone)
  RETURNS uuid[]
@@ -1027,6 +1131,8 @@ declare
   raised bigint;
   ends_at timestamptz;
   extended_detail jsonb;
+  wanted bigint;
+  tightest limit_standing;
 begin
   if p_amount_micros < 0 or p_add_micros <= 0 or p_ttl_seconds not between 10 and 86400 then
     raise exception 'usage is not negative, an addition positive, a hold lasts 10 to 86400 seconds'
@@ -1052,7 +1158,7 @@ begin
     when greatest(p_amount_micros, p_add_micros) > 1000000000000000000 then 'LIMIT_EXCEEDED'
   end;
   if outcome.code is not null then
-    return hold_answer(outcome.code, w, h, false);
+    return hold_answer(outcome.code, w, h, false, null, null);
   end if;
 
   if p_report is not null then
@@ -1072,10 +1178,11 @@ begin
         burned = burned || coalesce(burn, '[]'),
         report = p_report, units_so_far = units,
         amount_so_far_micros = p_amount_micros, billed_micros = p_amount_micros,
-        usage_type = p_report #>> '{usage,type}'
+        usage_type = p_report #>> '{usage,type}',
+        destination = coalesce(p_report #>> '{usage,to}', destination)
       where id = h.id returning * into h;
     end if;
-    return hold_answer('HOLD_NOT_OPEN', w, h, false);
+    return hold_answer('HOLD_NOT_OPEN', w, h, false, null, null);
   end if;
 
   if grown then
@@ -1083,16 +1190,24 @@ begin
     h.units_so_far := units;
     h.amount_so_far_micros := p_amount_micros;
     h.usage_type := p_report #>> '{usage,type}';
-    h.destination := coalesce(h.destination, p_report #>> '{usage,to}');
+    h.destination := coalesce(p_report #>> '{usage,to}', h.destination);
   end if;
   h.ahead_micros := greatest(h.ahead_micros, h.placed_micros + p_add_micros);
   -- A frozen wallet pays for what was delivered and for nothing more.
-  target := h.amount_so_far_micros + case when w.status = 'open' then h.ahead_micros else 0 end;
+  wanted := h.amount_so_far_micros + case when w.status = 'open' then h.ahead_micros else 0 end;
+  if w.limited then
+    tightest := tightest_limit(w, h.usage_type, h.destination, h.id);
+  end if;
+  -- What was delivered counts against the limits anyway.
+  target := greatest(least(wanted, tightest.left_micros), h.amount_so_far_micros);
   raised := greatest(least(target - h.held_micros, available_micros(w)), 0);
   h.held_micros := h.held_micros + raised;
   outcome.code := case
     when w.status <> 'open' then 'WALLET_' || upper(w.status)
-    when h.held_micros < target and h.held_micros <= h.amount_so_far_micros
+    when tightest.left_micros < wanted
+         and greatest(tightest.left_micros, h.held_micros) <= h.amount_so_far_micros
+      then 'LIMIT_EXCEEDED'
+    when h.held_micros < wanted and h.held_micros <= h.amount_so_far_micros
       then 'INSUFFICIENT_FUNDS'
     else 'OK'
   end;
@@ -1118,7 +1233,10 @@ begin
       expires_at = h.expires_at
     where id = h.id;
   end if;
-  return hold_answer(outcome.code, w, h, h.held_micros < h.amount_so_far_micros + h.ahead_micros);
+  return hold_answer(
+    outcome.code, w, h, h.held_micros < h.amount_so_far_micros + h.ahead_micros,
+    tightest.left_micros,
+    case when outcome.code = 'LIMIT_EXCEEDED' then limit_refused(tightest, wanted) end);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.fence_range(p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, p_fenced_at timestamp with time zone, OUT fenced_at timestamp with time zone, OUT in_use integer)
@@ -1161,6 +1279,42 @@ begin
     ) w;
   end if;
   update wallets set updated_at = p_at where id = any (locked);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.first_bill(e wallet_events)
+ RETURNS wallet_events
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  hold_id text := e.detail ->> 'holdId';
+  bill wallet_events;
+begin
+  if e.detail ->> 'originalSeq' is not null then
+    select * into bill from wallet_events
+    where wallet_id = e.wallet_id and seq = (e.detail ->> 'originalSeq')::bigint;
+    hold_id := bill.detail ->> 'holdId';
+    if hold_id is null then
+      return bill;
+    end if;
+  end if;
+  -- By wallet_events_of_holds: a limit of one row would tempt to walk through all events.
+  with bills as materialized (
+    select b.* from wallet_events b
+    where b.wallet_id = e.wallet_id and b.detail ->> 'holdId' = hold_id and usage_micros(b) > 0
+      and (b.type in ('hold_captured', 'hold_expired')
+           or b.key is null and b.type in ('charge', 'accrual'))
+  )
+  select * into bill from bills order by seq limit 1;
+  if not found then
+    -- It ran out without usage, and its late capture, which has a key, was the first to bill any.
+    select * into bill from wallet_events b
+    where b.wallet_id = e.wallet_id and b.detail ->> 'holdId' = hold_id and usage_micros(b) > 0
+      and b.seq > (select seq_before(h.wallet_id, h.expires_at) from holds h
+                   where h.id = hold_id::uuid)
+    order by b.seq limit 1;
+  end if;
+  return bill;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.forget_stripe_customer(p_customer_id text)
@@ -1308,14 +1462,14 @@ begin
   select g.* from grants g where g.wallet_id = p_wallet_id and g.left_micros = 0;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.hold_answer(p_code text, w wallets, h holds, p_low_balance boolean)
+CREATE OR REPLACE FUNCTION public.hold_answer(p_code text, w wallets, h holds, p_low_balance boolean, p_headroom_micros bigint, p_detail json)
  RETURNS hold_outcome
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select row(
     p_code, w.seq, h.held_micros, h.expires_at, h.amount_so_far_micros, h.units_so_far,
-    p_low_balance, available_micros(w)
+    p_low_balance, available_micros(w), p_headroom_micros, p_detail
   )::hold_outcome
 $function$;
 
@@ -1374,6 +1528,89 @@ AS $function$
   select array(select g from grants g where g.wallet_id = p_wallet_id and g.left_micros > 0
                order by g.expires_at, g.seq)
 $function$;
+
+CREATE OR REPLACE FUNCTION public.limit_counts(p_limit_type text, p_prefix text, p_usage_type text, p_destination text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (p_limit_type is null or p_limit_type is not distinct from p_usage_type)
+    and (p_prefix is null or starts_with(dialled_digits(p_destination), p_prefix))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.limit_refusal(l limit_standing, w wallets, p_amount_micros bigint)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  outcome ledger_outcome := refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
+begin
+  outcome.detail := limit_refused(l, p_amount_micros);
+  return outcome;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.limit_refused(l limit_standing, p_required_micros bigint)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select json_build_object(
+    'limit', jsonb_strip_nulls(jsonb_build_object(
+      'period', l.period, 'type', l.usage_type, 'prefix', l.prefix)),
+    'limitMicros', l.amount_micros::text, 'spentMicros', l.spent_micros::text,
+    'reservedMicros', l.reserved_micros::text, 'requiredMicros', p_required_micros::text,
+    'leftMicros', l.left_micros::text, 'resetsAt', json_instant(l.resets_at))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.limit_standings(w wallets, p_except_hold uuid)
+ RETURNS SETOF limit_standing
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select l.period, l.usage_type, l.prefix, l.amount_micros, t.spent, t.reserved,
+    greatest(l.amount_micros - t.spent - t.reserved, 0)::bigint, n.ends_at
+  from (select greatest(ledger_now(), w.updated_at) as at) clock
+  join wallet_limits l on l.wallet_id = w.id
+  cross join lateral limit_window(l.period, clock.at, w.timezone) n
+  cross join lateral (
+    select
+      case when l.starts_at = n.starts_at then l.spent_micros else 0 end
+        + coalesce(sum(h.amount_so_far_micros) filter (where h.expires_at <= clock.at), 0) as spent,
+      coalesce(sum(greatest(h.held_micros, h.amount_so_far_micros))
+        filter (where h.expires_at > clock.at), 0) as reserved
+    from holds h
+    where h.wallet_id = w.id and h.status = 'open' and h.id is distinct from p_except_hold
+      and limit_counts(l.usage_type, l.prefix, h.usage_type, h.destination)
+  ) t
+  order by l.period, l.usage_type collate "C" nulls first, l.prefix collate "C" nulls first
+$function$;
+
+CREATE OR REPLACE FUNCTION public.limit_term(p_period text, p_amount_micros bigint, p_type text, p_prefix text)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'period', p_period, 'amountMicros', p_amount_micros::text, 'type', p_type, 'prefix', p_prefix))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.limit_window(p_period text, p_at timestamp with time zone, p_timezone text, OUT starts_at timestamp with time zone, OUT ends_at timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+declare
+  length constant interval := case p_period when 'day' then interval '1 day'
+                                            else interval '1 month' end;
+  first timestamp := date_trunc(p_period, p_at at time zone p_timezone);
+begin
+  if p_at < first at time zone p_timezone then
+    first := first - length;
+  end if;
+  starts_at := first at time zone p_timezone;
+  ends_at := (first + length) at time zone p_timezone;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.lock_saved_cards(p_user_id text, p_livemode boolean)
  RETURNS boolean
@@ -1535,6 +1772,7 @@ begin
   wallet.held_micros := 0;
   wallet.arrears_micros := 0;
   wallet.overdraft_limit_micros := 0;
+  wallet.limited := false;
   wallet.grants_micros := 0;
   wallet.seq := 0;
   wallet.updated_at := '-infinity';
@@ -2249,6 +2487,73 @@ begin
   return low;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.set_limits(p_wallet_id uuid, p_limits jsonb, p_actor text)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+  asked jsonb;
+  allowed boolean;
+  kept jsonb;
+begin
+  select coalesce(jsonb_agg(limit_term(l.period, l."amountMicros", l.type, l.prefix)
+      order by l.period, l.type collate "C" nulls first, l.prefix collate "C" nulls first), '[]'),
+    count(*) <= 20 and count(*) = count(distinct (l.period, l.type, l.prefix))
+      and coalesce(bool_and(l."amountMicros" between 0 and 1000000000000000000), true)
+  into asked, allowed
+  from jsonb_to_recordset(p_limits) l (period text, "amountMicros" bigint, type text, prefix text);
+  if allowed is not true then
+    raise exception 'a wallet has at most 20 limits, none of them twice and none negative'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select coalesce(jsonb_agg(limit_term(l.period, l.amount_micros, l.usage_type, l.prefix)
+      order by l.period, l.usage_type collate "C" nulls first,
+        l.prefix collate "C" nulls first), '[]')
+  into kept
+  from wallet_limits l where l.wallet_id = w.id;
+  if asked = kept then
+    return row('OK', true, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+               available_micros(w), w.updated_at, null)::ledger_outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, 0);
+  end if;
+
+  w := append_event(w, 'limits_changed', 0, 0, 0, null, null, p_actor, null,
+                    json_build_object('limits', asked));
+  delete from wallet_limits where wallet_id = w.id;
+  with used as materialized (
+    select u.* from limit_window('month', w.updated_at, w.timezone) n
+    cross join lateral usage_since(w.id, n.starts_at) u
+  )
+  insert into wallet_limits (
+    wallet_id, period, usage_type, prefix, amount_micros, starts_at, spent_micros
+  )
+  select w.id, l.period, l.type, l.prefix, l."amountMicros", n.starts_at, t.spent
+  from jsonb_to_recordset(asked) l (period text, "amountMicros" bigint, type text, prefix text)
+  cross join lateral limit_window(l.period, w.updated_at, w.timezone) n
+  cross join lateral (
+    select coalesce(sum(u.micros), 0) as spent from used u
+    where u.counted_at >= n.starts_at
+      and limit_counts(l.type, l.prefix, u.usage_type, u.destination)
+  ) t;
+  update wallets set limited = asked <> '[]' where id = w.id;
+  return row('OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+             available_micros(w), w.updated_at, json_build_object('limits', asked))::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.settle_due(INOUT w wallets)
  RETURNS wallets
  LANGUAGE plpgsql
@@ -2473,6 +2778,22 @@ AS $function$
   select coalesce(grant_parts(p_burned, p_billed_micros, false), '[]')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.tightest_limit(w wallets, p_usage_type text, p_destination text, p_except_hold uuid)
+ RETURNS limit_standing
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  tightest limit_standing;
+begin
+  select s.* into tightest from limit_standings(w, p_except_hold) s
+  where limit_counts(s.usage_type, s.prefix, p_usage_type, p_destination)
+  order by s.left_micros, s.period, s.usage_type collate "C" nulls first,
+    s.prefix collate "C" nulls first
+  limit 1;
+  return tightest;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.unsettled_statements(p_wallet_ids uuid[], p_from billing_period, p_to billing_period)
  RETURNS SETOF statements
  LANGUAGE sql
@@ -2497,6 +2818,17 @@ AS $function$
     when e.type = 'usage_refund' then -e.balance_delta_micros
     else 0
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.usage_since(p_wallet_id uuid, p_at timestamp with time zone)
+ RETURNS TABLE(recorded_at timestamp with time zone, counted_at timestamp with time zone, usage_type text, destination text, micros bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select e.recorded_at, u.*
+  from wallet_events e
+  cross join lateral counted_usage(e) u
+  where e.wallet_id = p_wallet_id and e.seq > seq_before(p_wallet_id, p_at)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_grants(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
@@ -2605,6 +2937,75 @@ AS $function$
         'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
       ) order by l.wallet_id, l.seq, l.problem), '[]')
      from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_limits(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with last_set as (
+    select distinct on (wallet_id) wallet_id, seq, detail from wallet_events
+    where wallet_id between p_from and p_to and type = 'limits_changed'
+    order by wallet_id, seq desc
+  ), told as (
+    select s.wallet_id, s.seq, l.*
+    from last_set s
+    cross join lateral json_to_recordset(s.detail -> 'limits')
+      l (period text, "amountMicros" bigint, type text, prefix text)
+  ), kept as (
+    select l.*, w.timezone, n.starts_at = l.starts_at as in_window, n.ends_at
+    from wallet_limits l
+    join wallets w on w.id = l.wallet_id
+    cross join lateral limit_window(l.period, l.starts_at, w.timezone) n
+    where l.wallet_id between p_from and p_to
+  ), used as materialized (
+    select k.wallet_id, u.*
+    from (select wallet_id, min(starts_at) as starts_at from kept group by wallet_id) k
+    cross join lateral usage_since(k.wallet_id, k.starts_at) u
+  ), counted as (
+    select k.*, t.spent, t.counted_later
+    from kept k
+    cross join lateral (
+      select
+        coalesce(sum(u.micros) filter (where u.recorded_at < k.ends_at), 0) as spent,
+        count(*) filter (where u.recorded_at >= k.ends_at) > 0 as counted_later
+      from used u
+      where u.wallet_id = k.wallet_id and u.counted_at >= k.starts_at
+        and limit_counts(k.usage_type, k.prefix, u.usage_type, u.destination)
+    ) t
+  ), problems as (
+    select coalesce(c.wallet_id, t.wallet_id) as wallet_id, t.seq, p.problem,
+      format(p.message, concat_ws(' ', coalesce(c.period, t.period), coalesce(c.usage_type, t.type),
+        coalesce(c.prefix, t.prefix)), p.stored, p.computed) as message
+    from counted c
+    full join told t on t.wallet_id = c.wallet_id and t.period = c.period
+      and coalesce(t.type, '') = coalesce(c.usage_type, '')
+      and coalesce(t.prefix, '') = coalesce(c.prefix, '')
+    cross join lateral (values
+      ('LIMIT_LIST', 'the limit (%s) is %s, it was set to %s',
+        coalesce(c.amount_micros::text, 'missing'), coalesce(t."amountMicros"::text, 'none'),
+        c.amount_micros is distinct from t."amountMicros"),
+      ('LIMIT_WINDOW', 'the limit (%s) counts from %s, which is not its last window (%s)',
+        c.starts_at::text, c.ends_at::text, not c.in_window or c.counted_later),
+      ('LIMIT_SPENT', 'the limit (%s) says %s spent, its events add up to %s',
+        c.spent_micros::text, c.spent::text, c.spent_micros <> c.spent)
+    ) as p (problem, message, stored, computed, wrong)
+    where p.wrong
+    union all
+    select w.id, s.seq, 'WALLET_LIMITED', 'the wallet says that it has '
+      || case when w.limited then 'limits, it has none' else 'no limits, it has some' end
+    from wallets w
+    left join last_set s on s.wallet_id = w.id
+    where w.id between p_from and p_to
+      and w.limited <> coalesce(json_array_length(s.detail -> 'limits') > 0, false)
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem, l.message), '[]')
+     from (select * from problems order by wallet_id, seq, problem, message limit p_limit) l)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_refunds(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
@@ -3372,11 +3773,27 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'limits_changed'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
+CREATE INDEX wallet_events_limits ON public.wallet_events USING btree (wallet_id, seq) WHERE (type = 'limits_changed'::text);
 CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text]))));
 CREATE TRIGGER wallet_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON wallet_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table wallet_limits (
+  wallet_id uuid not null,
+  period text not null,
+  usage_type text,
+  prefix text,
+  amount_micros bigint not null,
+  starts_at timestamp with time zone not null,
+  spent_micros numeric not null,
+  constraint wallet_limits_once UNIQUE NULLS NOT DISTINCT (wallet_id, period, usage_type, prefix),
+  constraint wallet_limits_amount_micros_check CHECK (amount_micros >= 0 AND amount_micros <= '1000000000000000000'::bigint),
+  constraint wallet_limits_period_check CHECK (period = ANY (ARRAY['day'::text, 'month'::text])),
+  constraint wallet_limits_prefix_check CHECK (prefix ~ '^[0-9]{1,15}$'::text),
+  constraint wallet_limits_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
 
 create table wallets (
   id uuid not null,
@@ -3395,6 +3812,7 @@ create table wallets (
   updated_at timestamp with time zone not null,
   next_due_at timestamp with time zone,
   grants_micros bigint not null default 0,
+  limited boolean not null default false,
   constraint wallets_pkey PRIMARY KEY (id),
   constraint wallets_user_id_currency_key UNIQUE (user_id, currency),
   constraint wallets_grants_micros_check CHECK (grants_micros >= 0),
@@ -3485,12 +3903,14 @@ grant select on trial_balance to wallet_app;
 grant select on usage_refunds to wallet_app;
 grant select on users to wallet_app;
 grant select on wallet_events to wallet_app;
+grant select on wallet_limits to wallet_app;
 grant select on wallet_transactions to wallet_app;
 grant select on wallets to wallet_app;
 grant insert (created_by, id, name, prefix, rate_limit_burst, rate_limit_per_second, scopes, secret_hash), update (last_used_at, revoked_at) on api_keys to wallet_app;
 grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
+grant execute on function affordable_micros(wallets) to wallet_app;
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
 grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
@@ -3505,6 +3925,7 @@ grant execute on function claim_months(text,interval,text) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
 grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zone,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
+grant execute on function dialled_digits(text) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
 grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;
@@ -3516,6 +3937,9 @@ grant execute on function grants_now(uuid) to wallet_app;
 grant execute on function ledger_key(text,text) to wallet_app;
 grant execute on function ledger_now() to wallet_app;
 grant execute on function left_grants(uuid) to wallet_app;
+grant execute on function limit_counts(text,text,text,text) to wallet_app;
+grant execute on function limit_standings(wallets,uuid) to wallet_app;
+grant execute on function limit_window(text,timestamp with time zone,text) to wallet_app;
 grant execute on function month_status(text) to wallet_app;
 grant execute on function move_saved_card(text,boolean,text,integer) to wallet_app;
 grant execute on function name_saved_card(text,boolean,text,text) to wallet_app;
@@ -3532,9 +3956,11 @@ grant execute on function remove_saved_card(text,boolean,text) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
+grant execute on function set_limits(uuid,jsonb,text) to wallet_app;
 grant execute on function settle_due_wallets(integer) to wallet_app;
 grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app;
 grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
+grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
 grant execute on function wallet_now(wallets) to wallet_app;

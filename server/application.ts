@@ -15,6 +15,7 @@ import { createMonthWatchdog } from './billing/month-watchdog.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createRateCards } from './billing/rate-cards.ts';
 import { createRefunds } from './billing/refunds.ts';
+import { createSpendingLimits } from './billing/spending-limits.ts';
 import { createStatements } from './billing/statements.ts';
 import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
 import { createTopUps } from './billing/top-ups.ts';
@@ -106,6 +107,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const charging = createCharging({ sql, rateCards, now: clock });
   const holds = createHolds({ sql, rateCards, now: clock });
   const explaining = createExplaining({ sql, rateCards });
+  const spendingLimits = createSpendingLimits(sql);
   const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });
   const stripeEvents = createStripeEvents({ sql, gateway });
   const accounts = createAccounts({
@@ -139,7 +141,16 @@ export function createApplication(options: ApplicationOptions): Application {
   });
 
   const refunds = createRefunds({ sql });
-  const router = { wallets, charging, holds, refunds, explaining, rateCards, month };
+  const router = {
+    wallets,
+    charging,
+    holds,
+    refunds,
+    explaining,
+    rateCards,
+    spendingLimits,
+    month,
+  };
   const apiKeys = createApiKeys({ sql, logger });
   const metrics = createMetrics(() => inboxSummary(sql));
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));

@@ -17,7 +17,7 @@ import { createRateLimiter, type RateLimit, type RateLimiter } from './rate-limi
 export const SCOPES = [
   'wallets:read',
   'wallets:write',
-  // Freezing and closing take a user's money out of use.
+  // Freezing, closing and limiting take a user's money out of use.
   'wallets:manage',
   // Apart from opening wallets: credit is money.
   'credit:grant',

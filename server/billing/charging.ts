@@ -9,6 +9,7 @@ import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
 import { createDatabaseChargeQueue } from './charge-queue.ts';
 import type { RateCards } from './rate-cards.ts';
+import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 import { createWalletDirectory, type KnownWallet } from './wallet-directory.ts';
 import { currencyRequired, onlyWallet } from './wallets.ts';
 
@@ -30,7 +31,8 @@ export interface ChargeRequest {
 export type Refusal =
   | { ok: false; code: 'WALLET_NOT_FOUND' }
   | { ok: false; code: 'KEY_REUSED'; seq: bigint }
-  | { ok: false; code: 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED' }
+  | { ok: false; code: 'WALLET_FROZEN' | 'WALLET_CLOSED' }
+  | LimitRefusal
   | { ok: false; code: 'NO_RATE'; message: string }
   | {
       ok: false;
@@ -267,12 +269,13 @@ export function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: 
     }
     case 'KEY_REUSED':
       return { ok: false, code: 'KEY_REUSED', seq: outcome.seq };
+    case 'LIMIT_EXCEEDED':
+      return limitRefusal(outcome.detail, currency);
     case 'NO_RATE':
       return { ok: false, code: 'NO_RATE', message: noRateDetail };
     case 'WALLET_NOT_FOUND':
     case 'WALLET_FROZEN':
     case 'WALLET_CLOSED':
-    case 'LIMIT_EXCEEDED':
       return { ok: false, code: outcome.code };
     case 'CURRENCY_REQUIRED':
       throw currencyRequired();

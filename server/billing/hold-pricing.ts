@@ -69,26 +69,34 @@ export function reportOf(
     : { report: { usage, units }, amountMicros: null, noRate: rated.detail };
 }
 
-/** How far the hold and what else is available reach, counted from the beginning of the usage. */
+/** How far the hold and what else is available reach, within the limits, counted from the beginning of the usage. */
 export interface Reach {
   maxUnits?: number;
   /** The same, for calls. */
   maxSeconds?: number;
 }
 
-/** Nothing when the type of usage is not known, or the card has no price for it. */
+/**
+ * `headroomMicros` is what spending limits let the hold come to, null without any. Nothing when the
+ * type of usage is not known, or the card has no price for it.
+ */
 export function reachOf(
   card: CompiledRateCard,
   type: UsageType | undefined,
   to: string | undefined,
   heldMicros: bigint,
   availableMicros: bigint,
+  headroomMicros: bigint | null,
 ): Reach {
   if (type === undefined) {
     return {};
   }
   const fundsMicros = heldMicros + (availableMicros > 0n ? availableMicros : 0n);
-  const reach = affordable(card, type, to, fundsMicros);
+  const allowedMicros =
+    headroomMicros !== null && headroomMicros < fundsMicros ? headroomMicros : fundsMicros;
+  // A limit that was lowered since does not take back what is held.
+  const reachMicros = allowedMicros > heldMicros ? allowedMicros : heldMicros;
+  const reach = affordable(card, type, to, reachMicros);
   if (!reach.ok) {
     return {};
   }

@@ -2,6 +2,7 @@
 import { Fault } from '../faults.ts';
 import type { HeartbeatOutcome, HoldLedgerOutcome, HoldRow } from '../store/holds.ts';
 import { type Refusal, refusal } from './charging.ts';
+import { limitRefusal } from './spending-limits.ts';
 
 export type MissingHold = { ok: false; code: 'WALLET_NOT_FOUND' | 'HOLD_NOT_FOUND' };
 export type HoldRefusal = Refusal | { ok: false; code: 'HOLD_NOT_FOUND' | 'HOLD_NOT_OPEN' };
@@ -39,6 +40,8 @@ export function refusalOfHeartbeat(
       return { ok: false, code, message: noRate };
     case 'USAGE_TYPE_DIFFERS':
       throw usageTypeDiffers('usageSoFar');
+    case 'LIMIT_EXCEEDED':
+      return limitRefusal(null, '');
     default:
       return { ok: false, code };
   }

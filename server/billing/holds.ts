@@ -27,6 +27,7 @@ import {
   shortageOf,
 } from './hold-refusals.ts';
 import type { RateCards } from './rate-cards.ts';
+import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 import { onlyWallet } from './wallets.ts';
 
 export const DEFAULT_TTL_SECONDS = 300;
@@ -73,6 +74,14 @@ export type AuthorizeAnswer =
     } & Reach)
   | HoldRefusal;
 
+/** What the ledger remembers of the placing, for a replay too. */
+interface PlacedDetail {
+  holdId: string;
+  expiresAt: string;
+  rateCardId: string;
+  headroomMicros?: string;
+}
+
 interface Heartbeat extends Reach {
   holdId: string;
   heldMicros: bigint;
@@ -84,10 +93,14 @@ interface Heartbeat extends Reach {
   lowBalance: boolean;
 }
 
-/** With INSUFFICIENT_FUNDS the usage so far is recorded all the same, and covered if it can be. */
+/**
+ * With INSUFFICIENT_FUNDS, or a spending limit's LIMIT_EXCEEDED, the usage so far is recorded all the
+ * same, and covered if it can be.
+ */
 export type ExtendAnswer =
   | ({ ok: true } & Heartbeat)
   | (Extract<Refusal, { code: 'INSUFFICIENT_FUNDS' }> & Heartbeat)
+  | (LimitRefusal & Heartbeat)
   | Exclude<HoldRefusal, { code: 'INSUFFICIENT_FUNDS' }>;
 
 export type CaptureAnswer =
@@ -187,7 +200,8 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       if (outcome.code !== 'OK') {
         return refusalOf(outcome, wallet.currency, estimate.ok ? '' : estimate.noRate);
       }
-      const placed = outcome.detail as { holdId: string; expiresAt: string; rateCardId: string };
+      const placed = outcome.detail as unknown as PlacedDetail;
+      const headroomMicros = placed.headroomMicros ? BigInt(placed.headroomMicros) : null;
       const { replayed, amountMicros: heldMicros, availableMicros } = outcome;
       return {
         ok: true,
@@ -196,7 +210,14 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         heldMicros,
         expiresAt: placed.expiresAt,
         availableMicros,
-        ...reachOf(await cardOf(placed), estimate.type, estimate.to, heldMicros, availableMicros),
+        ...reachOf(
+          await cardOf(placed),
+          estimate.type,
+          estimate.to,
+          heldMicros,
+          availableMicros,
+          headroomMicros,
+        ),
       };
     },
 
@@ -218,12 +239,14 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         ttlSeconds,
         actor,
       });
-      if (outcome.code !== 'OK' && outcome.code !== 'INSUFFICIENT_FUNDS') {
-        return refusalOfHeartbeat(outcome.code, priced?.noRate ?? '');
+      const { code, detail, headroomMicros } = outcome;
+      const limited = code === 'LIMIT_EXCEEDED' && detail !== null;
+      if (code !== 'OK' && code !== 'INSUFFICIENT_FUNDS' && !limited) {
+        return refusalOfHeartbeat(code, priced?.noRate ?? '');
       }
       const { heldMicros, amountSoFarMicros, expiresAt, availableMicros, lowBalance } = outcome;
       const type = hold.usageType ?? usage?.type;
-      const to = hold.destination ?? (usage && usageDestination(usage));
+      const to = (usage && usageDestination(usage)) ?? hold.destination ?? undefined;
       const heartbeat: Heartbeat = {
         holdId: hold.holdId,
         heldMicros,
@@ -231,10 +254,13 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         expiresAt,
         availableMicros,
         lowBalance,
-        ...reachOf(card, type, to, heldMicros, availableMicros),
+        ...reachOf(card, type, to, heldMicros, availableMicros, headroomMicros),
       };
-      return outcome.code === 'OK'
-        ? { ok: true, ...heartbeat }
+      if (code === 'OK') {
+        return { ok: true, ...heartbeat };
+      }
+      return limited
+        ? { ...limitRefusal(detail, hold.currency), ...heartbeat }
         : { ...shortageOf(hold, outcome, addMicros), ...heartbeat };
     },
 

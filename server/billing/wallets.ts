@@ -135,13 +135,7 @@ export function createWallets(sql: Sql): Wallets {
     open,
     changeStatus,
 
-    async get(name) {
-      const wallet = await onlyWallet(sql, name);
-      if (wallet === null) {
-        throw new Fault('WALLET_NOT_FOUND');
-      }
-      return wallet;
-    },
+    get: (name) => requireWallet(sql, name),
 
     async ofUser(userId) {
       const [wallet] = await findWallets(sql, { userId });
@@ -184,6 +178,15 @@ export async function onlyWallet(sql: Sql, name: WalletName): Promise<WalletView
     throw currencyRequired();
   }
   return wallet ?? null;
+}
+
+/** The same. Throws `WALLET_NOT_FOUND` when there is none. */
+export async function requireWallet(sql: Sql, name: WalletName): Promise<WalletView> {
+  const wallet = await onlyWallet(sql, name);
+  if (wallet === null) {
+    throw new Fault('WALLET_NOT_FOUND');
+  }
+  return wallet;
 }
 
 export function currencyRequired(): Fault {

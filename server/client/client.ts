@@ -34,6 +34,7 @@ export type {
   GrantAnswer,
   QuoteAnswer,
   RefundAnswer,
+  SetLimitsAnswer,
   StatusAnswer,
   VoidAnswer,
   VoidInput,

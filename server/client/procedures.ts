@@ -39,6 +39,7 @@ export type CaptureAnswer = Answer<Procedures['holds']['capture']['mutate']>;
 export type VoidInput = Input<Procedures['holds']['void']['mutate']>;
 export type VoidAnswer = Answer<Procedures['holds']['void']['mutate']>;
 export type StatusAnswer = Answer<Procedures['wallets']['close']['mutate']>;
+export type SetLimitsAnswer = Answer<Procedures['wallets']['setLimits']['mutate']>;
 export type GrantAnswer = Answer<Procedures['wallets']['grant']['mutate']>;
 
 type MutationPath = {
@@ -59,6 +60,7 @@ const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'wallets.freeze': true,
   'wallets.unfreeze': true,
   'wallets.close': true,
+  'wallets.setLimits': true,
   'usage.charge': true,
   'usage.chargeBatch': true,
   'usage.refund': true,

@@ -7,6 +7,7 @@ import type {
   ExtendAnswer,
   GrantAnswer,
   RefundAnswer,
+  SetLimitsAnswer,
   StatusAnswer,
   VoidAnswer,
 } from './procedures.ts';
@@ -19,6 +20,7 @@ export type Refusal = Extract<
   | ExtendAnswer
   | CaptureAnswer
   | VoidAnswer
+  | SetLimitsAnswer
   | StatusAnswer
   | GrantAnswer,
   { ok: false }
@@ -28,7 +30,7 @@ export type Refusal = Extract<
 export function describeRefusal(refusal: Refusal): string {
   switch (refusal.code) {
     case 'INSUFFICIENT_FUNDS': {
-      const money = (micros: string) => `${formatMicros(BigInt(micros), 2)} ${refusal.currency}`;
+      const money = (micros: string) => amountText(micros, refusal.currency);
       return (
         `Insufficient funds: ${money(refusal.requiredMicros)} needed, ` +
         `${money(refusal.availableMicros)} available, ${money(refusal.shortfallMicros)} missing.`
@@ -45,7 +47,9 @@ export function describeRefusal(refusal: Refusal): string {
     case 'WALLET_CLOSED':
       return 'The wallet is closed.';
     case 'LIMIT_EXCEEDED':
-      return 'The amount is above what a wallet can hold.';
+      return isByLimit(refusal)
+        ? describeLimit(refusal)
+        : 'The amount is above what a wallet can hold.';
     case 'WALLET_NOT_EMPTY':
       return 'The wallet still holds money, arrears or open holds.';
     case 'NOT_REFUNDABLE':
@@ -59,4 +63,22 @@ export function describeRefusal(refusal: Refusal): string {
       throw new TypeError(`unknown refusal ${JSON.stringify(unknown)}`);
     }
   }
+}
+
+/** By a spending limit, not because no wallet can hold so much. */
+type LimitReached = Extract<Refusal, { code: 'LIMIT_EXCEEDED'; limit: object }>;
+
+function isByLimit(refusal: Refusal): refusal is LimitReached {
+  return 'limit' in refusal && refusal.limit !== undefined;
+}
+
+function describeLimit({ limit, currency, limitMicros, leftMicros, resetsAt }: LimitReached) {
+  return (
+    `Spending limit of the ${limit.period}: ${amountText(leftMicros, currency)} of ` +
+    `${amountText(limitMicros, currency)} left until ${resetsAt}.`
+  );
+}
+
+function amountText(micros: string, currency: string): string {
+  return `${formatMicros(BigInt(micros), 2)} ${currency}`;
 }

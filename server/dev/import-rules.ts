@@ -23,7 +23,8 @@ interface Allowed {
 const CONTEXT = 'load-context';
 
 const ALLOWED: Readonly<Record<string, Allowed>> = {
-  ledger: { values: [], types: [] },
+  /** Limits look destinations up among prefixes as rates do. */
+  ledger: { values: ['rating'], types: [] },
   rating: { values: [], types: [] },
   /** `server/*.ts`: environment, faults, log. */
   base: { values: [], types: [] },

@@ -10,6 +10,7 @@ import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
 import { createRefunds } from '../billing/refunds.ts';
+import { createSpendingLimits } from '../billing/spending-limits.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
@@ -46,6 +47,7 @@ beforeAll(async () => {
     refunds: createRefunds({ sql }),
     explaining: createExplaining({ sql, rateCards }),
     rateCards,
+    spendingLimits: createSpendingLimits(sql),
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
   const adapter = getRequestListener((request) =>

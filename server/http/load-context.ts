@@ -27,6 +27,10 @@ export interface WalletView {
   grantsMicros: bigint;
   /** When some of it expires next; null when all of it is for ever. */
   grantsExpireAt: Date | null;
+  /** Whether it has spending limits. */
+  limited: boolean;
+  /** What any usage may cost now: what is available, within the limits that are for all usage. */
+  affordableMicros: bigint;
   /** Sequence number of the wallet's newest event; the view is exact as of that event. */
   seq: bigint;
 }

@@ -6,6 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
 import { authorizeHold, captureHold, extendHold, voidHold } from '../store/holds.ts';
 import { streamEvents, verifyRange } from '../store/ledger.ts';
+import { limitsOf, setLimits } from '../store/limits.ts';
 import { refundUsage } from '../store/refunds.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { type Command, decide } from './decide.ts';
@@ -18,7 +19,8 @@ import { chainStart, eventHash } from './hash.ts';
 import { actor, commandOf, identity, openings, type Step, steps } from './histories.fixtures.ts';
 import type { HoldCommand } from './holds.ts';
 import { ledgerKey } from './key.ts';
-import { initialState, type OpenWallet, type WalletState } from './state.ts';
+import { limitStandings } from './limits.ts';
+import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 /** How many random histories a run tries. */
 const histories = Number(process.env.LEDGER_RUNS ?? 300);
@@ -37,6 +39,9 @@ async function setNow(atMs: number): Promise<void> {
   nowMs = atMs;
   await database.setClock(new Date(atMs).toISOString());
 }
+
+/** What was refused by a spending limit at least once. */
+const limited = new Set<Command['type']>();
 
 /** A wallet as the decider has it, and the events it would write. */
 interface Model {
@@ -67,6 +72,11 @@ describe('the ledger of the database', () => {
       }),
       { numRuns: histories },
     );
+    // A handful of histories need not reach every refusal.
+    if (histories >= 100) {
+      const commands = ['authorize_hold', 'capture_hold', 'charge_wallet', 'extend_hold'];
+      expect([...limited].sort()).toEqual(commands);
+    }
     await database.setClock(null);
   });
 
@@ -186,6 +196,9 @@ async function take(next: Step, model: Model): Promise<void> {
       const decided = attempt(() => decide(command, model.state, nowMs));
       const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
+      if (answered !== 'NEVER_ALLOWED' && answered.code === 'LIMIT_EXCEEDED' && answered.detail) {
+        limited.add(command.type);
+      }
       remember(model, decided?.events ?? []);
       return;
     }
@@ -219,7 +232,7 @@ function attempt<T>(decision: () => T): T | undefined {
 
 function remember(model: Model, events: readonly WalletEvent[]): void {
   for (const event of events) {
-    const after = evolve(model.state, event);
+    const after = evolve(at(model.state, nowMs), event);
     model.written.push({ event, after });
     model.state = after;
   }
@@ -263,6 +276,9 @@ async function call(
   if (command.type === 'change_wallet_status') {
     return changeWalletStatus(database.app, { ...command, walletId });
   }
+  if (command.type === 'set_limits') {
+    return setLimits(database.app, { ...command, walletId });
+  }
   const request = { ...command, walletId, requestHash: Buffer.from(command.requestHash, 'hex') };
   switch (request.type) {
     case 'charge_wallet':
@@ -286,7 +302,7 @@ async function call(
       return outcome;
     }
     case 'authorize_hold':
-      return authorizeHold(database.app, { ...request, destination: null });
+      return authorizeHold(database.app, request);
     case 'capture_hold':
       return captureHold(database.app, request);
     case 'void_hold':
@@ -353,7 +369,7 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   }
 
   const [row] = await database.app<Record<string, unknown>[]>`
-    select currency, timezone, mode, status, seq, balance_micros as "balanceMicros",
+    select currency, timezone, mode, status, limited, seq, balance_micros as "balanceMicros",
       held_micros as "heldMicros", arrears_micros as "arrearsMicros",
       overdraft_limit_micros as "overdraftLimitMicros", head_hash as head,
       grants_micros as "grantsMicros"
@@ -362,15 +378,17 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     expect(row).toBeUndefined();
     return;
   }
-  const { opened, answers, holds, originals, grants, ...projected } = state;
+  const { opened, answers, holds, originals, grants, limits, usage, atMs, ...projected } = state;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({
     ...projected,
     grantsMicros: grantsMicros(state),
+    limited: limits.length > 0,
     head: Buffer.from(head),
   });
   expect(await grantsOf(walletId)).toEqual([...grants.values()]);
+  await expectSameLimits(walletId, at(state, nowMs));
   const holdRows = await holdsOf(walletId);
   expect(holdRows).toEqual([...holds.values()].sort((a, b) => (a.holdId < b.holdId ? -1 : 1)));
   const refundRows = await database.app`
@@ -415,10 +433,25 @@ async function expectSameView(walletId: string, state: OpenWallet): Promise<void
   await setNow(lastMs);
 }
 
+/** Every limit stands where the decider has it, once what is due is settled. */
+async function expectSameLimits(walletId: string, state: WalletState): Promise<void> {
+  expect.assert(state.opened);
+  const settled = settleDue(state, nowMs).reduce(evolve, state);
+  const stored = await limitsOf(database.app, walletId);
+  expect(stored.every(({ spentMicros }) => spentMicros >= 0n)).toBe(true);
+  expect(stored).toEqual(
+    limitStandings(settled, null).map(({ limit, resetsAtMs, ...standing }) => ({
+      ...limit,
+      ...standing,
+      resetsAt: new Date(resetsAtMs),
+    })),
+  );
+}
+
 async function holdsOf(walletId: string) {
   const rows = await database.app<Record<string, unknown>[]>`
     select id as "holdId", reference_id as "referenceId", status, usage_type as "usageType",
-      placed_micros as "placedMicros", ahead_micros as "aheadMicros", held_micros as "heldMicros",
+      destination, placed_micros as "placedMicros", ahead_micros as "aheadMicros", held_micros as "heldMicros",
       report, amount_so_far_micros as "amountSoFarMicros", billed_micros as "billedMicros",
       burned, ttl_seconds as "ttlSeconds",
       (extract(epoch from placed_at) * 1000)::float8 as "placedAtMs",

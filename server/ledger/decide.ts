@@ -11,17 +11,26 @@ import {
   maxStandingMicros,
   recall,
   refuse,
+  refuseByLimit,
   repayArrears,
 } from './decision.ts';
 import { settleDue } from './due.ts';
-import type { Detail, Keyed, WalletEvent, WalletMode } from './events.ts';
+import { type Detail, detailOf, type Keyed, type WalletEvent, type WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
 import { burn, ofGrants } from './grants.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
+import {
+  areSameLimits,
+  hasDuplicates,
+  inOrder,
+  maxLimits,
+  type SpendingLimit,
+} from './limit-list.ts';
+import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import { type RefundUsage, refundUsage } from './refunds.ts';
-import { answerOf, availableMicros, type OpenWallet, type WalletState } from './state.ts';
+import { answerOf, at, availableMicros, type OpenWallet, type WalletState } from './state.ts';
 import { type ChangeWalletStatus, changeWalletStatus } from './wallet-status.ts';
 
 export interface OpenWalletCommand {
@@ -65,6 +74,13 @@ export interface SettleAccruals extends MoneyCommand {
   readonly amountMicros: bigint;
 }
 
+/** Takes the place of all limits that the wallet has. */
+export interface SetLimits {
+  readonly type: 'set_limits';
+  readonly limits: readonly SpendingLimit[];
+  readonly actor: string;
+}
+
 export type Command =
   | OpenWalletCommand
   | GrantCredit
@@ -73,6 +89,7 @@ export type Command =
   | SettleAccruals
   | RefundUsage
   | ChangeWalletStatus
+  | SetLimits
   | HoldCommand;
 
 /**
@@ -81,7 +98,8 @@ export type Command =
  * @throws RangeError for a command that no caller may send: an amount of the wrong sign, or more
  * settled than is held
  */
-export function decide(command: Command, state: WalletState, nowMs: number): Decision {
+export function decide(command: Command, before: WalletState, nowMs: number): Decision {
+  const state = at(before, nowMs);
   if (command.type === 'open_wallet') {
     return openWallet(command, state);
   }
@@ -110,6 +128,8 @@ function decideSettled(
       return refundUsage(command, state, nowMs);
     case 'change_wallet_status':
       return changeWalletStatus(command, state);
+    case 'set_limits':
+      return setLimits(command, state);
     case 'authorize_hold':
       return authorizeHold(command, state, nowMs);
     case 'extend_hold':
@@ -211,6 +231,14 @@ function chargeWallet(command: ChargeWallet, state: WalletState, nowMs: number):
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
 
+  // What was delivered counts against limits and is not refused by them.
+  if (overrun === 'refuse') {
+    const tightest = tightestLimit(state, kindOf(detail), null);
+    const refused = refuseByLimit(state, tightest, amountMicros);
+    if (refused !== undefined) {
+      return refused;
+    }
+  }
   const fundedMicros = least(amountMicros, most(availableMicros(state), 0n));
   const owedMicros = amountMicros - fundedMicros;
   if (owedMicros > 0n && overrun === 'refuse') {
@@ -239,4 +267,32 @@ function settleAccruals(command: SettleAccruals, state: WalletState): Decision {
   return accept(command, state, [
     { type: 'accrual_settled', key, requestHash, settledMicros: amountMicros, actor, detail },
   ]);
+}
+
+/** The same limits again write nothing. A frozen wallet's may change. */
+function setLimits({ limits, actor }: SetLimits, state: WalletState): Decision {
+  assertAllowed(limits.length <= maxLimits, `a wallet has at most ${maxLimits} limits`);
+  for (const { amountMicros } of limits) {
+    assertAllowed(
+      amountMicros >= 0n && amountMicros <= maxAmountMicros,
+      'a limit is no such amount',
+    );
+  }
+  assertAllowed(!hasDuplicates(limits), 'a wallet has no limit twice');
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
+  const ordered = inOrder(limits);
+  if (areSameLimits(ordered, state.limits)) {
+    return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
+  }
+  if (state.status === 'closed') {
+    return refuse('WALLET_CLOSED', state, 0n);
+  }
+  const changed: WalletEvent = { type: 'limits_changed', limits: ordered, actor };
+  const after = evolve(state, changed);
+  return {
+    outcome: { code: 'OK', replayed: false, ...answerOf(after, 0n, detailOf(changed)) },
+    events: [changed],
+  };
 }

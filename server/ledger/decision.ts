@@ -1,7 +1,8 @@
 /** What a decision is, and what all decisions have in common. */
-import type { Keyed, UsageRefunded, WalletEvent } from './events.ts';
+import type { Detail, Keyed, UsageRefunded, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { burn, expiredOf, ofGrants, restored, stillBurned } from './grants.ts';
+import { type LimitStanding, limitRefused } from './limits.ts';
 import { least } from './money.ts';
 import { type Answer, answerOf, type GrantPart, type OpenWallet } from './state.ts';
 
@@ -51,6 +52,10 @@ export interface Heartbeat {
   /** Less is reserved ahead of the usage so far than was asked for. */
   readonly lowBalance: boolean;
   readonly availableMicros: bigint;
+  /** The most that the limits let the hold come to; null when none is for it. */
+  readonly headroomMicros: bigint | null;
+  /** Of LIMIT_EXCEEDED, which limit. */
+  readonly detail: Detail | null;
 }
 
 export type HeartbeatOutcome =
@@ -151,6 +156,21 @@ export function refuse(
   amountMicros: bigint | null,
 ): Decision {
   return answer({ code, replayed: false, ...answerOf(wallet, amountMicros, null) });
+}
+
+/** The refusal by a limit that leaves less than is asked, if one does. */
+export function refuseByLimit(
+  wallet: OpenWallet,
+  standing: LimitStanding | undefined,
+  requiredMicros: bigint,
+): Decision | undefined {
+  return standing !== undefined && requiredMicros > standing.leftMicros
+    ? answer({
+        code: 'LIMIT_EXCEEDED',
+        replayed: false,
+        ...answerOf(wallet, requiredMicros, limitRefused(standing, requiredMicros)),
+      })
+    : undefined;
 }
 
 export function answer(outcome: Decision['outcome']): Decision {

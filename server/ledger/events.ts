@@ -1,4 +1,5 @@
 /** What can happen to a wallet. Amounts are micros and never negative; `deltasOf` gives the signs. */
+import { limitTerms, type SpendingLimit } from './limit-list.ts';
 import type { GrantPart, Hold } from './state.ts';
 
 export type Detail = Readonly<Record<string, unknown>>;
@@ -142,6 +143,12 @@ interface StatusChanged {
   readonly detail: Detail;
 }
 
+/** Spending limits took the place of those before. */
+interface LimitsChanged {
+  readonly type: 'limits_changed';
+  readonly limits: readonly SpendingLimit[];
+}
+
 export type WalletEvent = { readonly actor: string } & (
   | Opened
   | ToppedUp
@@ -158,6 +165,7 @@ export type WalletEvent = { readonly actor: string } & (
   | HoldExpired
   | UsageRefunded
   | StatusChanged
+  | LimitsChanged
 );
 
 export interface Deltas {
@@ -173,6 +181,7 @@ export function deltasOf(event: WalletEvent): Deltas {
     case 'wallet_frozen':
     case 'wallet_unfrozen':
     case 'wallet_closed':
+    case 'limits_changed':
       return deltas(0n, 0n, 0n);
     case 'top_up':
     case 'grant':
@@ -204,9 +213,20 @@ export function deltasOf(event: WalletEvent): Deltas {
   }
 }
 
-/** What an event bills for usage: taken, reserved or owed. */
-export function usageMicrosOf(event: Extract<WalletEvent, { type: 'charge' | 'accrual' }>): bigint {
-  return event.owedMicros + (event.type === 'charge' ? event.takenMicros : event.reservedMicros);
+/** What an event bills for usage, taken, reserved or owed; negative for what it gives back. */
+export function usageMicrosOf(event: WalletEvent): bigint {
+  switch (event.type) {
+    case 'charge':
+    case 'hold_captured':
+    case 'hold_expired':
+      return event.takenMicros + event.owedMicros;
+    case 'accrual':
+      return event.reservedMicros + event.owedMicros;
+    case 'usage_refund':
+      return -event.amountMicros;
+    default:
+      return 0n;
+  }
 }
 
 /** The detail that the ledger stores beside an event. */
@@ -225,6 +245,8 @@ function ownDetailOf(event: WalletEvent): Detail {
         timezone: event.timezone,
         userId: event.userId,
       };
+    case 'limits_changed':
+      return { limits: limitTerms(event.limits) };
     case 'arrears_repaid':
       return { bySeq: Number(event.bySeq) };
     case 'grant':

@@ -1,6 +1,7 @@
 /** How a wallet changes with each event. */
 import { deltasOf, detailOf, type Keyed, type WalletEvent } from './events.ts';
 import { grantsAfter } from './grants.ts';
+import { usageAfter } from './limits.ts';
 import { noOriginals, originalsAfter } from './originals.ts';
 import {
   type Answer,
@@ -33,6 +34,9 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       holds: new Map(),
       originals: noOriginals,
       grants: new Map(),
+      limits: [],
+      usage: [],
+      atMs: 0,
       answers: new Map(),
     };
   }
@@ -50,6 +54,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     holds: holdsAfter(state, event),
     originals: originalsAfter(state.originals, event, state.seq + 1n),
     grants: grantsAfter(state.grants, event, state.seq + 1n),
+    usage: usageAfter(state, event),
   };
   const detail = detailOf(event);
   switch (event.type) {
@@ -90,6 +95,8 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       return { ...wallet, status: 'open' };
     case 'wallet_closed':
       return { ...wallet, status: 'closed' };
+    case 'limits_changed':
+      return { ...wallet, limits: event.limits };
     case 'arrears_repaid':
       return { ...wallet, answers: settleAnswer(wallet, event.bySeq) };
     default: {

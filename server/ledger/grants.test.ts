@@ -62,6 +62,7 @@ const hold = (heldMicros: bigint, placedSeconds: number, change: Partial<Hold> =
   referenceId: 'call-1',
   status: 'open',
   usageType: 'call',
+  destination: null,
   placedMicros: heldMicros,
   aheadMicros: heldMicros,
   heldMicros,

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { Command } from './decide.ts';
 import type { WalletMode } from './events.ts';
 import { ledgerKey, requestHash } from './key.ts';
+import type { SpendingLimit } from './limit-list.ts';
 import type { Report, WalletStatus } from './state.ts';
 
 const keyCount = 8;
@@ -57,11 +58,20 @@ export function identity(
   };
 }
 
+/** What limits ask of usage, in the forms that callers write it in. */
+const usage = fc.constantFrom(
+  { type: 'call', to: '+14155550132' },
+  { type: 'call', to: 'sip:+1900-555-0101@pbx.example' },
+  { type: 'sms', to: '0019005550101' },
+  { type: 'sms', to: '+4930123456' },
+  { type: 'email' },
+);
+
 const openCommand: fc.Arbitrary<Command> = fc.record({
   type: fc.constant('open_wallet'),
   userId: fc.constant('user'),
   currency: fc.constant('USD'),
-  timezone: fc.constantFrom('UTC', 'Europe/Berlin'),
+  timezone: fc.constantFrom('UTC', 'Europe/Berlin', 'America/Havana'),
   mode: fc.constantFrom<WalletMode>('live', 'deferred'),
   actor: fc.constant(actor),
 });
@@ -72,8 +82,13 @@ const chargeCommand = (id = identified): fc.Arbitrary<Command> =>
       id,
       amountMicros: fc.option(amount, { freq: 12 }),
       overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
+      usage: fc.option(usage, { freq: 6 }),
     })
-    .map(({ id, ...request }) => ({ type: 'charge_wallet', ...identity(id, request), ...request }));
+    .map(({ id, usage, ...request }) => {
+      const { detail, ...asked } = identity(id, { ...request, usage });
+      const told = usage === null ? detail : { ...detail, usage };
+      return { type: 'charge_wallet', ...asked, detail: told, ...request };
+    });
 
 const creditCommand: fc.Arbitrary<Command> = fc
   .record({
@@ -105,7 +120,16 @@ const grantCommand: fc.Arbitrary<
   }));
 
 const report: fc.Arbitrary<Report> = fc.record({
-  usage: fc.record({ type: fc.constantFrom(...Array<string>(9).fill('call'), 'sms') }),
+  usage: fc.oneof(
+    {
+      weight: 9,
+      arbitrary: fc.record({
+        type: fc.constant('call'),
+        to: fc.constantFrom('+14155550132', '+14155550132', '+19005550101'),
+      }),
+    },
+    { weight: 1, arbitrary: fc.constant({ type: 'sms' }) },
+  ),
   units: fc.constantFrom(0, 1, 60, 61, 120),
   breakdown: fc.constantFrom({}, { price: '1' }),
 });
@@ -139,9 +163,14 @@ const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
         ),
         { freq: 20 },
       ),
-      usageType: fc.constantFrom('call', null),
+      known: fc.constantFrom(
+        { usageType: 'call', destination: '+14155550132' },
+        { usageType: 'call', destination: null },
+        { usageType: null, destination: null },
+      ),
       ttlSeconds,
     })
+    .map(({ known, ...rest }) => ({ ...known, ...rest }))
     .map((request) => ({
       type: 'authorize_hold',
       ...holdIdentity('hold', number, request),
@@ -203,6 +232,19 @@ const refundCommand = (number: number): fc.Arbitrary<Command> =>
       actor,
       detail: { reason: 'zwölf', number },
     }));
+const limitAmount = fc.constantFrom(0n, 375_000n, 1_000_000n, 2_400_000n, 5_000_000n, 10n ** 18n);
+const limit: fc.Arbitrary<SpendingLimit> = fc.record({
+  period: fc.constantFrom('day', 'month'),
+  amountMicros: fc.oneof(
+    { weight: 30, arbitrary: limitAmount },
+    { weight: 1, arbitrary: fc.constantFrom(-1n, 10n ** 18n + 1n) },
+  ),
+  type: fc.constantFrom(null, null, 'call', 'sms'),
+  prefix: fc.constantFrom(null, null, '1', '1900'),
+});
+const limitsCommand: fc.Arbitrary<Command> = fc
+  .array(limit, { maxLength: 3 })
+  .map((limits) => ({ type: 'set_limits', limits, actor }));
 
 const statusCommand = (...statuses: WalletStatus[]): fc.Arbitrary<Command> =>
   fc.record({
@@ -218,6 +260,7 @@ const command = fc.oneof(
   { weight: 1, arbitrary: openCommand },
   { weight: 6, arbitrary: chargeCommand() },
   { weight: 4, arbitrary: creditCommand },
+  { weight: 2, arbitrary: limitsCommand },
 );
 
 const wallet = fc.constantFrom(0, 0, 0, 1, 1, 1, 2);
@@ -226,7 +269,8 @@ const stepOf = (wallet: number, command: Command): Step => ({ type: 'command', w
 const wait: fc.Arbitrary<Step> = fc.record({
   type: fc.constant('wait'),
   wallet,
-  seconds: fc.constantFrom(5, 30, 60),
+  // Now and then the day ends, or the month.
+  seconds: fc.constantFrom(5, 5, 30, 30, 60, 60, 45_000, 1_700_000),
 });
 
 /** What befalls one hold, in any order. */
@@ -243,9 +287,10 @@ const holdSteps: fc.Arbitrary<Step[]> = fc
       authorizeCommand(number).map((command) => stepOf(wallet, command)),
       fc.array(
         fc.oneof(
-          onHold.map((command) => stepOf(wallet, command)),
-          wait,
-          again(wallet),
+          { weight: 4, arbitrary: onHold.map((command) => stepOf(wallet, command)) },
+          { weight: 1, arbitrary: limitsCommand.map((command) => stepOf(wallet, command)) },
+          { weight: 3, arbitrary: wait },
+          { weight: 3, arbitrary: again(wallet) },
         ),
         {
           maxLength: 8,
@@ -310,6 +355,20 @@ const creditSteps: fc.Arbitrary<Step[]> = fc
     );
   });
 
+/** A hold under a limit, which heartbeats and the final record may go beyond. */
+const limitedSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(holdCount - 1))
+  .chain(([wallet, number]) =>
+    fc
+      .tuple(
+        limitsCommand,
+        authorizeCommand(number),
+        fc.oneof(extendCommand(number), chargeCommand()),
+        fc.oneof({ weight: 2, arbitrary: captureCommand(number) }, voidCommand(number)),
+      )
+      .map((commands) => commands.map((command) => stepOf(wallet, command))),
+  );
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -319,6 +378,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
   { weight: 2, arbitrary: refundSteps },
   { weight: 3, arbitrary: creditSteps },
+  { weight: 3, arbitrary: limitedSteps },
   {
     weight: 12,
     arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),
@@ -352,7 +412,7 @@ export const openings: Step[] = (['live', 'deferred'] as const).flatMap((mode, i
     type: 'open_wallet',
     userId: 'user',
     currency: 'USD',
-    timezone: 'UTC',
+    timezone: mode === 'live' ? 'America/New_York' : 'UTC',
     mode,
     actor,
   }),

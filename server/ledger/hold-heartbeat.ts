@@ -7,10 +7,11 @@ import {
   maxAmountMicros,
   maxStandingMicros,
 } from './decision.ts';
-import { instant, type WalletEvent } from './events.ts';
+import { type Detail, instant, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { assertTtl, type CommandOnHold, closedTo, isOfAnotherType, linkOf } from './hold.ts';
 import { correctionDetail, differenceEvent } from './hold-billing.ts';
+import { type LimitStanding, limitRefused, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import {
   availableMicros,
@@ -56,15 +57,24 @@ export function extendHold(command: ExtendHold, state: WalletState, nowMs: numbe
 
   const aheadMicros = most(hold.aheadMicros, hold.placedMicros + (addMicros ?? 0n));
   // A frozen wallet pays for what was delivered and for nothing more.
-  const targetMicros = reported.amountSoFarMicros + (state.status === 'open' ? aheadMicros : 0n);
+  const wantedMicros = reported.amountSoFarMicros + (state.status === 'open' ? aheadMicros : 0n);
+  const { usageType, destination } = reported;
+  const tightest = tightestLimit(state, { type: usageType, destination }, hold.holdId);
+  // What was delivered counts against the limits anyway.
+  const targetMicros = most(
+    least(wantedMicros, tightest?.leftMicros ?? wantedMicros),
+    reported.amountSoFarMicros,
+  );
   const raisedMicros = most(least(targetMicros - hold.heldMicros, availableMicros(state)), 0n);
   const heldMicros = hold.heldMicros + raisedMicros;
-  const code =
-    state.status !== 'open'
-      ? closedTo(state)
-      : heldMicros < targetMicros && heldMicros <= reported.amountSoFarMicros
-        ? 'INSUFFICIENT_FUNDS'
-        : 'OK';
+  const code = codeOfHeartbeat(state, { ...reported, heldMicros }, wantedMicros, tightest);
+  const limits = {
+    headroomMicros: tightest?.leftMicros ?? null,
+    detail:
+      code === 'LIMIT_EXCEEDED' && tightest !== undefined
+        ? limitRefused(tightest, wantedMicros)
+        : null,
+  };
   const goesOn = code === 'OK' ? { ttlSeconds: ttlSeconds ?? hold.ttlSeconds } : {};
   const extended: Hold = { ...reported, aheadMicros, heldMicros, ...goesOn };
   const expiresAtMs =
@@ -74,7 +84,7 @@ export function extendHold(command: ExtendHold, state: WalletState, nowMs: numbe
   const after: Hold = { ...extended, expiresAtMs };
   const lowBalance = heldMicros < after.amountSoFarMicros + aheadMicros;
   if (!grown && raisedMicros === 0n && expiresAtMs === hold.expiresAtMs) {
-    return { outcome: heartbeat(code, state, after, lowBalance), events: [] };
+    return { outcome: heartbeat(code, state, after, lowBalance, limits), events: [] };
   }
   const event: WalletEvent = {
     type: 'hold_extended',
@@ -90,9 +100,26 @@ export function extendHold(command: ExtendHold, state: WalletState, nowMs: numbe
     },
   };
   return {
-    outcome: heartbeat(code, evolve(state, event), after, lowBalance),
+    outcome: heartbeat(code, evolve(state, event), after, lowBalance, limits),
     events: [event],
   };
+}
+
+/** Refused when nothing is reserved ahead of the usage so far and more was wanted. */
+function codeOfHeartbeat(
+  wallet: OpenWallet,
+  { heldMicros, amountSoFarMicros }: Hold,
+  wantedMicros: bigint,
+  tightest: LimitStanding | undefined,
+): 'OK' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED' | 'INSUFFICIENT_FUNDS' {
+  if (wallet.status !== 'open') {
+    return closedTo(wallet);
+  }
+  const allowedMicros = tightest?.leftMicros ?? wantedMicros;
+  if (allowedMicros < wantedMicros && most(allowedMicros, heldMicros) <= amountSoFarMicros) {
+    return 'LIMIT_EXCEEDED';
+  }
+  return heldMicros < wantedMicros && heldMicros <= amountSoFarMicros ? 'INSUFFICIENT_FUNDS' : 'OK';
 }
 
 function refusalOfHeartbeat(
@@ -119,7 +146,13 @@ function withReport(hold: Hold, report: Report, amountMicros: bigint): Hold {
     hold.report === null ||
     (moreUnits >= 0 && moreMicros >= 0n && (moreUnits > 0 || moreMicros > 0n));
   return grown
-    ? { ...hold, usageType: report.usage.type, report, amountSoFarMicros: amountMicros }
+    ? {
+        ...hold,
+        usageType: report.usage.type,
+        destination: report.usage.to ?? hold.destination,
+        report,
+        amountSoFarMicros: amountMicros,
+      }
     : hold;
 }
 
@@ -150,6 +183,10 @@ function heartbeat(
   wallet: OpenWallet,
   hold: Hold,
   lowBalance: boolean,
+  limits: { headroomMicros: bigint | null; detail: Detail | null } = {
+    headroomMicros: null,
+    detail: null,
+  },
 ): HeartbeatOutcome {
   return {
     code,
@@ -160,5 +197,6 @@ function heartbeat(
     unitsSoFar: hold.report?.units ?? 0,
     lowBalance,
     availableMicros: availableMicros(wallet),
+    ...limits,
   };
 }

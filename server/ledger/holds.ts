@@ -9,6 +9,7 @@ import {
   maxStandingMicros,
   recall,
   refuse,
+  refuseByLimit,
 } from './decision.ts';
 import { type Detail, instant, type Keyed } from './events.ts';
 import {
@@ -22,6 +23,7 @@ import {
 } from './hold.ts';
 import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';
+import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import { refundedOfHold } from './originals.ts';
 import { answerOf, availableMicros, type Hold, type Report, type WalletState } from './state.ts';
@@ -33,6 +35,7 @@ export interface AuthorizeHold extends CommandOnHold, Keyed {
   readonly referenceId: string;
   readonly rateCardId: string;
   readonly usageType: string | null;
+  readonly destination: string | null;
   readonly ttlSeconds: number;
   readonly detail: Detail;
 }
@@ -71,6 +74,12 @@ export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs:
   if (amountMicros > maxAmountMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
+  const { usageType, destination } = command;
+  const tightest = tightestLimit(state, { type: usageType, destination }, null);
+  const refused = refuseByLimit(state, tightest, amountMicros);
+  if (refused !== undefined) {
+    return refused;
+  }
   if (amountMicros > most(availableMicros(state), 0n)) {
     return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
   }
@@ -79,7 +88,8 @@ export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs:
     holdId,
     referenceId,
     status: 'open',
-    usageType: command.usageType,
+    usageType,
+    destination,
     placedMicros: amountMicros,
     aheadMicros: amountMicros,
     heldMicros: amountMicros,
@@ -97,6 +107,8 @@ export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs:
     referenceId,
     rateCardId,
     expiresAt: instant(expiresAtMs),
+    // How far the limits let it come: a replay says the same.
+    ...(tightest !== undefined && { headroomMicros: tightest.leftMicros.toString() }),
   };
   return accept(command, state, [
     { type: 'hold_placed', ...keyOf(command), amountMicros, hold, actor: command.actor, detail },
@@ -141,6 +153,13 @@ export function captureHold(command: CaptureHold, state: WalletState, nowMs: num
   const standingMicros = dueMicros < 0n ? state.balanceMicros : state.arrearsMicros;
   if (amountMicros > maxAmountMicros || standingMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
+  }
+  if (overrun === 'refuse' && dueMicros > hold.heldMicros) {
+    const tightest = tightestLimit(state, kindOf(report), hold.holdId);
+    const refused = refuseByLimit(state, tightest, dueMicros);
+    if (refused !== undefined) {
+      return refused;
+    }
   }
   const reachMicros = reachOf(hold, state);
   if (dueMicros > reachMicros && overrun === 'refuse') {

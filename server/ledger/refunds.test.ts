@@ -182,6 +182,7 @@ describe('a refund of a hold', () => {
     referenceId: 'call-1',
     rateCardId: key,
     usageType: 'call',
+    destination: null,
     ttlSeconds: 60,
     actor,
     detail: {},

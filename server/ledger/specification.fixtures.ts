@@ -4,13 +4,15 @@ import { type Command, decide } from './decide.ts';
 import type { Decision } from './decision.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import { initialState, type OpenWallet, type WalletState } from './state.ts';
+import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 export const nowMs = Date.parse('2026-11-01T00:00:00Z');
 
-/** given events / when command / then events and answer; `set` is what support staff changed. */
+/** given events now / when command, now or at another time / then events and answer; `set` is what support staff changed. */
 export function given(...events: WalletEvent[]) {
-  return givenWallet(events.reduce<WalletState>(evolve, initialState));
+  return givenWallet(
+    events.reduce<WalletState>((state, event) => evolve(at(state, nowMs), event), initialState),
+  );
 }
 
 function givenWallet(state: WalletState) {
@@ -21,16 +23,16 @@ function givenWallet(state: WalletState) {
       }
       return givenWallet({ ...state, ...changes });
     },
-    when: (command: Command) => ({
+    when: (command: Command, atMs = nowMs) => ({
       thenEvents: (...expected: WalletEvent[]) => ({
         answering: (outcome: Partial<Decision['outcome']>) => {
-          const decision = decide(command, state, nowMs);
+          const decision = decide(command, state, atMs);
           expect(decision.events).toEqual(expected);
           expect(decision.outcome).toMatchObject(outcome);
         },
       }),
       thenNothing: (outcome: Partial<Decision['outcome']>) => {
-        const decision = decide(command, state, nowMs);
+        const decision = decide(command, state, atMs);
         expect(decision.events).toEqual([]);
         expect(decision.outcome).toMatchObject(outcome);
       },

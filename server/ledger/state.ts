@@ -1,12 +1,14 @@
 /** A wallet as its events leave it. */
 import type { Detail, WalletMode } from './events.ts';
+import type { SpendingLimit } from './limit-list.ts';
+import type { CountedUsage } from './limits.ts';
 import type { Originals } from './originals.ts';
 
 export type WalletStatus = 'open' | 'frozen' | 'closed';
 
 /** Usage as it was reported: what, how many units, and how its price came about. */
 export interface Report {
-  readonly usage: { readonly type: string };
+  readonly usage: { readonly type: string; readonly to?: string };
   readonly units: number;
   readonly breakdown?: unknown;
 }
@@ -21,6 +23,8 @@ export interface Hold {
   readonly status: HoldStatus;
   /** Null until the caller says what is used. */
   readonly usageType: string | null;
+  /** Where it goes, once that is known; the newest report counts. */
+  readonly destination: string | null;
   readonly placedMicros: bigint;
   /** What is to be reserved beyond the usage so far. */
   readonly aheadMicros: bigint;
@@ -72,6 +76,11 @@ export interface OpenWallet {
   readonly originals: Originals;
   /** Every grant there ever was, by its number. */
   readonly grants: ReadonlyMap<bigint, Grant>;
+  readonly limits: readonly SpendingLimit[];
+  /** All usage that limits, also later ones, count. */
+  readonly usage: readonly CountedUsage[];
+  /** What is recorded next is recorded now. */
+  readonly atMs: number;
   /** What every accepted key asked, and the answer it got. */
   readonly answers: ReadonlyMap<string, Remembered>;
 }
@@ -96,6 +105,11 @@ export interface Remembered {
 }
 
 export const initialState: WalletState = { opened: false };
+
+/** The wallet at an instant. */
+export function at(state: WalletState, nowMs: number): WalletState {
+  return state.opened ? { ...state, atMs: nowMs } : state;
+}
 
 /** What the wallet's user can spend now; below zero after a dispute, for example. */
 export function availableMicros(wallet: OpenWallet): bigint {

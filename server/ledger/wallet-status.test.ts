@@ -65,6 +65,7 @@ const hold = (heldMicros: bigint): Hold => ({
   referenceId: 'call-1',
   status: 'open',
   usageType: 'call',
+  destination: null,
   placedMicros: heldMicros,
   aheadMicros: heldMicros,
   heldMicros,

@@ -9,6 +9,9 @@ import { maxSmsBodyLength, maxSmsSegments, smsSegments } from './sms-segments.ts
 export const usageTypes = ['call', 'sms', 'email', 'fax', 'file_transfer'] as const;
 export type UsageType = (typeof usageTypes)[number];
 
+/** The types that go to a number or address. */
+export const usageTypesWithDestination: readonly UsageType[] = ['call', 'sms', 'fax'];
+
 export type UsageUnit = 'second' | 'segment' | 'recipient' | 'page' | 'transfer';
 
 /** What each type of usage is counted in. */

@@ -7,6 +7,7 @@ import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
 import { verifyRange } from './ledger.ts';
+import { setLimits } from './limits.ts';
 import { connect } from './sql.ts';
 import { openWallet, type WalletMode } from './wallets.ts';
 
@@ -33,6 +34,7 @@ async function wallet(
   fundsMicros: bigint,
   mode: WalletMode = 'live',
   type: 'top_up' | 'grant' = 'top_up',
+  limitMicros: bigint | null = null,
 ): Promise<string> {
   const sql = database.app;
   const userId = `user-${randomUUID()}`;
@@ -49,6 +51,10 @@ async function wallet(
       select credit_wallet(w, ${type}, ${ledgerKey(type, 'funds')}, ${requestHash({ fundsMicros })},
         ${fundsMicros}, 'test:batch', null, '{}')
       from wallets w where w.id = ${walletId}`;
+  }
+  if (limitMicros !== null) {
+    const limit = { period: 'day', amountMicros: limitMicros, type: null, prefix: null } as const;
+    await setLimits(sql, { walletId, limits: [limit], actor: 'test:batch' });
   }
   return walletId;
 }
@@ -100,11 +106,12 @@ describe('charge_many', () => {
       fundsMicros: fc.constantFrom(0n, 100n, 10n ** 18n),
       mode: fc.constantFrom<WalletMode>('live', 'live', 'deferred'),
       type: fc.constantFrom('top_up' as const, 'top_up' as const, 'grant' as const),
+      limitMicros: fc.constantFrom(null, null, 0n, 150n),
     });
     await fc.assert(
-      fc.asyncProperty(history, async ({ batches, fundsMicros, mode, type }) => {
-        const together = await wallet(fundsMicros, mode, type);
-        const apart = await wallet(fundsMicros, mode, type);
+      fc.asyncProperty(history, async ({ batches, fundsMicros, mode, type, limitMicros }) => {
+        const together = await wallet(fundsMicros, mode, type, limitMicros);
+        const apart = await wallet(fundsMicros, mode, type, limitMicros);
         for (const batch of batches) {
           const many = await chargeMany(
             database.app,

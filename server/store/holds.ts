@@ -28,6 +28,10 @@ export interface HeartbeatOutcome {
   /** Less is reserved ahead of the usage so far than was asked for. */
   lowBalance: boolean;
   availableMicros: bigint;
+  /** The most that the limits let the hold come to; null when none is for it. */
+  headroomMicros: bigint | null;
+  /** Of LIMIT_EXCEEDED by a spending limit, which one. */
+  detail: Record<string, unknown> | null;
 }
 
 /** A hold, with what is needed to price its usage. */
@@ -100,7 +104,8 @@ export async function extendHold(
   const [outcome] = await sql<HeartbeatOutcome[]>`
     select code, seq, held_micros as "heldMicros", expires_at as "expiresAt",
       amount_so_far_micros as "amountSoFarMicros", units_so_far as "unitsSoFar",
-      low_balance as "lowBalance", available_micros as "availableMicros"
+      low_balance as "lowBalance", available_micros as "availableMicros",
+      headroom_micros as "headroomMicros", detail
     from extend_hold(
       ${heartbeat.walletId}, ${heartbeat.holdId}, ${json(heartbeat.report)}::text::jsonb,
       ${heartbeat.amountMicros}, ${heartbeat.addMicros}, ${heartbeat.ttlSeconds},

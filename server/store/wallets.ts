@@ -13,7 +13,8 @@ const walletColumns = (sql: Sql) => sql`
   w.id as "walletId", w.user_id as "userId", w.currency, w.timezone, w.mode, w.status,
   w.balance_micros as "balanceMicros", w.held_micros as "heldMicros",
   available_micros(w) as "availableMicros", w.arrears_micros as "arrearsMicros",
-  w.overdraft_limit_micros as "overdraftLimitMicros", w.seq,
+  w.overdraft_limit_micros as "overdraftLimitMicros", w.limited,
+  affordable_micros(w) as "affordableMicros", w.seq,
   -- An overdrawn balance may be lower than the credit in it.
   least(w.grants_micros, greatest(w.balance_micros, 0)) as "grantsMicros",
   case when w.grants_micros > 0 then (

@@ -8,6 +8,7 @@ import type { Holds } from '../billing/holds.ts';
 import type { Month } from '../billing/month.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
 import type { Refunds } from '../billing/refunds.ts';
+import type { SpendingLimits } from '../billing/spending-limits.ts';
 import type { Wallets } from '../billing/wallets.ts';
 import { asFault, FAULTS, Fault } from '../faults.ts';
 
@@ -19,6 +20,7 @@ export interface RouterServices {
   readonly refunds: Refunds;
   readonly explaining: Explaining;
   readonly rateCards: RateCards;
+  readonly spendingLimits: SpendingLimits;
   readonly month: Month;
 }
 

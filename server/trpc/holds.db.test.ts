@@ -5,6 +5,7 @@ import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
 import { createRefunds } from '../billing/refunds.ts';
+import { createSpendingLimits } from '../billing/spending-limits.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createLogger } from '../log.ts';
@@ -28,6 +29,7 @@ beforeAll(async () => {
     refunds: createRefunds({ sql }),
     explaining: createExplaining({ sql, rateCards }),
     rateCards,
+    spendingLimits: createSpendingLimits(sql),
     month: createMonth({
       sql,
       longSql: sql,

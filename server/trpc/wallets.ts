@@ -13,6 +13,7 @@ import {
   walletName,
   wire,
 } from './inputs.ts';
+import { setLimitsInput } from './spending-limits.ts';
 
 const openInput = z.strictObject({
   userId: userIdSchema,
@@ -103,6 +104,20 @@ export const walletsRouter = router({
       const { cursor, limit } = input;
       return wire(await ctx.services.wallets.grants(walletId, { cursor, limit }));
     }),
+
+  /** The wallet's spending limits, and how they stand. */
+  limits: scoped('wallets:read')
+    .input(z.strictObject(walletFields).superRefine(namesOneWallet))
+    .query(async ({ ctx, input }) =>
+      wire(await ctx.services.spendingLimits.get(walletName(input))),
+    ),
+
+  /** Replaces the wallet's spending limits; the same ones again change nothing. */
+  setLimits: scoped('wallets:manage')
+    .input(setLimitsInput)
+    .mutation(async ({ ctx, input }) =>
+      wire(await ctx.services.spendingLimits.set(walletName(input), input.limits, ctx.actor)),
+    ),
 
   /** Promotional credit, once per key, until `expiresAt` or for ever. */
   grant: scoped('credit:grant')
