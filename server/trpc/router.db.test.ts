@@ -227,7 +227,7 @@ describe('usage.charge', () => {
       const grant = { userId, amountMicros: '5000', key: 'promo', reason: 'Welcome', expiresAt };
       await client.wallets.open.mutate({ userId });
       await expect(client.wallets.grant.mutate(grant)).rejects.toMatchObject({
-        data: { code: 'BAD_REQUEST' },
+        code: 'BAD_REQUEST',
         message: expect.stringContaining('expiresAt'),
       });
     },
@@ -511,7 +511,7 @@ describe('usage.explain', () => {
   ] as const)('refuses %s', async (_what, name) => {
     await expect(client.usage.explain.query({ userId, ...name })).rejects.toMatchObject({
       message: expect.stringContaining('seq'),
-      data: { code: 'BAD_REQUEST' },
+      code: 'BAD_REQUEST',
     });
   });
 });
