@@ -147,6 +147,7 @@ AS $function$
 declare
   t top_ups;
   w wallets;
+  q stripe_quarantine;
   outcome ledger_outcome;
 begin
   -- The wallet is locked before its top-up, as everywhere.
@@ -171,12 +172,26 @@ begin
     reason := null;
     return;
   end if;
+  select * into q from stripe_quarantine where payment_intent_id = p_payment_intent_id;
+  if q.resolution = 'credited' then
+    code := 'ALREADY_CREDITED';
+    seq := q.credited_seq;
+    reason := null;
+    return;
+  end if;
+  reason := coalesce(q.reason, reason);
   if reason is not null then
-    insert into stripe_quarantine (payment_intent_id, top_up_id, reason)
-    values (p_payment_intent_id, t.id, reason) on conflict do nothing;
-    update top_ups set status = 'quarantined', updated_at = clock_timestamp()
-    where id = t.id and status <> 'succeeded'
-      and coalesce(payment_intent_id, p_payment_intent_id) = p_payment_intent_id;
+    if q.resolution is null then
+      insert into stripe_quarantine (
+        payment_intent_id, top_up_id, reason, customer_id, currency, amount_minor, livemode
+      ) values (
+        p_payment_intent_id, t.id, reason, p_customer_id, p_currency, p_amount_received_minor,
+        p_livemode
+      ) on conflict do nothing;
+      update top_ups set status = 'quarantined', updated_at = clock_timestamp()
+      where id = t.id and status <> 'succeeded'
+        and coalesce(payment_intent_id, p_payment_intent_id) = p_payment_intent_id;
+    end if;
     code := 'QUARANTINED';
     return;
   end if;
@@ -731,6 +746,22 @@ begin
   order by 2;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.claim_reconciliation(p_day date, p_quiet interval)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  with claimed as (
+    insert into reconciliation_runs (day) values (p_day)
+    on conflict (day) do update set touched_at = clock_timestamp()
+    where reconciliation_runs.finished_at is null
+      and reconciliation_runs.touched_at < clock_timestamp() - p_quiet
+    returning day
+  )
+  select exists (select from claimed)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.claim_stripe_events(p_limit integer)
  RETURNS TABLE(event_id text, dispatch integer)
  LANGUAGE sql
@@ -748,6 +779,21 @@ AS $function$
   ) due
   where i.event_id = due.event_id
   returning i.event_id, i.dispatches
+$function$;
+
+CREATE OR REPLACE FUNCTION public.close_differences(p_kind text, p_from timestamp with time zone, p_to timestamp with time zone, p_since timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  with closed as (
+    update reconciliation_differences set resolved_at = clock_timestamp()
+    where kind = p_kind and resolved_at is null and happened_at >= p_from and happened_at < p_to
+      and last_seen_at < p_since
+    returning id
+  )
+  select count(*) from closed
 $function$;
 
 CREATE OR REPLACE FUNCTION public.close_fenced_wallets(p_wallet_ids uuid[], p_period billing_period, p_fenced_at timestamp with time zone)
@@ -1507,6 +1553,20 @@ AS $function$
   select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.keep_quarantine()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'UPDATE' and old.resolution is null
+     and (new.payment_intent_id, new.reason, new.created_at)
+       = (old.payment_intent_id, old.reason, old.created_at) then
+    return new;
+  end if;
+  raise exception 'a payment in quarantine is resolved once and never forgotten'
+    using errcode = 'restrict_violation';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.ledger_key(p_kind text, p_reference text)
  RETURNS uuid
  LANGUAGE sql
@@ -2187,6 +2247,25 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.record_differences(p_kind text, p_found jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  insert into reconciliation_differences as d
+    (kind, object_id, problem, happened_at, wallet_id, top_up_id, at_stripe, in_ledger)
+  select p_kind, f."objectId", f.problem, f."happenedAt", f."walletId", f."topUpId",
+         f."atStripe", f."inLedger"
+  from jsonb_to_recordset(p_found) as f (
+    "objectId" text, problem text, "happenedAt" timestamptz, "walletId" uuid, "topUpId" uuid,
+    "atStripe" jsonb, "inLedger" jsonb)
+  order by f."objectId", f.problem
+  on conflict (kind, object_id, problem) where resolved_at is null do update set
+    last_seen_at = clock_timestamp(), happened_at = excluded.happened_at,
+    at_stripe = excluded.at_stripe, in_ledger = excluded.in_ledger
+$function$;
+
 CREATE OR REPLACE FUNCTION public.record_saved_cards(p_customer_id text, p_read bigint, p_cards jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -2435,6 +2514,22 @@ begin
   return outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.replay_stripe_event(p_event_id text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  with again as (
+    update stripe_inbox set
+      status = 'waiting', outcome = null, finished_at = null,
+      next_dispatch_at = clock_timestamp() + interval '10 seconds'
+    where event_id = p_event_id
+    returning event_id
+  )
+  select exists (select from again)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.request_month(p_period text, p_actor text, OUT code text, OUT run_id uuid, OUT finished boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -2452,6 +2547,109 @@ begin
   values (gen_random_uuid(), p_period, p_actor, called_at, called_at)
   on conflict (period) do nothing;
   select r.id, is_finished(r) into run_id, finished from billing_runs r where r.period = p_period;
+  code := 'OK';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.resolve_quarantine(p_payment_intent_id text, p_resolution text, p_note text, p_actor text, p_wallet_id uuid, p_top_up_id uuid, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_occurred_at timestamp with time zone, OUT code text, OUT replayed boolean, OUT wallet_id uuid, OUT seq bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  q stripe_quarantine;
+  t top_ups;
+  w wallets;
+  micros numeric;
+  outcome ledger_outcome;
+begin
+  replayed := false;
+  -- The wallet is locked first, as everywhere.
+  if p_resolution = 'credited' then
+    select * into w from wallets where id = p_wallet_id for no key update;
+  end if;
+  select * into q from stripe_quarantine where payment_intent_id = p_payment_intent_id for update;
+  if q.payment_intent_id is null then
+    code := 'NOT_FOUND';
+    return;
+  end if;
+  if q.resolution is not null then
+    replayed := q.resolution = p_resolution
+      and (p_resolution <> 'credited' or q.credited_wallet_id = p_wallet_id);
+    code := case when replayed then 'OK' else 'ALREADY_RESOLVED' end;
+    wallet_id := q.credited_wallet_id;
+    seq := q.credited_seq;
+    return;
+  end if;
+  select * into t from top_ups where id = q.top_up_id for update;
+  if exists (select from top_ups
+             where payment_intent_id = p_payment_intent_id and status = 'succeeded') then
+    code := 'ALREADY_CREDITED';
+    return;
+  end if;
+
+  if p_resolution = 'credited' then
+    micros := p_amount_received_minor * (select 10::numeric ^ (6 - exponent) from currencies c
+                                         where c.code = p_currency);
+    code := case
+      when w.id is null then 'WALLET_NOT_FOUND'
+      when w.status = 'closed' then 'WALLET_CLOSED'
+      when w.currency <> p_currency or micros is null then 'CURRENCY_DIFFERS'
+      when p_amount_received_minor is distinct from coalesce(q.amount_minor, p_amount_received_minor)
+        or p_livemode is distinct from coalesce(q.livemode, p_livemode) or micros <= 0
+        then 'CHANGED_AT_STRIPE'
+    end;
+    if code is not null then
+      return;
+    end if;
+    if t.wallet_id = w.id and t.status <> 'succeeded'
+       and coalesce(t.payment_intent_id, p_payment_intent_id) = p_payment_intent_id then
+      update top_ups set
+        payment_intent_id = p_payment_intent_id, currency = p_currency, amount_micros = micros,
+        amount_minor = p_amount_received_minor, livemode = p_livemode
+      where id = t.id returning * into t;
+    else
+      -- The payment leaves the top-up that claimed it, which stays unpaid.
+      update top_ups set
+        payment_intent_id = null, status = 'canceled', updated_at = clock_timestamp()
+      where id = t.id and payment_intent_id = p_payment_intent_id;
+      insert into top_ups (
+        id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode, payment_intent_id
+      ) values (
+        p_top_up_id, w.id, 'quarantine_' || p_payment_intent_id, p_currency, micros,
+        p_amount_received_minor, p_livemode, p_payment_intent_id
+      ) returning * into t;
+    end if;
+    outcome := credit_wallet(
+      w, 'top_up', ledger_key('top_up', p_payment_intent_id),
+      sha256(convert_to(t.id || E'\n' || t.amount_micros, 'UTF8')),
+      t.amount_micros, p_actor, p_occurred_at,
+      json_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id,
+                        'quarantined', q.reason)
+    );
+    if outcome.code <> 'OK' or outcome.replayed then
+      raise exception 'payment % cannot be credited: %', p_payment_intent_id, outcome.code;
+    end if;
+    update top_ups set
+      status = 'succeeded', credited_seq = outcome.seq, failure_code = null, failure_message = null,
+      updated_at = clock_timestamp()
+    where id = t.id;
+    wallet_id := w.id;
+    seq := outcome.seq;
+  else
+    update top_ups set
+      status = 'canceled', failure_code = p_resolution, failure_message = null,
+      updated_at = clock_timestamp()
+    where id = t.id and status = 'quarantined';
+  end if;
+  update stripe_quarantine set
+    resolution = p_resolution, resolved_at = clock_timestamp(), resolved_by = p_actor, note = p_note,
+    credited_wallet_id = wallet_id, credited_seq = seq,
+    currency = coalesce(currency, p_currency),
+    amount_minor = coalesce(amount_minor, p_amount_received_minor),
+    livemode = coalesce(livemode, p_livemode)
+  where payment_intent_id = p_payment_intent_id;
   code := 'OK';
 end $function$;
 
@@ -2778,6 +2976,22 @@ AS $function$
   select coalesce(grant_parts(p_burned, p_billed_micros, false), '[]')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.take_unreported_differences(p_limit integer)
+ RETURNS SETOF reconciliation_differences
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update reconciliation_differences d set reported_at = clock_timestamp()
+  from (
+    select id from reconciliation_differences
+    where resolved_at is null and reported_at is null
+    order by id limit p_limit for update skip locked
+  ) fresh
+  where d.id = fresh.id
+  returning d.*
+$function$;
+
 CREATE OR REPLACE FUNCTION public.tightest_limit(w wallets, p_usage_type text, p_destination text, p_except_hold uuid)
  RETURNS limit_standing
  LANGUAGE plpgsql
@@ -2793,6 +3007,41 @@ begin
   limit 1;
   return tightest;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.touch_reconciliation(p_day date, p_finished boolean)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  insert into reconciliation_runs (day, finished_at)
+  values (p_day, case when p_finished then clock_timestamp() end)
+  on conflict (day) do update set
+    touched_at = clock_timestamp(),
+    finished_at = coalesce(reconciliation_runs.finished_at, excluded.finished_at)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.trim_stripe_payloads(p_before timestamp with time zone, p_limit integer)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  with old as (
+    select event_id from stripe_inbox
+    where trimmed_at is null and status in ('applied', 'ignored') and finished_at < p_before
+    order by finished_at limit p_limit for update skip locked
+  ), trimmed as (
+    update stripe_inbox i set
+      trimmed_at = clock_timestamp(),
+      payload = jsonb_strip_nulls(jsonb_build_object(
+        'id', i.event_id, 'type', i.type, 'created', i.payload -> 'created',
+        'data', jsonb_build_object('object', jsonb_build_object('id', i.object_id))))
+    from old where i.event_id = old.event_id
+    returning i.event_id
+  )
+  select count(*) from trimmed
+$function$;
 
 CREATE OR REPLACE FUNCTION public.unsettled_statements(p_wallet_ids uuid[], p_from billing_period, p_to billing_period)
  RETURNS SETOF statements
@@ -3537,6 +3786,35 @@ create table rate_cards (
 );
 CREATE TRIGGER rate_cards_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
+create table reconciliation_differences (
+  id bigint not null generated always as identity,
+  kind text not null,
+  object_id text not null,
+  problem text not null,
+  happened_at timestamp with time zone not null,
+  wallet_id uuid,
+  top_up_id uuid,
+  at_stripe jsonb,
+  in_ledger jsonb,
+  first_seen_at timestamp with time zone not null default clock_timestamp(),
+  last_seen_at timestamp with time zone not null default clock_timestamp(),
+  reported_at timestamp with time zone,
+  resolved_at timestamp with time zone,
+  constraint reconciliation_differences_pkey PRIMARY KEY (id),
+  constraint reconciliation_differences_kind_check CHECK (kind = ANY (ARRAY['payment'::text, 'refund'::text, 'dispute'::text])),
+  constraint reconciliation_differences_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE UNIQUE INDEX reconciliation_differences_open ON public.reconciliation_differences USING btree (kind, object_id, problem) WHERE (resolved_at IS NULL);
+CREATE INDEX reconciliation_differences_range ON public.reconciliation_differences USING btree (kind, happened_at) WHERE (resolved_at IS NULL);
+
+create table reconciliation_runs (
+  day date not null,
+  started_at timestamp with time zone not null default clock_timestamp(),
+  touched_at timestamp with time zone not null default clock_timestamp(),
+  finished_at timestamp with time zone,
+  constraint reconciliation_runs_pkey PRIMARY KEY (day)
+);
+
 create table saved_cards (
   payment_method_id text not null,
   user_id text not null,
@@ -3667,19 +3945,45 @@ create table stripe_inbox (
   failures integer not null default 0,
   last_error text,
   finished_at timestamp with time zone,
+  trimmed_at timestamp with time zone,
   constraint stripe_inbox_pkey PRIMARY KEY (event_id),
   constraint stripe_inbox_status_check CHECK (status = ANY (ARRAY['waiting'::text, 'applied'::text, 'ignored'::text, 'unhandled'::text, 'dead'::text]))
 );
 CREATE INDEX stripe_inbox_due ON public.stripe_inbox USING btree (next_dispatch_at) WHERE (status = 'waiting'::text);
+CREATE INDEX stripe_inbox_newest ON public.stripe_inbox USING btree (received_at DESC, event_id DESC);
+CREATE INDEX stripe_inbox_status_newest ON public.stripe_inbox USING btree (status, received_at DESC, event_id DESC);
+CREATE INDEX stripe_inbox_untrimmed ON public.stripe_inbox USING btree (finished_at) WHERE ((trimmed_at IS NULL) AND (status = ANY (ARRAY['applied'::text, 'ignored'::text])));
 
 create table stripe_quarantine (
   payment_intent_id text not null,
   top_up_id uuid,
   reason text not null,
   created_at timestamp with time zone not null default now(),
+  customer_id text,
+  currency text,
+  amount_minor bigint,
+  livemode boolean,
+  resolution text,
+  resolved_at timestamp with time zone,
+  resolved_by text,
+  note text,
+  credited_wallet_id uuid,
+  credited_seq bigint,
   constraint stripe_quarantine_pkey PRIMARY KEY (payment_intent_id),
+  constraint stripe_quarantine_amount_minor_check CHECK (amount_minor >= 0),
+  constraint stripe_quarantine_credit_means_credited CHECK (num_nulls(credited_wallet_id, credited_seq) =
+CASE
+    WHEN NOT resolution IS DISTINCT FROM 'credited'::text THEN 0
+    ELSE 2
+END),
+  constraint stripe_quarantine_note_check CHECK (length(note) >= 1 AND length(note) <= 1000),
+  constraint stripe_quarantine_resolution_check CHECK (resolution = ANY (ARRAY['credited'::text, 'refunded'::text, 'dismissed'::text])),
+  constraint stripe_quarantine_resolved_whole CHECK (num_nulls(resolution, resolved_at, resolved_by, note) = ANY (ARRAY[0, 4])),
+  constraint stripe_quarantine_credit FOREIGN KEY (payment_intent_id, credited_wallet_id, credited_seq) REFERENCES top_ups(payment_intent_id, wallet_id, credited_seq),
   constraint stripe_quarantine_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id)
 );
+CREATE INDEX stripe_quarantine_newest ON public.stripe_quarantine USING btree (created_at DESC, payment_intent_id DESC);
+CREATE TRIGGER stripe_quarantine_resolved_once BEFORE DELETE OR UPDATE ON stripe_quarantine FOR EACH ROW EXECUTE FUNCTION keep_quarantine();
 
 create table top_ups (
   id uuid not null,
@@ -3697,6 +4001,7 @@ create table top_ups (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint top_ups_pkey PRIMARY KEY (id),
+  constraint top_ups_credit UNIQUE (payment_intent_id, wallet_id, credited_seq),
   constraint top_ups_credited_once UNIQUE (wallet_id, credited_seq),
   constraint top_ups_payment_intent_id_key UNIQUE (payment_intent_id),
   constraint top_ups_wallet_id_attempt_key_key UNIQUE (wallet_id, attempt_key),
@@ -3709,6 +4014,7 @@ create table top_ups (
   constraint top_ups_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
   constraint top_ups_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
+CREATE INDEX top_ups_credited ON public.top_ups USING btree (created_at) WHERE (status = 'succeeded'::text);
 CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
 CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'failed'::text]));
 
@@ -3890,6 +4196,8 @@ grant select on holds to wallet_app;
 grant select on journal to wallet_app;
 grant select on monthly_billings to wallet_app;
 grant select on rate_cards to wallet_app;
+grant select on reconciliation_differences to wallet_app;
+grant select on reconciliation_runs to wallet_app;
 grant select on saved_cards to wallet_app;
 grant select on schema_migrations to wallet_app;
 grant delete, insert, select on sessions to wallet_app;
@@ -3922,7 +4230,9 @@ grant execute on function change_wallet_status(uuid,text,text,json) to wallet_ap
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
+grant execute on function claim_reconciliation(date,interval) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
+grant execute on function close_differences(text,timestamp with time zone,timestamp with time zone,timestamp with time zone) to wallet_app;
 grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zone,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
 grant execute on function dialled_digits(text) to wallet_app;
@@ -3949,18 +4259,24 @@ grant execute on function plan_due(wallets,timestamp with time zone) to wallet_a
 grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;
+grant execute on function record_differences(text,jsonb) to wallet_app;
 grant execute on function record_saved_cards(text,bigint,jsonb) to wallet_app;
 grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
 grant execute on function refund_usage(uuid,uuid,bytea,uuid,uuid,text,bigint,text,jsonb) to wallet_app;
 grant execute on function remove_saved_card(text,boolean,text) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
+grant execute on function replay_stripe_event(text) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
+grant execute on function resolve_quarantine(text,text,text,text,uuid,uuid,text,bigint,boolean,timestamp with time zone) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
 grant execute on function set_limits(uuid,jsonb,text) to wallet_app;
 grant execute on function settle_due_wallets(integer) to wallet_app;
 grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app;
 grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
+grant execute on function take_unreported_differences(integer) to wallet_app;
 grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
+grant execute on function touch_reconciliation(date,boolean) to wallet_app;
+grant execute on function trim_stripe_payloads(timestamp with time zone,integer) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
 grant execute on function wallet_now(wallets) to wallet_app;

@@ -12,11 +12,16 @@ import { createHoldSweeper } from './billing/hold-sweeper.ts';
 import { createHolds } from './billing/holds.ts';
 import { createMonth } from './billing/month.ts';
 import { createMonthWatchdog } from './billing/month-watchdog.ts';
+import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createRateCards } from './billing/rate-cards.ts';
+import { paymentComparer } from './billing/reconcile-payments.ts';
+import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
+import { comparison, createReconciliation } from './billing/reconciling.ts';
 import { createRefunds } from './billing/refunds.ts';
 import { createSpendingLimits } from './billing/spending-limits.ts';
 import { createStatements } from './billing/statements.ts';
+import { createStripeDesk } from './billing/stripe-desk.ts';
 import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
 import { createTopUps } from './billing/top-ups.ts';
 import { createWallets } from './billing/wallets.ts';
@@ -33,6 +38,7 @@ import { createFunctions, RANGES_AT_ONCE } from './inngest/functions.ts';
 import { inngestHandler } from './inngest/serve.ts';
 import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
 import { claimMonths, type MonthRun } from './store/month.ts';
+import { countOpenDifferences } from './store/reconciliation.ts';
 import { APP_ROLE, connect } from './store/sql.ts';
 import { inboxSummary } from './store/stripe-inbox.ts';
 import { createStripeGateway } from './stripe/gateway.ts';
@@ -43,6 +49,7 @@ const DISPATCH_INTERVAL_MS = 2_000;
 const HOLD_SWEEP_INTERVAL_MS = 2_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
 const SWEEP_INTERVAL_MS = 600_000;
+const RECONCILE_CHECK_INTERVAL_MS = 900_000;
 const PRUNE_INTERVAL_MS = 3_600_000;
 /** Far above what a range takes, so that only a statement that is stuck is ended. */
 const MONTH_STATEMENT_TIMEOUT_MS = 1_800_000;
@@ -110,6 +117,17 @@ export function createApplication(options: ApplicationOptions): Application {
   const spendingLimits = createSpendingLimits(sql);
   const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });
   const stripeEvents = createStripeEvents({ sql, gateway });
+  const reconciliation = createReconciliation({
+    sql,
+    comparisons: [
+      comparison(
+        sql,
+        paymentComparer({ sql, gateway, settlePayment: stripeEvents.settlePayment, logger }),
+      ),
+    ],
+    clock,
+    logger,
+  });
   const accounts = createAccounts({
     sql,
     sessionSecret: env.sessionSecret,
@@ -124,6 +142,7 @@ export function createApplication(options: ApplicationOptions): Application {
     statements: createStatements(sql),
     paymentMethods: createPaymentMethods({ sql, gateway, livemode }),
     admin: createAdmin({ sql, wallets, month }),
+    stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };
   const config: LoadContext['config'] = {
     appName: APP_NAME,
@@ -138,6 +157,9 @@ export function createApplication(options: ApplicationOptions): Application {
     requestMonth: (at) => month.requestMonth(at),
     planMonth: (runId, cursor) => month.planMonth(runId, cursor),
     closeRange: (input) => month.closeRange(input),
+    planReconciliation: async (at) => reconciliation.plan(at),
+    reconcileRange: (input) => reconciliation.reconcileRange(input),
+    finishReconciliation: (day) => reconciliation.finish(day),
   });
 
   const refunds = createRefunds({ sql });
@@ -152,7 +174,10 @@ export function createApplication(options: ApplicationOptions): Application {
     month,
   };
   const apiKeys = createApiKeys({ sql, logger });
-  const metrics = createMetrics(() => inboxSummary(sql));
+  const metrics = createMetrics(
+    () => inboxSummary(sql),
+    () => countOpenDifferences(sql),
+  );
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));
 
   const app = createHttpApp({
@@ -249,6 +274,14 @@ export function createApplication(options: ApplicationOptions): Application {
       SWEEP_INTERVAL_MS,
       (err) => logger.warn({ err }, 'top-ups not swept'),
     ),
+    createReconcileWatchdog({
+      sql,
+      reconciliation,
+      clock,
+      intervalMs: RECONCILE_CHECK_INTERVAL_MS,
+      logger,
+    }),
+    createPayloadTrimmer({ sql, clock, intervalMs: PRUNE_INTERVAL_MS, logger }),
     everyInterval(
       () => accounts.prune(),
       PRUNE_INTERVAL_MS,

@@ -91,6 +91,12 @@ const DATABASE = ANY.pick({
   LOG_LEVEL: true,
 }).required({ DATABASE_URL: true });
 
+const STRIPE = ANY.pick({
+  DATABASE_URL: true,
+  STRIPE_SECRET_KEY: true,
+  STRIPE_API_BASE: true,
+}).required({ DATABASE_URL: true, STRIPE_SECRET_KEY: true });
+
 /** The variables that are there, by their own names, parsed. */
 export type Variables = z.infer<typeof ANY>;
 
@@ -150,6 +156,19 @@ export function readDatabaseEnv(
   return {
     ok: true,
     env: { databaseUrl, databaseOwnerUrl: ownerUrl ?? databaseUrl, logLevel: level ?? 'info' },
+  };
+}
+
+/** Reads what a command needs that talks to the database and to Stripe. */
+export function readStripeEnv(
+  source: EnvSource,
+): ReadEnv<{ databaseUrl: string; stripe: { secretKey: string; apiBase: string | null } }> {
+  const read = check(STRIPE, source);
+  if (!read.ok) return read;
+  const { DATABASE_URL: databaseUrl, STRIPE_SECRET_KEY: secretKey, STRIPE_API_BASE } = read.env;
+  return {
+    ok: true,
+    env: { databaseUrl, stripe: { secretKey, apiBase: STRIPE_API_BASE ?? null } },
   };
 }
 

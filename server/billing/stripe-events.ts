@@ -8,6 +8,7 @@ import {
   findEvent,
   finishEvent,
   releaseEvents,
+  replayEvent,
   storeEvent,
 } from '../store/stripe-inbox.ts';
 import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../store/top-ups.ts';
@@ -50,6 +51,10 @@ export interface StripeEvents {
    * payment is credited even when its webhooks never come. Returns how many it asked about.
    */
   sweep(now: Date): Promise<number>;
+  /** Brings the top-up of one payment to what Stripe says of it now; returns what that was. */
+  settlePayment(paymentIntentId: string): Promise<string>;
+  /** Applies a stored event again, whatever became of it; null when there is none of this id. */
+  replay(eventId: string): Promise<{ outcome: string } | null>;
 }
 
 export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }): StripeEvents {
@@ -101,7 +106,13 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
     return failed ? 'failed' : status;
   }
 
-  return {
+  const events: StripeEvents = {
+    settlePayment: (paymentIntentId) => applyPaymentIntent(paymentIntentId, null),
+
+    async replay(eventId) {
+      return (await replayEvent(sql, eventId)) ? events.apply(eventId) : null;
+    },
+
     receive: (event) =>
       storeEvent(sql, {
         eventId: event.id,
@@ -154,6 +165,7 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
       return intents.length;
     },
   };
+  return events;
 }
 
 /**

@@ -384,7 +384,10 @@ describe('what a person has to look at', () => {
       unhandled: before.unhandled + 1,
       ignored: before.ignored + 1,
     });
-    const metrics = await createMetrics(() => inboxSummary(database.app)).text();
+    const metrics = await createMetrics(
+      () => inboxSummary(database.app),
+      async () => 0,
+    ).text();
     expect(metrics).toContain(
       `stripe_inbox_events{status="quarantined"} ${before.quarantined + 1}\n`,
     );

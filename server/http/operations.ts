@@ -18,7 +18,10 @@ export interface Metrics {
 }
 
 /** Prometheus metrics of this process, and of the inbox that all processes share. */
-export function createMetrics(inbox: () => Promise<InboxSummary>): Metrics {
+export function createMetrics(
+  inbox: () => Promise<InboxSummary>,
+  openDifferences: () => Promise<number>,
+): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const requests = new Histogram({
@@ -38,6 +41,14 @@ export function createMetrics(inbox: () => Promise<InboxSummary>): Metrics {
       for (const [status, count] of Object.entries(counts)) {
         this.set({ status }, count);
       }
+    },
+  });
+  new Gauge({
+    name: 'reconciliation_differences_open',
+    help: 'Things on which Stripe and the ledger disagree, as the last comparisons found them',
+    registers: [registry],
+    async collect() {
+      this.set(await openDifferences());
     },
   });
   return {

@@ -10,6 +10,10 @@ import {
 } from './functions.ts';
 
 const DAY_MS = 86_400_000;
+const RECONCILED = [
+  { from: '2026-03-09T00:00:00.000Z', to: '2026-03-10T00:00:00.000Z' },
+  { from: '2026-03-10T00:00:00.000Z', to: '2026-03-11T00:00:00.000Z' },
+];
 
 /** Use cases that note how they were called; `failing` makes the next calls of one throw. */
 class RecordedUseCases implements BillingUseCases {
@@ -37,6 +41,21 @@ class RecordedUseCases implements BillingUseCases {
   async closeRange(input: { runId: string; period: string } & WalletRange) {
     this.#note('closeRange', input);
     return { closed: 1, failed: 0, pending: 0 };
+  }
+
+  async planReconciliation(at: Date) {
+    this.#note('planReconciliation', at.toISOString());
+    return { day: at.toISOString().slice(0, 10), ranges: RECONCILED };
+  }
+
+  async reconcileRange(input: { day: string; from: string; to: string }) {
+    this.#note('reconcileRange', input);
+    return { checked: 3, differences: 1 };
+  }
+
+  async finishReconciliation(day: string) {
+    this.#note('finishReconciliation', day);
+    return { reported: 1 };
   }
 
   /** What one use case was called with, in order. */
@@ -190,5 +209,24 @@ describe('billing-range', () => {
     await advance(DAY_MS / 4);
     expect(useCases.inputs('closeRange')).toHaveLength(3);
     expect(runner.runs().every((run) => run.status === 'completed')).toBe(true);
+  });
+});
+
+describe('stripe-reconcile', () => {
+  it('goes once a day through each range, one step each, and repeats only the one that failed', async () => {
+    const useCases = new RecordedUseCases();
+    const { runner, advance } = await start(useCases, '2026-03-10T03:00:00Z');
+    useCases.failing.set('reconcileRange', 1);
+    await advance(DAY_MS / 2);
+    expect(useCases.inputs('planReconciliation')).toEqual([['2026-03-10T03:30:00.000Z']]);
+    const [first, second] = RECONCILED.map((range) => [{ day: '2026-03-10', ...range }]);
+    expect(useCases.inputs('reconcileRange')).toEqual([first, first, second]);
+    expect(useCases.inputs('finishReconciliation')).toEqual([['2026-03-10']]);
+    expect(runner.runs().at(-1)?.output).toEqual({
+      day: '2026-03-10',
+      checked: 6,
+      differences: 2,
+      reported: 1,
+    });
   });
 });

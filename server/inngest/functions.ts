@@ -4,6 +4,9 @@ import { billingMonthRequested, billingRangeRequested, stripeEventReceived } fro
 /** 02:00 UTC on the 1st of each month. */
 export const BILLING_MONTH_CRON = '0 2 1 * *';
 
+/** 03:30 UTC every day. */
+export const RECONCILE_CRON = '30 3 * * *';
+
 /** Inngest takes at most 5,000 events a request; smaller requests are cheaper to send again. */
 const EVENTS_PER_REQUEST = 1_000;
 
@@ -41,6 +44,19 @@ export interface BillingUseCases {
   closeRange(
     input: { runId: string; period: string } & WalletRange,
   ): Promise<{ closed: number; failed: number; pending: number }>;
+  /** The ranges of Stripe's list that the run of the UTC day of `at` goes through. */
+  planReconciliation(at: Date): Promise<{
+    day: string;
+    ranges: { from: string; to: string }[];
+  }>;
+  /** Credits what no webhook brought in the range, and compares it with the ledger. */
+  reconcileRange(input: {
+    day: string;
+    from: string;
+    to: string;
+  }): Promise<{ checked: number; differences: number }>;
+  /** Ends the day's run, and tells of what is new. */
+  finishReconciliation(day: string): Promise<{ reported: number }>;
 }
 
 /**
@@ -103,5 +119,29 @@ export function createFunctions(
     ({ event, step }) => step.run('close-range', () => useCases.closeRange(event.data)),
   );
 
-  return [stripeApply, billingMonth, billingRange];
+  const stripeReconcile = inngest.createFunction(
+    {
+      id: 'stripe-reconcile',
+      triggers: cron(RECONCILE_CRON),
+      retries: 5,
+      concurrency: { limit: 1 },
+    },
+    async ({ event, step }) => {
+      const { day, ranges } = await step.run('plan', () =>
+        useCases.planReconciliation(new Date(event.ts)),
+      );
+      const total = { checked: 0, differences: 0 };
+      for (const range of ranges) {
+        const { checked, differences } = await step.run(`reconcile-${range.from}`, () =>
+          useCases.reconcileRange({ day, ...range }),
+        );
+        total.checked += checked;
+        total.differences += differences;
+      }
+      const { reported } = await step.run('finish', () => useCases.finishReconciliation(day));
+      return { day, ...total, reported };
+    },
+  );
+
+  return [stripeApply, billingMonth, billingRange, stripeReconcile];
 }

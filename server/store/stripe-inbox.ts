@@ -1,5 +1,10 @@
 /** The inbox of Stripe's events: stored first, applied later, done only when applied. */
-import type { InboxSummary } from '../http/load-context.ts';
+import type {
+  InboxEventDetail,
+  InboxEventView,
+  InboxFilter,
+  InboxSummary,
+} from '../http/load-context.ts';
 import { arrayLiteral, type Sql } from './sql.ts';
 
 export interface InboxEvent {
@@ -93,10 +98,65 @@ export async function inboxSummary(sql: Sql): Promise<InboxSummary> {
       count(*) filter (where status = 'unhandled')::int as unhandled,
       count(*) filter (where status = 'waiting')::int as waiting,
       count(*) filter (where status = 'dead')::int as dead,
-      (select count(*)::int from stripe_quarantine) as quarantined
+      (select count(*)::int from stripe_quarantine where resolution is null) as quarantined
     from stripe_inbox`;
   if (row === undefined) {
     throw new Error('a count returned nothing');
   }
   return row;
+}
+
+const eventView = (sql: Sql) => sql`
+  event_id as "eventId", type, object_id as "objectId", livemode, status, outcome, dispatches,
+  failures, last_error as "lastError", received_at as "receivedAt", finished_at as "finishedAt"`;
+
+/** Events newest first; `before` is the last one of the page before. */
+export async function listEvents(
+  sql: Sql,
+  page: {
+    filter: InboxFilter;
+    before: { receivedAt: string; eventId: string } | null;
+    limit: number;
+  },
+): Promise<(InboxEventView & { cursorAt: string })[]> {
+  const { filter, before, limit } = page;
+  return sql<(InboxEventView & { cursorAt: string })[]>`
+    select ${eventView(sql)}, received_at::text as "cursorAt" from stripe_inbox
+    where true
+      ${filter.status === null ? sql`` : sql`and status = ${filter.status}`}
+      ${filter.type === null ? sql`` : sql`and starts_with(type, ${filter.type})`}
+      ${filter.objectId === null ? sql`` : sql`and object_id = ${filter.objectId}`}
+      ${
+        before === null
+          ? sql``
+          : sql`and (received_at, event_id)
+              < (${before.receivedAt}::text::timestamptz, ${before.eventId})`
+      }
+    order by received_at desc, event_id desc limit ${limit}`;
+}
+
+/** One event with its payload as it was stored, or null. */
+export async function findEventDetail(
+  sql: Sql,
+  eventId: string,
+): Promise<(Omit<InboxEventDetail, 'payload'> & { payload: unknown }) | null> {
+  const [row] = await sql<(Omit<InboxEventDetail, 'payload'> & { payload: unknown })[]>`
+    select ${eventView(sql)}, api_version as "apiVersion", next_dispatch_at as "nextDispatchAt",
+      trimmed_at as "trimmedAt", payload
+    from stripe_inbox where event_id = ${eventId}`;
+  return row ?? null;
+}
+
+/** Puts an event back in line; false when there is none of this id. */
+export async function replayEvent(sql: Sql, eventId: string): Promise<boolean> {
+  const [row] = await sql<{ found: boolean }[]>`
+    select replay_stripe_event(${eventId}) as found`;
+  return row?.found ?? false;
+}
+
+/** Trims the payloads of events that were done before the instant; returns how many. */
+export async function trimPayloads(sql: Sql, before: Date, limit: number): Promise<number> {
+  const [row] = await sql<{ trimmed: bigint }[]>`
+    select trim_stripe_payloads(${before}, ${limit}) as trimmed`;
+  return Number(row?.trimmed ?? 0);
 }

@@ -30,6 +30,8 @@ export interface StripeIntent {
   lastError: { code: string; message: string } | null;
   /** The card of the last attempt that reached the card's bank. */
   card: { brand: string; last4: string } | null;
+  /** What became of the money of the last attempt, in minor units; null when there was none. */
+  charge: { paidAt: Date | null; refundedMinor: bigint; isDisputed: boolean } | null;
   createdAt: Date;
 }
 
@@ -62,6 +64,8 @@ export interface StripeGateway {
     saveForLater?: boolean | undefined;
   }): Promise<StripeIntent>;
   retrieveIntent(id: string): Promise<StripeIntent>;
+  /** As `retrieveIntent`; null when Stripe knows no such intent. */
+  findIntent(id: string): Promise<StripeIntent | null>;
   /** Refused when the intent has succeeded or is canceled already. */
   cancelIntent(id: string): Promise<StripeIntent>;
   /** A secret, valid for half an hour, that lets the Payment Element show and save cards. */
@@ -104,6 +108,16 @@ function cardOf(intent: Stripe.PaymentIntent): StripeIntent['card'] {
   return card?.brand && card.last4 ? { brand: card.brand, last4: card.last4 } : null;
 }
 
+function chargeOf(intent: Stripe.PaymentIntent): StripeIntent['charge'] {
+  const charge = intent.latest_charge;
+  if (charge === null || typeof charge === 'string') return null;
+  return {
+    paidAt: charge.paid ? new Date(charge.created * 1000) : null,
+    refundedMinor: BigInt(charge.amount_refunded),
+    isDisputed: charge.disputed,
+  };
+}
+
 function lastErrorOf(intent: Stripe.PaymentIntent): StripeIntent['lastError'] {
   const error = intent.last_payment_error;
   if (!error) return null;
@@ -134,6 +148,7 @@ function toIntent(intent: Stripe.PaymentIntent): StripeIntent {
     topUpId: intent.metadata.topupId ?? null,
     lastError: lastErrorOf(intent),
     card: cardOf(intent),
+    charge: chargeOf(intent),
     createdAt: new Date(intent.created * 1000),
   };
 }
@@ -166,12 +181,14 @@ function safeNumber(amountMinor: bigint): number {
 export function createStripeGateway(options: {
   secretKey: string;
   apiBase?: string;
+  /** Longest wait for one answer; default 15 s. */
+  timeoutMs?: number;
 }): StripeGateway {
   const stripe = new Stripe(options.secretKey, {
     apiVersion: Stripe.API_VERSION,
     maxNetworkRetries: MAX_NETWORK_RETRIES,
     telemetry: false,
-    timeout: TIMEOUT_MS,
+    timeout: options.timeoutMs ?? TIMEOUT_MS,
     ...(options.apiBase === undefined ? {} : target(options.apiBase)),
   });
 
@@ -215,6 +232,18 @@ export function createStripeGateway(options: {
       call('to read a payment intent', async () =>
         toIntent(await stripe.paymentIntents.retrieve(id, { expand })),
       ),
+
+    findIntent: async (id) => {
+      try {
+        return toIntent(await stripe.paymentIntents.retrieve(id, { expand }));
+      } catch (error) {
+        const known = toGatewayError('to read a payment intent', error);
+        if (known instanceof StripeGatewayError && known.providerCode === 'resource_missing') {
+          return null;
+        }
+        throw known;
+      }
+    },
 
     cancelIntent: (id) =>
       call('to cancel a payment intent', async () =>

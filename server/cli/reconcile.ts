@@ -1,0 +1,195 @@
+/** `npm run reconcile`: the ledger against Stripe. */
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { meaningOf } from '../billing/compare-payments.ts';
+import { paymentComparer } from '../billing/reconcile-payments.ts';
+import { comparison, createReconciliation } from '../billing/reconciling.ts';
+import { createStripeEvents } from '../billing/stripe-events.ts';
+import { describeProblems, type EnvSource, readStripeEnv } from '../env.ts';
+import { createLogger } from '../log.ts';
+import type { Difference, DifferenceKind } from '../store/reconciliation.ts';
+import { APP_ROLE, connect } from '../store/sql.ts';
+import { StripeGatewayError } from '../stripe/errors.ts';
+import { createStripeGateway } from '../stripe/gateway.ts';
+import { describeDatabaseFailure } from './database-failure.ts';
+import { commandEnv } from './environment.ts';
+import { type Output, standardOutput } from './output.ts';
+
+const HELP = `Compares Stripe's list with the ledger, both ways, and lists each difference.
+
+  npm run reconcile -- --from DATE --to DATE [--settle] [--json]
+
+DATE is a UTC day (2026-11-01, from its first moment) or an instant (2026-11-01T12:00:00Z); the
+range is half-open, so that --to names the first moment that is not in it. With --settle, what
+Stripe says was paid is credited first, as the daily run does; without it no wallet changes.
+
+Exit code 0: no difference; 1: differences, or it failed; 2: misused.
+
+The database is the one of DATABASE_URL and Stripe's key that of STRIPE_SECRET_KEY (environment,
+.env.local or .env), else those that npm run dev keeps in this folder.
+`;
+
+/** What the command line asked for makes no sense; the message says why. */
+class UsageError extends Error {}
+
+interface Arguments {
+  readonly from: Date;
+  readonly to: Date;
+  readonly settle: boolean;
+  readonly json: boolean;
+}
+
+/** Runs the command; returns the exit code. Differences are written as they are found. */
+export async function runReconcile(
+  argv: readonly string[],
+  source: EnvSource,
+  output: Output,
+  clock: () => Date = () => new Date(),
+): Promise<number> {
+  try {
+    const args = parseArguments(argv);
+    if (args === 'help') {
+      await output.out(HELP);
+      return 0;
+    }
+    const read = readStripeEnv(source);
+    if (!read.ok) {
+      await output.err(`${describeProblems(read.problems)}\n`);
+      return 1;
+    }
+    const { databaseUrl, stripe } = read.env;
+    const sql = connect(databaseUrl, {
+      role: APP_ROLE,
+      max: 3,
+      applicationName: 'prepaid-wallet reconcile',
+    });
+    try {
+      const gateway = createStripeGateway({
+        secretKey: stripe.secretKey,
+        ...(stripe.apiBase !== null && { apiBase: stripe.apiBase }),
+      });
+      const { settlePayment } = createStripeEvents({ sql, gateway });
+      const logger = createLogger('silent');
+      const reconciliation = createReconciliation({
+        sql,
+        comparisons: [comparison(sql, paymentComparer({ sql, gateway, settlePayment, logger }))],
+        clock,
+        logger,
+      });
+      const report = args.json ? jsonReport(args, output) : textReport(args, output);
+      const { checked, differences } = await reconciliation.compare({
+        range: args,
+        settle: args.settle,
+        onDifference: report.difference,
+      });
+      await report.end(checked, differences);
+      return differences > 0 ? 1 : 0;
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  } catch (error) {
+    if (error instanceof UsageError) {
+      await output.err(`${error.message}\n\n${HELP}`);
+      return 2;
+    }
+    const why =
+      error instanceof StripeGatewayError ? error.message : describeDatabaseFailure(error);
+    await output.err(`${why}\n`);
+    return 1;
+  }
+}
+
+function parseArguments(argv: readonly string[]): Arguments | 'help' {
+  const values = parse(argv);
+  if (values.help) return 'help';
+  const from = instant('--from', values.from);
+  const to = instant('--to', values.to);
+  if (from >= to) throw new UsageError('--from must come before --to.');
+  return { from, to, settle: values.settle ?? false, json: values.json ?? false };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        from: { type: 'string' },
+        to: { type: 'string' },
+        settle: { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z)?$/;
+
+function instant(option: string, text: string | undefined): Date {
+  if (text === undefined) throw new UsageError(`${option} is missing.`);
+  const at = new Date(text);
+  // JavaScript takes the 31st of a shorter month for a day of the next.
+  const isReal = !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text.slice(0, 10));
+  if (!DATE.test(text) || !isReal) {
+    throw new UsageError(`${option} needs a UTC day such as 2026-11-01, or an instant.`);
+  }
+  return at;
+}
+
+interface Report {
+  difference(kind: DifferenceKind, difference: Difference): Promise<void>;
+  end(checked: Record<string, number>, differences: number): Promise<void>;
+}
+
+function textReport({ from, to }: Arguments, output: Output): Report {
+  const side = (facts: Difference['atStripe']) =>
+    facts === null
+      ? 'nothing'
+      : Object.entries(facts)
+          .filter(([, value]) => value !== null)
+          .map(([name, value]) => `${name} ${value}`)
+          .join(', ');
+  return {
+    async difference(_kind, { objectId, problem, happenedAt, walletId, topUpId, ...sides }) {
+      const place = [walletId && `wallet ${walletId}`, topUpId && `top-up ${topUpId}`];
+      await output.out(
+        [
+          `${objectId}  ${problem}: ${meaningOf(problem)}`,
+          `    ${[happenedAt.toISOString(), ...place].filter(Boolean).join('  ')}`,
+          `    Stripe: ${side(sides.atStripe)}`,
+          `    ledger: ${side(sides.inLedger)}\n`,
+        ].join('\n'),
+      );
+    },
+    async end(checked, differences) {
+      const counts = Object.entries(checked).map(([kind, count]) => `${count} ${kind}s`);
+      await output.out(
+        `${from.toISOString()} to ${to.toISOString()}: ${counts.join(', ')} of Stripe's compared, ` +
+          `${differences} ${differences === 1 ? 'difference' : 'differences'}\n`,
+      );
+    },
+  };
+}
+
+/** One JSON object, written as it comes, so that a long list is never held. */
+function jsonReport({ from, to }: Arguments, output: Output): Report {
+  const head = { from: from.toISOString(), to: to.toISOString() };
+  let separator = `${JSON.stringify(head).slice(0, -1)},"differences":[`;
+  return {
+    async difference(kind, difference) {
+      await output.out(`${separator}\n${JSON.stringify({ kind, ...difference })}`);
+      separator = ',';
+    },
+    async end(checked, differences) {
+      const opening = separator === ',' ? '' : separator;
+      const tail = JSON.stringify({ checked, found: differences }).slice(1);
+      await output.out(`${opening}],${tail}\n`);
+    },
+  };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.exitCode = await runReconcile(process.argv.slice(2), commandEnv(), standardOutput());
+}
