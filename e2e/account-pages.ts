@@ -2,6 +2,7 @@
 export const ACCOUNT_PAGES = [
   '/account',
   '/account/top-up',
+  '/account/auto-top-up',
   '/account/activity',
   '/account/statements',
   '/account/payment-methods',

@@ -5,6 +5,9 @@ import type { Logger } from 'pino';
 import { createAccounts } from './billing/accounts.ts';
 import { createAdmin } from './billing/admin.ts';
 import { createApiKeys } from './billing/api-keys.ts';
+import { createAutoTopUpCharging } from './billing/auto-top-up-charging.ts';
+import { createAutoTopUpWorker } from './billing/auto-top-up-worker.ts';
+import { createAutoTopUps } from './billing/auto-top-ups.ts';
 import { type Background, everyInterval } from './billing/background.ts';
 import { createCharging } from './billing/charging.ts';
 import { createExplaining } from './billing/explaining.ts';
@@ -18,6 +21,7 @@ import { createRateCards } from './billing/rate-cards.ts';
 import { paymentComparer } from './billing/reconcile-payments.ts';
 import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
 import { comparison, createReconciliation } from './billing/reconciling.ts';
+import { createRecoveryLinks } from './billing/recovery-links.ts';
 import { createRefunds } from './billing/refunds.ts';
 import { createSpendingLimits } from './billing/spending-limits.ts';
 import { createStatements } from './billing/statements.ts';
@@ -47,6 +51,7 @@ const APP_NAME = 'Prepaid Wallet';
 
 const DISPATCH_INTERVAL_MS = 2_000;
 const HOLD_SWEEP_INTERVAL_MS = 2_000;
+const AUTO_TOP_UP_INTERVAL_MS = 1_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
 const SWEEP_INTERVAL_MS = 600_000;
 const RECONCILE_CHECK_INTERVAL_MS = 900_000;
@@ -135,10 +140,19 @@ export function createApplication(options: ApplicationOptions): Application {
     openWallet: (userId) => wallets.ofUser(userId),
     logger,
   });
+  const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
   const services: Services = {
     accounts,
     wallets: { ...wallets, explainEvents: explaining.explainEvents },
-    topUps: createTopUps({ sql, wallets, gateway, livemode, logger }),
+    topUps,
+    autoTopUps: createAutoTopUps({
+      sql,
+      wallets,
+      gateway,
+      links: createRecoveryLinks(env.sessionSecret),
+      limits: topUps.limits,
+      livemode,
+    }),
     statements: createStatements(sql),
     paymentMethods: createPaymentMethods({ sql, gateway, livemode }),
     admin: createAdmin({ sql, wallets, month }),
@@ -262,6 +276,20 @@ export function createApplication(options: ApplicationOptions): Application {
       logger,
     }),
     createHoldSweeper({ sql, intervalMs: HOLD_SWEEP_INTERVAL_MS, logger }),
+    createAutoTopUpWorker({
+      sql,
+      charging: createAutoTopUpCharging({
+        sql,
+        gateway,
+        livemode,
+        settlePayment: (paymentIntentId) => stripeEvents.applyPayment(paymentIntentId),
+        clock,
+        logger,
+      }),
+      livemode,
+      intervalMs: AUTO_TOP_UP_INTERVAL_MS,
+      logger,
+    }),
     createMonthWatchdog({
       store: { claim: (claim) => claimMonths(sql, claim) },
       send: announceMonth,

@@ -7,6 +7,7 @@ import { DefinitionList } from '../components/definition-list.tsx';
 import { Field } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { TextLink } from '../components/text-link.tsx';
 import { refusal, refusalInit } from '../credentials.server.ts';
 import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
 import { requireUser } from '../guards.server.ts';
@@ -77,6 +78,12 @@ export default function SettingsPage() {
               },
             ]}
           />
+        </Card>
+        <Card title="Automatic top-up">
+          <p>
+            Charge a saved card when your wallet runs low.{' '}
+            <TextLink to="/account/auto-top-up">Automatic top-up</TextLink>
+          </p>
         </Card>
         <Card title="Change password">
           <PasswordForm email={email} errors={errors} />

@@ -46,6 +46,8 @@ export interface StripeEvents {
   receive(event: ReceivedEvent): Promise<boolean>;
   /** Applies a stored event. Safe to repeat, at any time and in any order. */
   apply(eventId: string): Promise<{ outcome: string }>;
+  /** Brings a payment's top-up to what Stripe says of it now. Safe to repeat. */
+  applyPayment(paymentIntentId: string): Promise<{ outcome: string }>;
   /**
    * Asks Stripe about every top-up of the last three days whose end no event has told, so that a
    * payment is credited even when its webhooks never come. Returns how many it asked about.
@@ -147,6 +149,10 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
         throw error;
       }
     },
+
+    applyPayment: async (paymentIntentId) => ({
+      outcome: await applyPaymentIntent(paymentIntentId, null),
+    }),
 
     async sweep(now) {
       const intents = await unsettledIntents(sql, {

@@ -16,6 +16,14 @@ export class StripeGatewayError extends Error {
   /** Stripe's own code, for example `resource_missing`, `card_declined`, `amount_too_small`. */
   readonly providerCode: string | null;
   readonly declineCode: string | null;
+  /** What Stripe advises after a decline, for example `do_not_try_again`. */
+  readonly adviceCode: string | null;
+  /** The advice of the card's network, two digits. */
+  readonly networkAdviceCode: string | null;
+  /** The parameter that is wrong, for example `payment_method`. */
+  readonly param: string | null;
+  /** The payment intent that was made although the card was refused. */
+  readonly paymentIntentId: string | null;
   /** `req_…`, by which Stripe's support finds the call. */
   readonly providerRequestId: string | null;
 
@@ -26,6 +34,10 @@ export class StripeGatewayError extends Error {
       retryable: boolean;
       providerCode?: string | null;
       declineCode?: string | null;
+      adviceCode?: string | null;
+      networkAdviceCode?: string | null;
+      param?: string | null;
+      paymentIntentId?: string | null;
       providerRequestId?: string | null;
     },
   ) {
@@ -37,6 +49,10 @@ export class StripeGatewayError extends Error {
     this.retryable = given.retryable;
     this.providerCode = given.providerCode ?? null;
     this.declineCode = given.declineCode ?? null;
+    this.adviceCode = given.adviceCode ?? null;
+    this.networkAdviceCode = given.networkAdviceCode ?? null;
+    this.param = given.param ?? null;
+    this.paymentIntentId = given.paymentIntentId ?? null;
     this.providerRequestId = given.providerRequestId ?? null;
   }
 }
@@ -64,6 +80,10 @@ export function toGatewayError(operation: string, error: unknown): unknown {
     retryable: transient,
     providerCode: token(error.code) ?? token(error.rawType),
     declineCode: token(error.decline_code),
+    adviceCode: token(error.advice_code),
+    networkAdviceCode: token(error.network_advice_code),
+    param: token(error.param),
+    paymentIntentId: token(error.payment_intent?.id),
     providerRequestId: token(error.requestId),
   });
 }

@@ -27,7 +27,14 @@ export interface StripeIntent {
   /** The top-up that the intent was made for; null when it was not made by this program. */
   topUpId: string | null;
   /** Why the last attempt failed: Stripe's code, and its message for the cardholder. */
-  lastError: { code: string; message: string } | null;
+  lastError: {
+    code: string;
+    message: string;
+    adviceCode: string | null;
+    networkAdviceCode: string | null;
+    /** The card that was refused. */
+    paymentMethodId: string | null;
+  } | null;
   /** The card of the last attempt that reached the card's bank. */
   card: { brand: string; last4: string } | null;
   /** What became of the money of the last attempt, in minor units; null when there was none. */
@@ -63,6 +70,24 @@ export interface StripeGateway {
     idempotencyKey: string;
     saveForLater?: boolean | undefined;
   }): Promise<StripeIntent>;
+  /**
+   * Makes the payment intent of an automatic top-up and charges a saved card without its holder.
+   * When the card is refused, the error names the intent, which another card may pay.
+   */
+  chargeSavedCard(input: {
+    topUpId: string;
+    customerId: string;
+    amountMinor: bigint;
+    currency: string;
+    paymentMethodId: string;
+    idempotencyKey: string;
+  }): Promise<StripeIntent>;
+  /** Charges another saved card for an intent that no card has paid. */
+  chargeAnotherCard(input: {
+    intentId: string;
+    paymentMethodId: string;
+    idempotencyKey: string;
+  }): Promise<StripeIntent>;
   retrieveIntent(id: string): Promise<StripeIntent>;
   /** As `retrieveIntent`; null when Stripe knows no such intent. */
   findIntent(id: string): Promise<StripeIntent | null>;
@@ -74,8 +99,15 @@ export interface StripeGateway {
   listCards(customerId: string): Promise<StripeCard[]>;
   /** Removes a saved card. Whose card it is, the caller has checked. */
   detachCard(id: string): Promise<void>;
-  /** Intents created in `[from, to)`, to whole seconds, newest first, read page by page. */
-  listIntents(range: { from: Date; to: Date }): AsyncIterable<StripeIntent>;
+  /**
+   * Intents created in `[from, to)`, to whole seconds, newest first, read page by page; of one
+   * customer when it is given.
+   */
+  listIntents(range: {
+    from: Date;
+    to: Date;
+    customerId?: string | undefined;
+  }): AsyncIterable<StripeIntent>;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -124,6 +156,9 @@ function lastErrorOf(intent: Stripe.PaymentIntent): StripeIntent['lastError'] {
   return {
     code: error.decline_code ?? error.code ?? error.type,
     message: error.message ?? 'The payment failed.',
+    adviceCode: error.advice_code ?? null,
+    networkAdviceCode: error.network_advice_code ?? null,
+    paymentMethodId: error.payment_method?.id ?? null,
   };
 }
 
@@ -228,6 +263,43 @@ export function createStripeGateway(options: {
         ),
       ),
 
+    chargeSavedCard: (input) =>
+      call('to charge a saved card', async () =>
+        toIntent(
+          await stripe.paymentIntents.create(
+            {
+              amount: safeNumber(input.amountMinor),
+              automatic_payment_methods: { enabled: true },
+              confirm: true,
+              currency: input.currency.toLowerCase(),
+              customer: input.customerId,
+              error_on_requires_action: true,
+              expand,
+              metadata: { topupId: input.topUpId },
+              off_session: true,
+              payment_method: input.paymentMethodId,
+            },
+            { idempotencyKey: input.idempotencyKey },
+          ),
+        ),
+      ),
+
+    chargeAnotherCard: (input) =>
+      call('to charge another saved card', async () =>
+        toIntent(
+          await stripe.paymentIntents.confirm(
+            input.intentId,
+            {
+              error_on_requires_action: true,
+              expand,
+              off_session: true,
+              payment_method: input.paymentMethodId,
+            },
+            { idempotencyKey: input.idempotencyKey },
+          ),
+        ),
+      ),
+
     retrieveIntent: (id) =>
       call('to read a payment intent', async () =>
         toIntent(await stripe.paymentIntents.retrieve(id, { expand })),
@@ -287,12 +359,17 @@ export function createStripeGateway(options: {
         await stripe.paymentMethods.detach(id);
       }),
 
-    async *listIntents({ from, to }) {
+    async *listIntents({ from, to, customerId }) {
       const created = {
         gte: Math.ceil(from.getTime() / 1000),
         lt: Math.ceil(to.getTime() / 1000),
       };
-      const params = { created, expand: ['data.latest_charge'], limit: 100 };
+      const params = {
+        created,
+        expand: ['data.latest_charge'],
+        limit: 100,
+        ...(customerId === undefined ? {} : { customer: customerId }),
+      };
       try {
         for await (const intent of stripe.paymentIntents.list(params)) yield toIntent(intent);
       } catch (error) {

@@ -17,6 +17,7 @@ import { checkClientSecret, type Route, route } from './route.ts';
 
 const setupFutureUsage = z.enum(['off_session', 'on_session']);
 const confirmation = {
+  error_on_requires_action: boolean.optional(),
   off_session: z.union([boolean, z.enum(['one_off', 'recurring'])]).optional(),
   payment_method: nonEmpty.optional(),
   return_url: z.url().optional(),
@@ -98,22 +99,17 @@ function confirm(
       "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of these payment methods might redirect your customer off of your page, you must provide a `return_url`. If you don't want to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` to `true` and `automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and Payment Intents.",
     );
   }
-  const paymentMethod = findPaymentMethod(call, methodId);
+  const paymentMethod = usableMethod(call, methodId, intent.customer);
   const record = cardRecord(call, paymentMethod.id);
-  if (record.spent) throw spentError();
-  if (paymentMethod.customer !== null && paymentMethod.customer !== intent.customer) {
-    throw invalidRequest(
-      'The provided PaymentMethod is attached to another customer than that of this PaymentIntent.',
-      { param: 'payment_method' },
-    );
-  }
   const confirmed = call.store.put('payment_intent', intent.id, {
     ...intent,
     payment_method: paymentMethod.id,
     receipt_email: params.receipt_email ?? intent.receipt_email,
     setup_future_usage: params.setup_future_usage ?? intent.setup_future_usage,
   });
-  if (!offSession && needsAuthentication(record.behaviour, record.authenticated)) {
+  // Nobody is there to be asked, or the caller wants an error instead of a question.
+  const unattended = offSession || params.error_on_requires_action === true;
+  if (!unattended && needsAuthentication(record.behaviour, record.authenticated)) {
     const way = { returnUrl: params.return_url, useStripeSdk: params.use_stripe_sdk === true };
     const waiting = call.store.put('payment_intent', intent.id, {
       ...confirmed,
@@ -123,7 +119,29 @@ function confirm(
     emit(call, 'payment_intent.requires_action', waiting);
     return waiting;
   }
-  return takePayment(call, { intent: confirmed, paymentMethod, offSession, authenticated: false });
+  return takePayment(call, {
+    intent: confirmed,
+    paymentMethod,
+    offSession: unattended,
+    authenticated: false,
+  });
+}
+
+/** The payment method, if it can pay for an intent of the customer. */
+function usableMethod(
+  call: Call,
+  methodId: string,
+  customer: Stripe.PaymentIntent['customer'],
+): Stripe.PaymentMethod {
+  const paymentMethod = findPaymentMethod(call, methodId);
+  if (cardRecord(call, paymentMethod.id).spent) throw spentError();
+  if (paymentMethod.customer !== null && paymentMethod.customer !== customer) {
+    throw invalidRequest(
+      'The provided PaymentMethod is attached to another customer than that of this PaymentIntent.',
+      { param: 'payment_method' },
+    );
+  }
+  return paymentMethod;
 }
 
 function create(call: Call, params: z.infer<typeof createSchema>): Stripe.PaymentIntent {
@@ -136,6 +154,19 @@ function create(call: Call, params: z.infer<typeof createSchema>): Stripe.Paymen
       param: 'off_session',
     });
   }
+  if (params.confirm !== true && params.error_on_requires_action !== undefined) {
+    throw invalidRequest(
+      'You cannot set `error_on_requires_action` when `confirm` is not `true`.',
+      { param: 'error_on_requires_action' },
+    );
+  }
+  // A request that is refused as such leaves no intent behind.
+  const method =
+    params.payment_method === undefined
+      ? undefined
+      : params.confirm === true
+        ? usableMethod(call, params.payment_method, params.customer ?? null)
+        : findPaymentMethod(call, params.payment_method);
   const intent = newPaymentIntent(call.nowSeconds, {
     ...settings,
     amount: params.amount,
@@ -149,10 +180,6 @@ function create(call: Call, params: z.infer<typeof createSchema>): Stripe.Paymen
     statement_descriptor: params.statement_descriptor ?? null,
     statement_descriptor_suffix: params.statement_descriptor_suffix ?? null,
   });
-  const method =
-    params.payment_method === undefined
-      ? undefined
-      : findPaymentMethod(call, params.payment_method);
   const stored = call.store.put('payment_intent', intent.id, {
     ...intent,
     payment_method: method?.id ?? null,
@@ -160,8 +187,13 @@ function create(call: Call, params: z.infer<typeof createSchema>): Stripe.Paymen
   });
   emit(call, 'payment_intent.created', stored);
   if (params.confirm !== true) return stored;
-  const { off_session, return_url, use_stripe_sdk } = params;
-  return confirm(call, stored, { off_session, return_url, use_stripe_sdk });
+  const { error_on_requires_action, off_session, return_url, use_stripe_sdk } = params;
+  return confirm(call, stored, {
+    error_on_requires_action,
+    off_session,
+    return_url,
+    use_stripe_sdk,
+  });
 }
 
 function update(
