@@ -287,6 +287,40 @@ begin
   )::ledger_outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.auto_top_up_month(p_wallet_id uuid, OUT used_micros bigint, OUT ends_at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  select (select coalesce(sum(t.amount_micros), 0) from auto_top_up_attempts t
+          where t.wallet_id = w.id and t.period = m.period and t.state <> 'failed')::bigint,
+    period_ends_at(m.period, w.timezone)
+  from wallets w cross join lateral (select period_of(ledger_now(), w.timezone) as period) m
+  where w.id = p_wallet_id
+$function$;
+
+CREATE OR REPLACE FUNCTION public.auto_top_up_need(w wallets, a auto_top_ups, OUT below_micros bigint, OUT needed_micros bigint)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select a.threshold_micros - expected,
+    -- A credit repays what the wallet owes first.
+    case a.mode
+      when 'restore' then a.amount_micros - expected + w.arrears_micros
+      else a.amount_micros * greatest(1, ceil(
+        (a.threshold_micros - expected + w.arrears_micros)::numeric / a.amount_micros))::bigint
+    end
+  from (
+    select available_micros(w) + coalesce((
+      select sum(t.amount_micros) from top_ups t
+      where t.wallet_id = w.id and t.status = 'processing'
+        and t.updated_at > ledger_now() - interval '72 hours'
+    ), 0)::bigint as expected
+  ) e
+$function$;
+
 CREATE OR REPLACE FUNCTION public.available_micros(w wallets)
  RETURNS bigint
  LANGUAGE sql
@@ -708,6 +742,24 @@ begin
   )::ledger_outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.claim_auto_top_ups(p_livemode boolean, p_limit integer)
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update auto_top_up_attempts t set
+    state = case t.state when 'awaiting_user' then 'canceling' else t.state end,
+    resume_at = ledger_now() + interval '90 seconds'
+  from (
+    select d.top_up_id from auto_top_up_attempts d join auto_top_ups a on a.wallet_id = d.wallet_id
+    where a.livemode = p_livemode and d.state in ('charging', 'awaiting_user', 'canceling') and d.resume_at <= ledger_now()
+    order by d.resume_at limit p_limit for update of d skip locked
+  ) due
+  where t.top_up_id = due.top_up_id
+  returning t.top_up_id
+$function$;
+
 CREATE OR REPLACE FUNCTION public.claim_months(p_due_through text, p_quiet interval, p_actor text)
  RETURNS TABLE(run_id uuid, period text)
  LANGUAGE plpgsql
@@ -1082,6 +1134,21 @@ AS $function$
   ) n
 $function$;
 
+CREATE OR REPLACE FUNCTION public.drop_auto_top_up(p_top_up_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform from wallets
+  where id = (select wallet_id from auto_top_up_attempts where top_up_id = p_top_up_id)
+  for no key update;
+  update top_ups set status = 'canceled', updated_at = clock_timestamp()
+  where id = p_top_up_id and kind = 'auto' and status = 'created' and payment_intent_id is null;
+  return found;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.due_wallets(p_from_wallet_id uuid, p_to_wallet_id uuid, p_period billing_period, p_at timestamp with time zone)
  RETURNS uuid[]
  LANGUAGE sql
@@ -1363,6 +1430,43 @@ begin
   return bill;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.follow_auto_top_up()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  ended_state constant text := case new.status
+    when 'succeeded' then 'succeeded' when 'quarantined' then 'under_review' else 'failed' end;
+  t auto_top_up_attempts;
+begin
+  -- A person may have credited another amount than was asked for.
+  update auto_top_up_attempts set state = ended_state, updated_at = ledger_now(),
+    amount_micros = new.amount_micros
+  where top_up_id = new.id and state not in ('succeeded', ended_state)
+  returning * into t;
+  if not found then
+    return null;
+  end if;
+  if ended_state = 'succeeded' then
+    perform log_auto_top_up(t.wallet_id, 'system:auto-top-up', 'charged',
+      jsonb_build_object('topUpId', t.top_up_id, 'amountMicros', t.amount_micros::text));
+    update auto_top_ups set failures = 0, next_try_at = null, changed_at = ledger_now(),
+      status = case when status = 'paused' and reason = 'authentication_required'
+        then 'on' else status end,
+      reason = case when status = 'on' or reason = 'authentication_required'
+        then null else reason end,
+      reason_detail = case when status = 'on' or reason = 'authentication_required'
+        then '{}' else reason_detail end
+    where wallet_id = t.wallet_id;
+  elsif ended_state = 'under_review' then
+    perform pause_auto_top_up(t.wallet_id, 'under_review', 'system:auto-top-up',
+      jsonb_build_object('topUpId', t.top_up_id));
+  end if;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.forget_stripe_customer(p_customer_id text)
  RETURNS void
  LANGUAGE plpgsql
@@ -1396,6 +1500,15 @@ begin
   w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), p_at, expired_micros);
   w := note_expiries(w);
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.give_up_awaited_payment(p_wallet_id uuid)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  update auto_top_up_attempts set state = 'canceling', resume_at = ledger_now(),
+    updated_at = ledger_now()
+  where wallet_id = p_wallet_id and state = 'awaiting_user'
+$function$;
 
 CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail json, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS ledger_outcome
@@ -1683,6 +1796,14 @@ begin
   return found;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.log_auto_top_up(p_wallet_id uuid, p_actor text, p_event text, p_detail jsonb)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  insert into auto_top_up_log (wallet_id, at, actor, event, detail)
+  values (p_wallet_id, ledger_now(), p_actor, p_event, p_detail)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -1753,6 +1874,29 @@ begin
   where user_id = p_user_id and livemode = p_livemode and payment_method_id = p_payment_method_id;
   return found;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.needs_support(p_reason text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select coalesce(p_reason in ('dispute', 'fraud_warning', 'under_review'), false)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.next_auto_top_up_card(p_user_id text, p_livemode boolean, p_top_up_id uuid)
+ RETURNS saved_cards
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select c.* from saved_cards c
+  where c.user_id = p_user_id and c.livemode = p_livemode
+    and make_timestamptz(c.exp_year, c.exp_month, 1, 0, 0, 0, 'UTC') + interval '1 month'
+      > ledger_now() - interval '1 day'
+    and not exists (select from refused_cards r where r.payment_method_id = c.payment_method_id)
+    and not exists (select from auto_top_up_tries y
+                    where y.top_up_id = p_top_up_id and y.payment_method_id = c.payment_method_id)
+  order by c.position limit 1
+$function$;
 
 CREATE OR REPLACE FUNCTION public.next_link(p_link bytea, p_head bytea, p_canonical text)
  RETURNS bytea
@@ -1891,6 +2035,38 @@ CREATE OR REPLACE FUNCTION public.parts_total(p_parts jsonb)
 AS $function$
   select coalesce(sum((p ->> 'micros')::numeric), 0) from jsonb_array_elements(p_parts) p
 $function$;
+
+CREATE OR REPLACE FUNCTION public.pause_auto_top_up(p_wallet_id uuid, p_reason text, p_actor text, p_detail jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  a auto_top_ups;
+  new_status constant text := case when p_reason in ('user', 'wallet_closed')
+    then 'off' else 'paused' end;
+begin
+  perform from wallets where id = p_wallet_id for no key update;
+  select * into a from auto_top_ups where wallet_id = p_wallet_id for update;
+  if not found or a.status = 'off' and not needs_support(p_reason)
+     or a.status = new_status and (a.reason = p_reason or needs_support(a.reason)) then
+    return false;
+  end if;
+  update auto_top_ups set
+    status = case when a.status = 'off' then 'off' else new_status end,
+    reason = case when needs_support(a.reason) and not needs_support(p_reason)
+      then a.reason else p_reason end,
+    reason_detail = p_detail, next_try_at = null, changed_at = ledger_now()
+  where wallet_id = p_wallet_id;
+  perform log_auto_top_up(
+    p_wallet_id, p_actor, case new_status when 'off' then 'turned_off' else 'paused' end,
+    p_detail || jsonb_build_object('reason', p_reason));
+  if p_reason <> 'authentication_required' then
+    perform give_up_awaited_payment(p_wallet_id);
+  end if;
+  return true;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.period_ends_at(p_period billing_period, p_timezone text)
  RETURNS timestamp with time zone
@@ -2088,6 +2264,19 @@ begin
                       p_actor, null, with_field(p_detail, 'grants', p_grants), p_grants);
   end if;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.postpone_auto_top_up(p_top_up_id uuid)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update auto_top_up_attempts set
+    unknowns = unknowns + 1, updated_at = ledger_now(),
+    resume_at = ledger_now()
+      + least(interval '10 minutes', interval '15 seconds' * power(2, least(unknowns, 10)))
+  where top_up_id = p_top_up_id and state in ('charging', 'canceling')
+$function$;
 
 CREATE OR REPLACE FUNCTION public.preview_month(p_period text, OUT code text, OUT months jsonb)
  RETURNS record
@@ -2420,6 +2609,88 @@ AS $function$
   )::ledger_outcome
 $function$;
 
+CREATE OR REPLACE FUNCTION public.refuse_auto_top_up(p_top_up_id uuid, p_try integer, p_class text, p_code text, p_message text, p_has_payment boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  backoffs constant interval[] := array['1 hour', '6 hours', '24 hours']::interval[];
+  t auto_top_up_attempts;
+  w wallets;
+  a auto_top_ups;
+  card saved_cards;
+  end_state constant text := case when p_has_payment then 'canceling' else 'failed' end;
+begin
+  select w2.* into w from wallets w2
+  where w2.id = (select wallet_id from auto_top_up_attempts where top_up_id = p_top_up_id)
+  for no key update;
+  -- The top-up before its attempt, as when its status changes.
+  perform from top_ups where id = p_top_up_id for update;
+  select * into t from auto_top_up_attempts where top_up_id = p_top_up_id for update;
+  select * into a from auto_top_ups where wallet_id = w.id for update;
+  if t.state <> 'charging' or t.try <> p_try then
+    return t.state;
+  end if;
+  update auto_top_up_tries set failure_code = p_code, failure_class = p_class
+  where top_up_id = t.top_up_id and try = t.try;
+  update top_ups set failure_code = p_code, failure_message = p_message,
+    updated_at = clock_timestamp()
+  where id = t.top_up_id;
+  if p_class = 'never' then
+    insert into refused_cards (payment_method_id, code, refused_at)
+    select payment_method_id, p_code, ledger_now() from auto_top_up_tries
+    where top_up_id = t.top_up_id and try = t.try
+    on conflict do nothing;
+  end if;
+
+  if a.status = 'on' and w.status = 'open' then
+    if p_class = 'authentication' and p_has_payment then
+      update auto_top_up_attempts set state = 'awaiting_user', unknowns = 0, recovery_no = 1,
+        recovery_expires_at = ledger_now() + interval '72 hours', recovery_used_at = null,
+        resume_at = ledger_now() + interval '7 days', updated_at = ledger_now()
+      where top_up_id = t.top_up_id;
+      update top_ups set status = 'requires_action' where id = t.top_up_id;
+      perform pause_auto_top_up(w.id, 'authentication_required', 'system:auto-top-up',
+        jsonb_build_object('topUpId', t.top_up_id));
+      return 'awaiting_user';
+    end if;
+    card := next_auto_top_up_card(w.user_id, a.livemode, t.top_up_id);
+    if p_class <> 'api' and card.payment_method_id is not null then
+      insert into auto_top_up_tries (top_up_id, try, payment_method_id, brand, last4, asked_at)
+      values (t.top_up_id, t.try + 1, card.payment_method_id, card.brand, card.last4, ledger_now());
+      update auto_top_up_attempts set try = t.try + 1, unknowns = 0, updated_at = ledger_now(),
+        resume_at = ledger_now() + interval '90 seconds'
+      where top_up_id = t.top_up_id;
+      return 'charging';
+    end if;
+  end if;
+
+  update auto_top_up_attempts set state = end_state, unknowns = 0, updated_at = ledger_now(),
+    resume_at = ledger_now() + interval '90 seconds'
+  where top_up_id = t.top_up_id;
+  if not p_has_payment then
+    update top_ups set status = 'failed', updated_at = clock_timestamp() where id = t.top_up_id;
+  end if;
+  perform log_auto_top_up(w.id, 'system:auto-top-up', 'charge_failed',
+    jsonb_build_object('topUpId', t.top_up_id, 'code', p_code));
+  if a.status = 'on' then
+    update auto_top_ups set failures = a.failures + 1, reason = 'declined',
+      reason_detail = jsonb_build_object('topUpId', t.top_up_id, 'code', p_code),
+      next_try_at = ledger_now() + backoffs[a.failures + 1], changed_at = ledger_now()
+    where wallet_id = w.id;
+    if (next_auto_top_up_card(w.user_id, a.livemode, null)).payment_method_id is null then
+      perform pause_auto_top_up(w.id, 'cards_refused', 'system:auto-top-up',
+        jsonb_build_object('topUpId', t.top_up_id, 'code', p_code));
+    elsif a.failures >= cardinality(backoffs) then
+      perform pause_auto_top_up(w.id, 'declined', 'system:auto-top-up',
+        jsonb_build_object('topUpId', t.top_up_id, 'code', p_code));
+    end if;
+  end if;
+  return end_state;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.refuse_ledger_change()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2457,6 +2728,20 @@ begin
   removed := found;
   perform close_saved_card_gaps(p_user_id, p_livemode);
   return removed;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.renew_recovery_link(p_wallet_id uuid, OUT top_up_id uuid, OUT no integer, OUT expires_at timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform from wallets where id = p_wallet_id for no key update;
+  update auto_top_up_attempts t set recovery_no = t.recovery_no + 1, recovery_used_at = null,
+    recovery_expires_at = ledger_now() + interval '72 hours'
+  where t.wallet_id = p_wallet_id and t.state = 'awaiting_user'
+  returning t.top_up_id, t.recovery_no, t.recovery_expires_at into top_up_id, no, expires_at;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.repay_arrears(INOUT w wallets, p_actor text, p_detail json, p_at timestamp with time zone, p_expired_micros bigint)
@@ -2548,6 +2833,104 @@ begin
   on conflict (period) do nothing;
   select r.id, is_finished(r) into run_id, finished from billing_runs r where r.period = p_period;
   code := 'OK';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.reserve_auto_top_up(p_wallet_id uuid, p_top_up_id uuid, OUT code text, OUT amount_micros bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  lease constant interval := interval '90 seconds';
+  w wallets;
+  a auto_top_ups;
+  card saved_cards;
+  need record;
+  burst record;
+  this_period billing_period;
+  month record;
+begin
+  select * into w from wallets where id = p_wallet_id;
+  select * into a from auto_top_ups where wallet_id = p_wallet_id;
+  if a.wallet_id is null or a.status <> 'on' then
+    code := 'OFF';
+    return;
+  end if;
+  if (auto_top_up_need(w, a)).below_micros <= 0 then
+    code := 'NOT_BELOW';
+    return;
+  end if;
+  -- Read before the lock: what has been recorded does not change, and charges need not wait.
+  select * into burst from usage_burst(w.id, a.trusted_seq, a.amount_micros);
+
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select * into a from auto_top_ups where wallet_id = w.id for update;
+  this_period := period_of(ledger_now(), w.timezone);
+  need := auto_top_up_need(w, a);
+  code := case
+    when a.status <> 'on' then 'OFF'
+    when w.status <> 'open' then 'WALLET_' || upper(w.status)
+    when exists (select from auto_top_up_attempts t where t.wallet_id = w.id
+                 and t.state in ('charging', 'awaiting_user', 'canceling')) then 'IN_FLIGHT'
+    when a.next_try_at > ledger_now() then 'NOT_YET'
+    when need.below_micros <= 0 then 'NOT_BELOW'
+  end;
+  if code is not null then
+    return;
+  end if;
+  card := next_auto_top_up_card(w.user_id, a.livemode, null);
+  if card.payment_method_id is null then
+    code := 'NO_CARD';
+    perform pause_auto_top_up(w.id, case when exists (
+      select from saved_cards c where c.user_id = w.user_id and c.livemode = a.livemode
+    ) then 'cards_refused' else 'no_card' end, 'system:auto-top-up', '{}');
+    return;
+  end if;
+  if burst.prefix is not null then
+    code := 'VELOCITY';
+    perform pause_auto_top_up(w.id, 'velocity', 'system:auto-top-up', jsonb_build_object(
+      'prefix', '+' || burst.prefix, 'charges', burst.charges,
+      'amountMicros', burst.amount_micros::text));
+    return;
+  end if;
+
+  month := auto_top_up_month(w.id);
+  amount_micros := least(
+    ceil(need.needed_micros::numeric / a.charge_step_micros)::bigint * a.charge_step_micros,
+    a.max_charge_micros);
+  amount_micros := greatest(amount_micros, a.min_charge_micros);
+  amount_micros := least(
+    amount_micros, (a.monthly_cap_micros - month.used_micros) / a.charge_step_micros * a.charge_step_micros);
+  if amount_micros < a.min_charge_micros then
+    code := 'CAP_REACHED';
+    amount_micros := null;
+    update auto_top_ups set reason = 'cap_reached', reason_detail = '{}', changed_at = ledger_now(),
+      next_try_at = month.ends_at
+    where wallet_id = w.id;
+    perform log_auto_top_up(w.id, 'system:auto-top-up', 'waiting',
+      jsonb_build_object('reason', 'cap_reached', 'period', this_period));
+    return;
+  end if;
+
+  insert into top_ups (
+    id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode, kind
+  )
+  select p_top_up_id, w.id, 'auto-' || p_top_up_id, w.currency, reserve_auto_top_up.amount_micros,
+    reserve_auto_top_up.amount_micros / (10 ^ (6 - c.exponent))::bigint, a.livemode, 'auto'
+  from currencies c where c.code = w.currency;
+  insert into auto_top_up_attempts (
+    top_up_id, wallet_id, period, amount_micros, resume_at, created_at, updated_at
+  ) values (
+    p_top_up_id, w.id, this_period, reserve_auto_top_up.amount_micros, ledger_now() + lease,
+    ledger_now(), ledger_now()
+  );
+  insert into auto_top_up_tries (top_up_id, try, payment_method_id, brand, last4, asked_at)
+  values (p_top_up_id, 1, card.payment_method_id, card.brand, card.last4, ledger_now());
+  code := 'RESERVED';
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.resolve_quarantine(p_payment_intent_id text, p_resolution text, p_note text, p_actor text, p_wallet_id uuid, p_top_up_id uuid, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_occurred_at timestamp with time zone, OUT code text, OUT replayed boolean, OUT wallet_id uuid, OUT seq bigint)
@@ -2661,6 +3044,41 @@ AS $function$
   select grant_parts(p_burned, parts_total(p_burned) - p_billed_micros, true)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.resume_auto_top_up(p_wallet_id uuid, p_actor text, p_by_support boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  a auto_top_ups;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  select * into a from auto_top_ups where wallet_id = p_wallet_id for update;
+  if a.wallet_id is null or a.status = 'off' and not (p_by_support and needs_support(a.reason)) then
+    return 'OFF';
+  end if;
+  if w.status <> 'open' then
+    return 'WALLET_' || upper(w.status);
+  end if;
+  if needs_support(a.reason) and not p_by_support then
+    return 'NEEDS_SUPPORT';
+  end if;
+  if a.status = 'paused'
+     and (next_auto_top_up_card(w.user_id, a.livemode, null)).payment_method_id is null then
+    return 'NO_CARD';
+  end if;
+  update auto_top_ups set
+    status = case when a.status = 'off' then 'off' else 'on' end,
+    reason = case when a.status = 'off' then 'user' end, reason_detail = '{}',
+    failures = 0, next_try_at = null, trusted_seq = w.seq, changed_at = ledger_now()
+  where wallet_id = w.id;
+  perform log_auto_top_up(w.id, p_actor, 'resumed', '{}');
+  perform give_up_awaited_payment(w.id);
+  return 'OK';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2683,6 +3101,52 @@ begin
     middle := (low + high + 1) / 2;
   end loop;
   return low;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.set_auto_top_up(p_wallet_id uuid, p_livemode boolean, p_threshold_micros bigint, p_mode text, p_amount_micros bigint, p_monthly_cap_micros bigint, p_min_charge_micros bigint, p_max_charge_micros bigint, p_charge_step_micros bigint, p_consent_version text, p_actor text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  a auto_top_ups;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    return 'WALLET_NOT_FOUND';
+  end if;
+  select * into a from auto_top_ups where wallet_id = w.id;
+  if w.status <> 'open' then
+    return 'WALLET_' || upper(w.status);
+  end if;
+  if needs_support(a.reason) then
+    return 'NEEDS_SUPPORT';
+  end if;
+  if (next_auto_top_up_card(w.user_id, p_livemode, null)).payment_method_id is null then
+    return 'NO_CARD';
+  end if;
+  insert into auto_top_ups (
+    wallet_id, livemode, status, threshold_micros, mode, amount_micros, monthly_cap_micros,
+    min_charge_micros, max_charge_micros, charge_step_micros, trusted_seq, changed_at
+  ) values (
+    w.id, p_livemode, 'on', p_threshold_micros, p_mode, p_amount_micros, p_monthly_cap_micros,
+    p_min_charge_micros, p_max_charge_micros, p_charge_step_micros, w.seq, ledger_now()
+  )
+  on conflict (wallet_id) do update set
+    livemode = excluded.livemode, status = 'on', reason = null, reason_detail = '{}',
+    threshold_micros = excluded.threshold_micros, mode = excluded.mode,
+    amount_micros = excluded.amount_micros, monthly_cap_micros = excluded.monthly_cap_micros,
+    min_charge_micros = excluded.min_charge_micros, max_charge_micros = excluded.max_charge_micros,
+    charge_step_micros = excluded.charge_step_micros, failures = 0, next_try_at = null,
+    trusted_seq = excluded.trusted_seq, changed_at = excluded.changed_at;
+  perform log_auto_top_up(w.id, p_actor, 'turned_on', jsonb_build_object(
+    'consentVersion', p_consent_version, 'currency', w.currency, 'livemode', p_livemode,
+    'thresholdMicros', p_threshold_micros::text, 'mode', p_mode,
+    'amountMicros', p_amount_micros::text, 'monthlyCapMicros', p_monthly_cap_micros::text));
+  perform give_up_awaited_payment(w.id);
+  return 'OK';
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.set_limits(p_wallet_id uuid, p_limits jsonb, p_actor text)
@@ -2976,6 +3440,33 @@ AS $function$
   select coalesce(grant_parts(p_burned, p_billed_micros, false), '[]')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.stop_auto_top_up_with_wallet()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform pause_auto_top_up(new.id, 'wallet_' || new.status, 'system:auto-top-up', '{}');
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.stop_auto_top_up_without_card()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if not exists (select from saved_cards
+                 where user_id = old.user_id and livemode = old.livemode) then
+    perform pause_auto_top_up(a.wallet_id, 'no_card', 'system:auto-top-up', '{}')
+    from auto_top_ups a join wallets w on w.id = a.wallet_id
+    where w.user_id = old.user_id and a.livemode = old.livemode and a.status = 'on';
+  end if;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.take_unreported_differences(p_limit integer)
  RETURNS SETOF reconciliation_differences
  LANGUAGE sql
@@ -3055,6 +3546,43 @@ AS $function$
       where e.wallet_id = s.wallet_id and e.key = ledger_key('settlement', s.period))
 $function$;
 
+CREATE OR REPLACE FUNCTION public.usage_burst(p_wallet_id uuid, p_trusted_seq bigint, p_large_micros bigint, OUT prefix text, OUT charges bigint, OUT amount_micros bigint)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with bounds as (
+    select coalesce(seq_before(p_wallet_id, ledger_now() - interval '10 minutes'), 0) as seq
+  ), read as (
+    (select true as recent, e.recorded_at, e.detail, usage_micros(e) as micros, e.type
+     from wallet_events e, bounds b
+     where e.wallet_id = p_wallet_id and e.seq > greatest(b.seq, p_trusted_seq)
+     order by e.seq desc limit 5000)
+    union all
+    (select false, e.recorded_at, e.detail, usage_micros(e), e.type
+     from wallet_events e, bounds b
+     where e.wallet_id = p_wallet_id and e.seq <= b.seq
+     order by e.seq desc limit 5000)
+  ), charged as (
+    select r.recent, floor(extract(epoch from r.recorded_at) / 600) as span,
+      left(substring(r.detail #>> '{usage,to}' from '^\+?([0-9]{5,})'), 6) as prefix,
+      r.micros as amount_micros
+    from read r where r.type in ('charge', 'accrual', 'hold_captured', 'hold_expired')
+  ), usual as (
+    select c.prefix, count(*)::numeric / s.spans as charges, sum(c.amount_micros) / s.spans as micros
+    from charged c, (select count(distinct span) as spans from charged where not recent) s
+    where not c.recent and c.prefix is not null group by c.prefix, s.spans
+  ), now_charged as (
+    select c.prefix, count(*) as charges, sum(c.amount_micros) as micros
+    from charged c where c.recent and c.prefix is not null group by c.prefix
+  )
+  select n.prefix, n.charges, n.micros::bigint
+  from now_charged n left join usual u on u.prefix = n.prefix
+  where n.charges >= 30 and n.charges > 5 * coalesce(u.charges, 0)
+    or n.charges >= 5 and n.micros >= p_large_micros and n.micros > 5 * coalesce(u.micros, 0)
+  order by n.charges desc limit 1
+$function$;
+
 CREATE OR REPLACE FUNCTION public.usage_micros(e wallet_events)
  RETURNS bigint
  LANGUAGE sql
@@ -3078,6 +3606,87 @@ AS $function$
   from wallet_events e
   cross join lateral counted_usage(e) u
   where e.wallet_id = p_wallet_id and e.seq > seq_before(p_wallet_id, p_at)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.use_recovery_link(p_top_up_id uuid, p_no integer, OUT code text, OUT payment_intent_id text, OUT payment_method_id text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  t auto_top_up_attempts;
+begin
+  perform from wallets
+  where id = (select wallet_id from auto_top_up_attempts where top_up_id = p_top_up_id)
+  for no key update;
+  select * into t from auto_top_up_attempts where top_up_id = p_top_up_id for update;
+  code := case
+    when t.top_up_id is null or t.state <> 'awaiting_user' then 'OVER'
+    when t.recovery_no <> p_no or t.recovery_used_at is not null then 'USED'
+    when t.recovery_expires_at <= ledger_now() then 'EXPIRED'
+    else 'OK'
+  end;
+  if code <> 'OK' then
+    return;
+  end if;
+  update auto_top_up_attempts set recovery_used_at = ledger_now() where top_up_id = t.top_up_id;
+  select p.payment_intent_id, y.payment_method_id into payment_intent_id, payment_method_id
+  from top_ups p join auto_top_up_tries y on y.top_up_id = p.id and y.try = t.try
+  where p.id = t.top_up_id;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.verify_auto_top_ups(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with consents as (
+    select l.wallet_id, l.id, l.detail from auto_top_up_log l
+    where l.event = 'turned_on' and l.wallet_id between p_from and p_to
+  ), problems as (
+    select p.wallet_id, p.credited_seq as seq, 'AUTO_TOP_UP_STATE' as problem,
+      format('automatic top-up %s is %s, its charge is %s', p.id, p.status,
+        coalesce(t.state, 'not recorded')) as message
+    from top_ups p left join auto_top_up_attempts t on t.top_up_id = p.id
+    where p.wallet_id between p_from and p_to and p.kind = 'auto'
+      and (t.top_up_id is null or (t.wallet_id, t.amount_micros) <> (p.wallet_id, p.amount_micros)
+           or (t.state = 'succeeded') <> (p.status = 'succeeded')
+           or t.state <> 'failed' and p.status = 'canceled')
+    union all
+    select p.wallet_id, p.credited_seq, 'AUTO_TOP_UP_STATE',
+      format('top-up %s has a charge of its own and is not automatic', p.id)
+    from auto_top_up_attempts t join top_ups p on p.id = t.top_up_id and p.kind <> 'auto'
+    where t.wallet_id between p_from and p_to
+    union all
+    select a.wallet_id, null, 'AUTO_TOP_UP_CONSENT',
+      'the terms of the automatic top-up are not those that were agreed to last'
+    from auto_top_ups a
+    left join lateral (
+      select c.detail from consents c where c.wallet_id = a.wallet_id order by c.id desc limit 1
+    ) c on true
+    where a.wallet_id between p_from and p_to
+      and (c.detail ->> 'thresholdMicros', c.detail ->> 'mode', c.detail ->> 'amountMicros',
+           c.detail ->> 'monthlyCapMicros', c.detail ->> 'livemode')
+        is distinct from (a.threshold_micros::text, a.mode, a.amount_micros::text,
+                          a.monthly_cap_micros::text, a.livemode::text)
+    union all
+    select t.wallet_id, null, 'AUTO_TOP_UP_CAP',
+      format('%s was reserved in %s, more than any cap that was agreed to',
+        sum(t.amount_micros), t.period)
+    from auto_top_up_attempts t
+    where t.wallet_id between p_from and p_to and t.state <> 'failed'
+    group by t.wallet_id, t.period
+    having sum(t.amount_micros) > coalesce((
+      select max((c.detail ->> 'monthlyCapMicros')::bigint) from consents c
+      where c.wallet_id = t.wallet_id), 0)
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_grants(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
@@ -3574,6 +4183,22 @@ AS $function$
     on standing.wallet_id = total.wallet_id and standing.seq = total.status_seq
 $function$;
 
+CREATE OR REPLACE FUNCTION public.wallets_to_top_up(p_livemode boolean, p_limit integer)
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  select a.wallet_id from auto_top_ups a join wallets w on w.id = a.wallet_id
+  where a.status = 'on' and a.livemode = p_livemode
+    and (a.next_try_at is null or a.next_try_at <= ledger_now())
+    and w.balance_micros - w.held_micros + w.overdraft_limit_micros < a.threshold_micros
+    and not exists (select from auto_top_up_attempts t
+                    where t.wallet_id = a.wallet_id
+                      and t.state in ('charging', 'awaiting_user', 'canceling'))
+  limit p_limit
+$function$;
+
 CREATE OR REPLACE FUNCTION public.with_field(p_detail json, p_name text, p_value jsonb)
  RETURNS json
  LANGUAGE sql
@@ -3653,6 +4278,95 @@ create table api_keys (
   constraint api_keys_secret_hash_check CHECK (octet_length(secret_hash) = 32),
   constraint rate_limit_is_whole CHECK ((rate_limit_per_second IS NULL) = (rate_limit_burst IS NULL))
 );
+
+create table auto_top_up_attempts (
+  top_up_id uuid not null,
+  wallet_id uuid not null,
+  period billing_period not null,
+  amount_micros bigint not null,
+  state text not null default 'charging'::text,
+  try integer not null default 1,
+  resume_at timestamp with time zone not null,
+  unknowns integer not null default 0,
+  recovery_no integer not null default 0,
+  recovery_expires_at timestamp with time zone,
+  recovery_used_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint auto_top_up_attempts_pkey PRIMARY KEY (top_up_id),
+  constraint auto_top_up_attempts_amount_micros_check CHECK (amount_micros > 0),
+  constraint auto_top_up_attempts_state_check CHECK (state = ANY (ARRAY['charging'::text, 'awaiting_user'::text, 'canceling'::text, 'under_review'::text, 'succeeded'::text, 'failed'::text])),
+  constraint auto_top_up_attempts_try_check CHECK (try >= 1),
+  constraint auto_top_up_attempts_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id),
+  constraint auto_top_up_attempts_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES auto_top_ups(wallet_id)
+);
+CREATE INDEX auto_top_up_attempts_due ON public.auto_top_up_attempts USING btree (resume_at) WHERE (state = ANY (ARRAY['charging'::text, 'awaiting_user'::text, 'canceling'::text]));
+CREATE UNIQUE INDEX auto_top_up_attempts_in_flight ON public.auto_top_up_attempts USING btree (wallet_id) WHERE (state = ANY (ARRAY['charging'::text, 'awaiting_user'::text, 'canceling'::text]));
+CREATE INDEX auto_top_up_attempts_of_month ON public.auto_top_up_attempts USING btree (wallet_id, period);
+
+create table auto_top_up_log (
+  id bigint not null generated always as identity,
+  wallet_id uuid not null,
+  at timestamp with time zone not null,
+  actor text not null,
+  event text not null,
+  detail jsonb not null,
+  constraint auto_top_up_log_pkey PRIMARY KEY (id),
+  constraint auto_top_up_log_actor_check CHECK (length(actor) >= 3 AND length(actor) <= 220),
+  constraint auto_top_up_log_event_check CHECK (event = ANY (ARRAY['turned_on'::text, 'turned_off'::text, 'resumed'::text, 'paused'::text, 'waiting'::text, 'charge_failed'::text, 'charged'::text])),
+  constraint auto_top_up_log_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES auto_top_ups(wallet_id)
+);
+CREATE INDEX auto_top_up_log_of_wallet ON public.auto_top_up_log USING btree (wallet_id, id DESC);
+CREATE TRIGGER auto_top_up_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON auto_top_up_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table auto_top_up_tries (
+  top_up_id uuid not null,
+  try integer not null,
+  payment_method_id text not null,
+  brand text not null,
+  last4 text not null,
+  asked_at timestamp with time zone not null,
+  failure_code text,
+  failure_class text,
+  constraint auto_top_up_tries_pkey PRIMARY KEY (top_up_id, try),
+  constraint auto_top_up_tries_failure_class_check CHECK (failure_class = ANY (ARRAY['later'::text, 'never'::text, 'authentication'::text, 'api'::text])),
+  constraint auto_top_up_tries_try_check CHECK (try >= 1),
+  constraint auto_top_up_tries_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES auto_top_up_attempts(top_up_id)
+);
+
+create table auto_top_ups (
+  wallet_id uuid not null,
+  livemode boolean not null,
+  status text not null,
+  reason text,
+  reason_detail jsonb not null default '{}'::jsonb,
+  threshold_micros bigint not null,
+  mode text not null,
+  amount_micros bigint not null,
+  monthly_cap_micros bigint not null,
+  min_charge_micros bigint not null,
+  max_charge_micros bigint not null,
+  charge_step_micros bigint not null,
+  failures integer not null default 0,
+  next_try_at timestamp with time zone,
+  trusted_seq bigint not null default 0,
+  changed_at timestamp with time zone not null,
+  constraint auto_top_ups_pkey PRIMARY KEY (wallet_id),
+  constraint auto_top_ups_amount_micros_check CHECK (amount_micros >= 1 AND amount_micros <= '1000000000000000000'::bigint),
+  constraint auto_top_ups_charge_step_micros_check CHECK (charge_step_micros > 0),
+  constraint auto_top_ups_check CHECK (max_charge_micros >= min_charge_micros),
+  constraint auto_top_ups_failures_check CHECK (failures >= 0),
+  constraint auto_top_ups_min_charge_micros_check CHECK (min_charge_micros > 0),
+  constraint auto_top_ups_mode_check CHECK (mode = ANY (ARRAY['restore'::text, 'add'::text])),
+  constraint auto_top_ups_monthly_cap_micros_check CHECK (monthly_cap_micros >= 1 AND monthly_cap_micros <= '1000000000000000000'::bigint),
+  constraint auto_top_ups_reason_check CHECK (reason = ANY (ARRAY['user'::text, 'cap_reached'::text, 'declined'::text, 'cards_refused'::text, 'no_card'::text, 'authentication_required'::text, 'velocity'::text, 'wallet_frozen'::text, 'wallet_closed'::text, 'dispute'::text, 'fraud_warning'::text, 'under_review'::text])),
+  constraint auto_top_ups_rest_has_a_reason CHECK (status = 'on'::text OR reason IS NOT NULL),
+  constraint auto_top_ups_restore_above_threshold CHECK (mode <> 'restore'::text OR amount_micros > threshold_micros),
+  constraint auto_top_ups_status_check CHECK (status = ANY (ARRAY['on'::text, 'paused'::text, 'off'::text])),
+  constraint auto_top_ups_threshold_micros_check CHECK (threshold_micros >= 0 AND threshold_micros <= '1000000000000000000'::bigint),
+  constraint auto_top_ups_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE INDEX auto_top_ups_watched ON public.auto_top_ups USING btree (wallet_id) INCLUDE (threshold_micros, next_try_at) WHERE (status = 'on'::text);
 
 create table billing_failures (
   run_id uuid not null,
@@ -3815,6 +4529,13 @@ create table reconciliation_runs (
   constraint reconciliation_runs_pkey PRIMARY KEY (day)
 );
 
+create table refused_cards (
+  payment_method_id text not null,
+  code text not null,
+  refused_at timestamp with time zone not null,
+  constraint refused_cards_pkey PRIMARY KEY (payment_method_id)
+);
+
 create table saved_cards (
   payment_method_id text not null,
   user_id text not null,
@@ -3836,6 +4557,7 @@ create table saved_cards (
   constraint saved_cards_payment_method_id_check CHECK (length(payment_method_id) >= 1 AND length(payment_method_id) <= 100),
   constraint saved_cards_position_check CHECK ("position" >= 1)
 );
+CREATE CONSTRAINT TRIGGER saved_cards_last_stops_auto_top_up AFTER DELETE ON saved_cards DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stop_auto_top_up_without_card();
 
 create table schema_migrations (
   version integer not null,
@@ -4000,6 +4722,7 @@ create table top_ups (
   credited_seq bigint,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  kind text not null default 'manual'::text,
   constraint top_ups_pkey PRIMARY KEY (id),
   constraint top_ups_credit UNIQUE (payment_intent_id, wallet_id, credited_seq),
   constraint top_ups_credited_once UNIQUE (wallet_id, credited_seq),
@@ -4009,6 +4732,7 @@ create table top_ups (
   constraint top_ups_amount_minor_check CHECK (amount_minor > 0),
   constraint top_ups_attempt_key_check CHECK (attempt_key ~ '^[A-Za-z0-9_-]{8,100}$'::text),
   constraint top_ups_credit_means_success CHECK ((credited_seq IS NOT NULL) = (status = 'succeeded'::text)),
+  constraint top_ups_kind_check CHECK (kind = ANY (ARRAY['manual'::text, 'auto'::text])),
   constraint top_ups_status_check CHECK (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text, 'quarantined'::text])),
   constraint top_ups_credited_by_event FOREIGN KEY (wallet_id, credited_seq) REFERENCES wallet_events(wallet_id, seq),
   constraint top_ups_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
@@ -4017,6 +4741,7 @@ create table top_ups (
 CREATE INDEX top_ups_credited ON public.top_ups USING btree (created_at) WHERE (status = 'succeeded'::text);
 CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
 CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'failed'::text]));
+CREATE TRIGGER top_ups_auto_followed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.kind = 'auto'::text AND (new.status = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'quarantined'::text]))) EXECUTE FUNCTION follow_auto_top_up();
 
 create table usage_refunds (
   wallet_id uuid not null,
@@ -4132,6 +4857,7 @@ create table wallets (
 CREATE INDEX wallets_due ON public.wallets USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX wallets_opening ON public.wallets USING btree (opened_at);
 CREATE TRIGGER wallets_never_deleted BEFORE DELETE OR TRUNCATE ON wallets FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER wallets_status_stops_auto_top_up AFTER UPDATE OF status ON wallets FOR EACH ROW WHEN (new.status <> 'open'::text AND new.status IS DISTINCT FROM old.status) EXECUTE FUNCTION stop_auto_top_up_with_wallet();
 CREATE TRIGGER wallets_timezone_known BEFORE INSERT OR UPDATE OF timezone ON wallets FOR EACH ROW EXECUTE FUNCTION refuse_unknown_timezone();
 
 -- Views
@@ -4186,6 +4912,10 @@ create view wallet_transactions as
 grant usage on schema public to public;
 grant usage on schema public to wallet_app;
 grant select on api_keys to wallet_app;
+grant select on auto_top_up_attempts to wallet_app;
+grant select on auto_top_up_log to wallet_app;
+grant select on auto_top_up_tries to wallet_app;
+grant select on auto_top_ups to wallet_app;
 grant select on billing_failures to wallet_app;
 grant select on billing_ranges to wallet_app;
 grant select on billing_runs to wallet_app;
@@ -4198,6 +4928,7 @@ grant select on monthly_billings to wallet_app;
 grant select on rate_cards to wallet_app;
 grant select on reconciliation_differences to wallet_app;
 grant select on reconciliation_runs to wallet_app;
+grant select on refused_cards to wallet_app;
 grant select on saved_cards to wallet_app;
 grant select on schema_migrations to wallet_app;
 grant delete, insert, select on sessions to wallet_app;
@@ -4221,6 +4952,7 @@ grant insert (email, id, password_hash), update (password_hash) on users to wall
 grant execute on function affordable_micros(wallets) to wallet_app;
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
 grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
+grant execute on function auto_top_up_month(uuid) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
 grant execute on function begin_card_read(text) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
@@ -4229,6 +4961,7 @@ grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,te
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
+grant execute on function claim_auto_top_ups(boolean,integer) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
 grant execute on function claim_reconciliation(date,interval) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
@@ -4236,6 +4969,7 @@ grant execute on function close_differences(text,timestamp with time zone,timest
 grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zone,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
 grant execute on function dialled_digits(text) to wallet_app;
+grant execute on function drop_auto_top_up(uuid) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
 grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;
@@ -4255,20 +4989,27 @@ grant execute on function move_saved_card(text,boolean,text,integer) to wallet_a
 grant execute on function name_saved_card(text,boolean,text,text) to wallet_app;
 grant execute on function open_wallet(uuid,text,text,text,text,text) to wallet_app;
 grant execute on function parts_total(jsonb) to wallet_app;
+grant execute on function pause_auto_top_up(uuid,text,text,jsonb) to wallet_app;
 grant execute on function plan_due(wallets,timestamp with time zone) to wallet_app;
 grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
+grant execute on function postpone_auto_top_up(uuid) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;
 grant execute on function record_differences(text,jsonb) to wallet_app;
 grant execute on function record_saved_cards(text,bigint,jsonb) to wallet_app;
 grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
 grant execute on function refund_usage(uuid,uuid,bytea,uuid,uuid,text,bigint,text,jsonb) to wallet_app;
+grant execute on function refuse_auto_top_up(uuid,integer,text,text,text,boolean) to wallet_app;
 grant execute on function remove_saved_card(text,boolean,text) to wallet_app;
+grant execute on function renew_recovery_link(uuid) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function replay_stripe_event(text) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
+grant execute on function reserve_auto_top_up(uuid,uuid) to wallet_app;
 grant execute on function resolve_quarantine(text,text,text,text,uuid,uuid,text,bigint,boolean,timestamp with time zone) to wallet_app;
+grant execute on function resume_auto_top_up(uuid,text,boolean) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
+grant execute on function set_auto_top_up(uuid,boolean,bigint,text,bigint,bigint,bigint,bigint,bigint,text,text) to wallet_app;
 grant execute on function set_limits(uuid,jsonb,text) to wallet_app;
 grant execute on function settle_due_wallets(integer) to wallet_app;
 grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app;
@@ -4278,5 +5019,7 @@ grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function touch_reconciliation(date,boolean) to wallet_app;
 grant execute on function trim_stripe_payloads(timestamp with time zone,integer) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
+grant execute on function use_recovery_link(uuid,integer) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
 grant execute on function wallet_now(wallets) to wallet_app;
+grant execute on function wallets_to_top_up(boolean,integer) to wallet_app;

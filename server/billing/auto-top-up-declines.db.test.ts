@@ -185,7 +185,11 @@ describe('3-D Secure', () => {
     expect(asked.status).toBe('requires_action');
     const answered = await fetch(`${world.standIn.url}/endive/three-d-secure`, {
       method: 'POST',
-      body: new URLSearchParams({ intent: intentId, client_secret: clientSecret, outcome: 'complete' }),
+      body: new URLSearchParams({
+        intent: intentId,
+        client_secret: clientSecret,
+        outcome: 'complete',
+      }),
     });
     expect(answered.ok).toBe(true);
     return intentId;
