@@ -13,8 +13,10 @@ import { createCharging } from './billing/charging.ts';
 import { createExplaining } from './billing/explaining.ts';
 import { createHoldSweeper } from './billing/hold-sweeper.ts';
 import { createHolds } from './billing/holds.ts';
+import { createMailSender } from './billing/mail-sender.ts';
 import { createMonth } from './billing/month.ts';
 import { createMonthWatchdog } from './billing/month-watchdog.ts';
+import { createAlerts, createNoticeFollower } from './billing/notices.ts';
 import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createRateCards } from './billing/rate-cards.ts';
@@ -40,6 +42,7 @@ import { createMetrics } from './http/operations.ts';
 import { billingMonthRequested, createInngest, stripeEventReceived } from './inngest/client.ts';
 import { createFunctions, RANGES_AT_ONCE } from './inngest/functions.ts';
 import { inngestHandler } from './inngest/serve.ts';
+import { createMailer } from './mail/mailer.ts';
 import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
 import { claimMonths, type MonthRun } from './store/month.ts';
 import { countOpenDifferences } from './store/reconciliation.ts';
@@ -52,6 +55,7 @@ const APP_NAME = 'Prepaid Wallet';
 const DISPATCH_INTERVAL_MS = 2_000;
 const HOLD_SWEEP_INTERVAL_MS = 2_000;
 const AUTO_TOP_UP_INTERVAL_MS = 1_000;
+const NOTICE_INTERVAL_MS = 2_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
 const SWEEP_INTERVAL_MS = 600_000;
 const RECONCILE_CHECK_INTERVAL_MS = 900_000;
@@ -153,11 +157,22 @@ export function createApplication(options: ApplicationOptions): Application {
       limits: topUps.limits,
       livemode,
     }),
+    alerts: createAlerts({ sql, wallets }),
     statements: createStatements(sql),
     paymentMethods: createPaymentMethods({ sql, gateway, livemode }),
     admin: createAdmin({ sql, wallets, month }),
     stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };
+  // Without a mail server notices wait in the outbox; once there is one, it sends the newer ones.
+  const mailer =
+    env.smtpUrl === null || env.mailFrom === null
+      ? null
+      : createMailer({
+          smtpUrl: env.smtpUrl,
+          from: env.mailFrom,
+          appName: APP_NAME,
+          appUrl: env.appUrl,
+        });
   const config: LoadContext['config'] = {
     appName: APP_NAME,
     appUrl: env.appUrl,
@@ -290,6 +305,10 @@ export function createApplication(options: ApplicationOptions): Application {
       intervalMs: AUTO_TOP_UP_INTERVAL_MS,
       logger,
     }),
+    createNoticeFollower({ sql, intervalMs: NOTICE_INTERVAL_MS, logger }),
+    ...(mailer === null
+      ? []
+      : [createMailSender({ sql, mailer, intervalMs: NOTICE_INTERVAL_MS, logger })]),
     createMonthWatchdog({
       store: { claim: (claim) => claimMonths(sql, claim) },
       send: announceMonth,

@@ -1,6 +1,7 @@
 /** What support staff see. */
 import type { Services } from '../http/load-context.ts';
 import { ledgerTotals } from '../store/ledger-totals.ts';
+import { mailSummary, reviveDeadMails } from '../store/mail-outbox.ts';
 import type { Sql } from '../store/sql.ts';
 import { inboxSummary } from '../store/stripe-inbox.ts';
 import type { Month } from './month.ts';
@@ -16,6 +17,8 @@ export function createAdmin(options: {
     billing: () => month.status(),
     startBilling: (actor) => month.start(actor),
     inbox: () => inboxSummary(sql),
+    mail: () => mailSummary(sql),
+    reviveMails: () => reviveDeadMails(sql),
     ledger: () => ledgerTotals(sql),
     findWallets: (query) => wallets.search(query),
   };

@@ -2,7 +2,7 @@
  * Which part of the project may import which, and what the parts must not do. `check-imports.ts`
  * applies these rules to the files; a rule that cannot be told from syntax is not here.
  *
- *     main → http → {trpc, stripe, inngest} → billing → {ledger, rating, store}
+ *     main → http → {trpc, stripe, inngest} → billing → {ledger, rating, store, mail}
  */
 import { posix } from 'node:path';
 import { type ImportFact, readSource, type SourceFacts } from './source-facts.ts';
@@ -31,7 +31,8 @@ const ALLOWED: Readonly<Record<string, Allowed>> = {
   [CONTEXT]: { values: [], types: [] },
   store: { values: [], types: ['ledger', 'rating', CONTEXT] },
   stripe: { values: ['ledger', 'base'], types: [CONTEXT] },
-  billing: { values: ['ledger', 'rating', 'store', 'base'], types: ['stripe', CONTEXT] },
+  mail: { values: ['ledger'], types: [] },
+  billing: { values: ['ledger', 'rating', 'store', 'mail', 'base'], types: ['stripe', CONTEXT] },
   trpc: { values: ['billing', 'ledger', 'rating', 'base'], types: ['store', CONTEXT] },
   inngest: { values: ['base'], types: ['billing'] },
   http: { values: ['trpc', 'stripe', 'inngest', 'billing', 'base'], types: ['store', CONTEXT] },
@@ -42,7 +43,7 @@ const ALLOWED: Readonly<Record<string, Allowed>> = {
   },
   /** `server/main.ts` and `server/application.ts`: they put the parts together. */
   main: {
-    values: ['http', 'trpc', 'stripe', 'inngest', 'billing', 'store', 'base'],
+    values: ['http', 'trpc', 'stripe', 'inngest', 'billing', 'mail', 'store', 'base'],
     types: ['ledger', 'rating', CONTEXT],
   },
   app: {

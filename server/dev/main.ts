@@ -22,6 +22,7 @@ import { migrate } from '../store/migrate.ts';
 import { connect } from '../store/sql.ts';
 import { startAppProcess } from './app-process.ts';
 import { startInngestRunner } from './inngest/runner.ts';
+import { startMailbox } from './mailbox/server.ts';
 import { startPostgres } from './postgres.ts';
 import { DEMO_USER, seedDemo } from './seed.ts';
 import { startStripeStandIn } from './stripe/server.ts';
@@ -68,6 +69,7 @@ async function main(): Promise<void> {
   await startDatabase(given, variables, dataDir, logger);
   await startStripe(given, variables, dataDir, appOrigin, logger);
   await startInngest(given, variables, appOrigin, logger);
+  await startMail(given, variables, dataDir);
   writePrivate(devEnvPath(dataDir), variables);
 
   const built = process.argv.includes('--built');
@@ -186,6 +188,17 @@ async function startInngest(
   variables.INNGEST_BASE_URL = runner.url;
 }
 
+async function startMail(given: EnvSource, variables: Variables, dataDir: string): Promise<void> {
+  if (given.SMTP_URL !== undefined) {
+    return;
+  }
+  const mailbox = await startMailbox({ directory: join(dataDir, 'mail') });
+  stops.push(() => mailbox.stop());
+  variables.SMTP_URL = mailbox.smtpUrl;
+  variables.MAIL_FROM = given.MAIL_FROM ?? 'Prepaid Wallet <wallet@example.com>';
+  variables.MAILBOX_URL = mailbox.url;
+}
+
 async function untilReady(origin: string): Promise<void> {
   const giveUpAtMs = Date.now() + READY_TIMEOUT_MS;
   for (;;) {
@@ -215,6 +228,7 @@ function announce(given: EnvSource, variables: Variables, dataDir: string): void
     ['Cron token', variables.BILLING_CRON_TOKEN],
     ['Stripe', variables.STRIPE_API_BASE ?? 'Stripe itself'],
     ['Inngest', variables.INNGEST_BASE_URL ?? 'Inngest itself'],
+    ['Mail', variables.MAILBOX_URL ?? 'your mail server'],
     ['Variables', `${devEnvPath(dataDir)}  (commands in other terminals read it)`],
   ];
   const lines = rows.map(([name, value]) => `  ${`${name}`.padEnd(12)}${value}`);

@@ -375,6 +375,31 @@ export interface DifferenceView {
   lastSeenAt: Date;
 }
 
+/** At which available balances a user is alerted. */
+export interface BalanceAlerts {
+  byMail: boolean;
+  /** Highest first. */
+  thresholds: {
+    thresholdMicros: bigint;
+    /** Whether less was available, as of a few seconds ago. */
+    below: boolean;
+    /** When it last fell below; null when it has not been above yet. */
+    since: Date | null;
+  }[];
+}
+
+/** How many mails stand where. */
+export interface MailSummary {
+  waiting: number;
+  /** Of those, the ones whose last attempt failed. */
+  failing: number;
+  sent: number;
+  /** Given up after three days: a person has to look. */
+  dead: number;
+  /** The newest failure's code. */
+  lastError: string | null;
+}
+
 export type SignIn =
   | { ok: true; user: SessionUser; setCookie: string }
   | {
@@ -455,6 +480,22 @@ export interface Services {
     /** What the browser needs to confirm the payment. A token works once. */
     startRecovery(token: string): Promise<StartRecovery>;
   };
+  alerts: {
+    get(userId: string): Promise<BalanceAlerts>;
+    /**
+     * Replaces the alerts. `amounts` are what the person typed; empty ones are left out. `problems`
+     * are by their place in `amounts`.
+     */
+    save(input: {
+      userId: string;
+      amounts: readonly string[];
+      byMail: boolean;
+    }): Promise<{ ok: true } | { ok: false; problems: Record<number, string> }>;
+    /** The lowest threshold that the available balance is below now, having been above it. */
+    lowBalance(
+      userId: string,
+    ): Promise<{ currency: string; thresholdMicros: bigint; availableMicros: bigint } | null>;
+  };
   statements: {
     list(userId: string): Promise<StatementView[]>;
     get(userId: string, number: string): Promise<StatementView | null>;
@@ -468,6 +509,9 @@ export interface Services {
     billing(): Promise<BillingStatus>;
     startBilling(actor: string): Promise<BillingStatus>;
     inbox(): Promise<InboxSummary>;
+    mail(): Promise<MailSummary>;
+    /** Tries the mails again that were given up; returns how many. */
+    reviveMails(): Promise<number>;
     ledger(): Promise<{
       wallets: number;
       events: bigint;

@@ -1,0 +1,96 @@
+/** The words of each notice: plain, short, and true also when the mail comes late. */
+import { formatMicros } from '../ledger/money.ts';
+import type { Notice } from './notice.ts';
+
+/** A mail before it has a form. */
+export interface Letter {
+  readonly subject: string;
+  readonly paragraphs: readonly string[];
+  /** Label and value, in the order in which they are shown. */
+  readonly facts: readonly (readonly [label: string, value: string])[];
+  readonly action: { readonly label: string; readonly path: string };
+  /** Where the reader says what mails of this kind to get; null for those that are always sent. */
+  readonly settingsPath: string | null;
+}
+
+const SETTINGS_PATH = '/account/settings#alerts';
+
+/** Writes the notice. */
+export function letterOf(notice: Notice): Letter {
+  const money = (micros: bigint) => amount(micros, notice);
+  const when = ['Time', instant(notice)] as const;
+  switch (notice.kind) {
+    case 'receipt':
+      return {
+        subject: `Receipt: ${money(notice.amountMicros)} added to your wallet`,
+        paragraphs: [`Thank you. Your payment of ${money(notice.amountMicros)} was received.`],
+        facts: [['Amount', money(notice.amountMicros)], when, ['Top-up', notice.topUpId]],
+        action: { label: 'Open the receipt', path: `/account/top-ups/${notice.topUpId}/receipt` },
+        settingsPath: null,
+      };
+    case 'payment_failed':
+      return {
+        subject: `Your payment of ${money(notice.amountMicros)} failed`,
+        paragraphs: [
+          `A payment of ${money(notice.amountMicros)} to your wallet did not go through.`,
+          notice.reason ?? 'The card was not accepted.',
+          'Nothing was charged in this attempt. If you have paid with another card since, you need do nothing.',
+        ],
+        facts: [['Amount', money(notice.amountMicros)], when, ['Top-up', notice.topUpId]],
+        action: { label: 'See the payment', path: `/account/top-up/${notice.topUpId}` },
+        settingsPath: null,
+      };
+    case 'low_balance':
+      return lowBalance(notice, money, when);
+    default: {
+      const unknown: never = notice;
+      throw new TypeError(`unknown notice ${JSON.stringify(unknown)}`);
+    }
+  }
+}
+
+function lowBalance(
+  notice: Extract<Notice, { kind: 'low_balance' }>,
+  money: (micros: bigint) => string,
+  when: readonly [string, string],
+): Letter {
+  const [lowest = 0n, ...others] = notice.thresholdsMicros;
+  const paragraphs = [
+    `What you can spend fell below ${money(lowest)}: ${money(notice.availableMicros)} was left.`,
+    'It may have changed since. When there is nothing left, usage is refused.',
+  ];
+  if (others.length > 0) {
+    const passed = others.map(money).join(' and ');
+    paragraphs.splice(1, 0, `It passed your alert at ${passed} at the same time.`);
+  }
+  return {
+    subject: `Low balance: less than ${money(lowest)} available`,
+    paragraphs,
+    facts: [['Available then', money(notice.availableMicros)], when],
+    action: { label: 'Add funds', path: '/account/top-up' },
+    settingsPath: SETTINGS_PATH,
+  };
+}
+
+/** At least the currency's decimals and as many more as the amount needs: `$4.625`, `¥500`. */
+function amount(micros: bigint, { currency, exponent }: Notice): string {
+  return new Intl.NumberFormat('en-US', {
+    style: 'currency',
+    currency,
+    minimumFractionDigits: exponent,
+    maximumFractionDigits: 6,
+  }).format(formatMicros(micros, exponent) as Intl.StringNumericLiteral);
+}
+
+function instant({ at, timezone }: Notice): string {
+  const text = new Intl.DateTimeFormat('en-GB', {
+    day: 'numeric',
+    month: 'short',
+    year: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+    timeZone: timezone,
+  }).format(at);
+  return `${text} (${timezone})`;
+}

@@ -1,0 +1,50 @@
+/** Notices derived from the ledger's events, and the balances at which users want to be alerted. */
+import type { BalanceAlerts } from '../http/load-context.ts';
+import { arrayLiteral, type Sql } from './sql.ts';
+
+/**
+ * Wallets with events that no notices were derived from yet. It compares every wallet with its
+ * cursor: an index that told them faster would have to be kept by each charge.
+ */
+export async function walletsWithNews(sql: Sql, limit: number): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select w.id from wallets w left join notice_cursors c on c.wallet_id = w.id
+    where w.seq > coalesce(c.seq, 0) limit ${limit}`;
+  return rows.map(({ id }) => id);
+}
+
+/**
+ * Derives the notices of these wallets' next events, once, whoever else does so at the same time;
+ * wallets that another process is at are left to it. Returns how many were looked at.
+ */
+export async function deriveNotices(sql: Sql, walletIds: readonly string[]): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select derive_notices(${arrayLiteral(walletIds)}::uuid[]) as count`;
+  return row?.count ?? 0;
+}
+
+/** A wallet's alerts, highest first; begins to follow the wallet when nobody has yet. */
+export async function readBalanceAlerts(sql: Sql, walletId: string): Promise<BalanceAlerts> {
+  await sql`select follow_wallets(${arrayLiteral([walletId])}::uuid[])`;
+  const rows = await sql<
+    { byMail: boolean; thresholdMicros: bigint | null; below: boolean; since: Date | null }[]
+  >`
+    select c.alert_by_mail as "byMail", a.threshold_micros as "thresholdMicros", a.below, a.since
+    from notice_cursors c left join balance_alerts a on a.wallet_id = c.wallet_id
+    where c.wallet_id = ${walletId} order by a.threshold_micros desc`;
+  return {
+    byMail: rows[0]?.byMail ?? true,
+    thresholds: rows.flatMap(({ thresholdMicros, below, since }) =>
+      thresholdMicros === null ? [] : [{ thresholdMicros, below, since }],
+    ),
+  };
+}
+
+/** Replaces a wallet's alerts; what fell below the old ones before is still told by them. */
+export async function writeBalanceAlerts(
+  sql: Sql,
+  alerts: { walletId: string; thresholdsMicros: readonly bigint[]; byMail: boolean },
+): Promise<void> {
+  await sql`select set_balance_alerts(${alerts.walletId},
+    ${arrayLiteral(alerts.thresholdsMicros)}::bigint[], ${alerts.byMail})`;
+}
