@@ -98,6 +98,9 @@ test('axe finds nothing on a declined top-up and on the page that follows a paid
   await payWith(page, CARDS.accepted);
   await expectPhase(page, 'Payment received');
   await expectAccessible(page, 'the followed top-up');
+  await page.getByRole('link', { name: 'Receipt' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'Receipt' })).toBeVisible();
+  await expectAccessible(page, 'its receipt');
 });
 
 test('how a call was priced opens with the keyboard, is accessible and fits a phone', async ({

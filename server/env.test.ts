@@ -109,6 +109,7 @@ describe('readEnv in production', () => {
     ['STRIPE_SECRET_KEY', 'sk_test_standin_abc'],
     ['STRIPE_WEBHOOK_SECRET', 'whsec_standin_abc'],
     ['INNGEST_SIGNING_KEY', 'signkey-standin-abc'],
+    ['SMTP_URL', 'smtp://standin:standin@127.0.0.1:2525'],
     ['NODE_ENV', 'development'],
     ['APP_URL', 'http://wallet.example.com'],
   ])('refuses the development stand-ins and plain HTTP: %s=%s', (name, value) => {

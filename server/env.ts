@@ -256,7 +256,7 @@ function unfitForProduction(source: EnvSource): EnvProblem[] {
       refuse(name, 'belongs to the development stand-in, which production refuses');
     }
   }
-  if (source.SMTP_URL?.includes(`//${STANDIN_MARKER}@`)) {
+  if (source.SMTP_URL?.includes(`//${STANDIN_MARKER}:`)) {
     refuse('SMTP_URL', 'names the development mailbox, which production refuses');
   }
   return problems;

@@ -1,6 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
+import { AlertsForm, readAlertsForm } from '../components/alerts-form.tsx';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
@@ -10,6 +11,7 @@ import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { refusal, refusalInit } from '../credentials.server.ts';
 import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { microsToAmount } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 
@@ -31,14 +33,36 @@ const passwordSchema = z
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const { timezone, currency } = await context.services.wallets.ofUser(user.id);
-  const wasChanged = new URL(request.url).searchParams.has('changed');
-  return json({ email: user.email, timezone, currency, wasChanged });
+  const alerts = await context.services.alerts.get(user.id);
+  const { exponent } = context.services.topUps.limits(currency);
+  const query = new URL(request.url).searchParams;
+  return json({
+    email: user.email,
+    timezone,
+    currency,
+    alerts: {
+      byMail: alerts.byMail,
+      amounts: alerts.thresholds.map(({ thresholdMicros }) =>
+        microsToAmount(thresholdMicros, exponent),
+      ),
+    },
+    saved: query.has('changed') ? 'password' : query.has('alerts') ? 'alerts' : null,
+  });
 }
 
 export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireUser(context);
-  const parsed = passwordSchema.safeParse(Object.fromEntries(await request.formData()));
-  if (!parsed.success) return json({ errors: fieldErrors(parsed.error) }, { status: 400 });
+  const form = await request.formData();
+  if (form.get('intent') === 'alerts') {
+    const typed = readAlertsForm(form);
+    const answer = await context.services.alerts.save({ userId: user.id, ...typed });
+    if (answer.ok) return redirect('/account/settings?alerts#alerts');
+    return json({ errors: null, alerts: { ...typed, problems: answer.problems } }, { status: 400 });
+  }
+  const parsed = passwordSchema.safeParse(Object.fromEntries(form));
+  if (!parsed.success) {
+    return json({ errors: fieldErrors(parsed.error), alerts: null }, { status: 400 });
+  }
 
   const { currentPassword, newPassword } = parsed.data;
   const result = await context.services.accounts.changePassword({
@@ -49,21 +73,24 @@ export async function action({ request, context }: ActionFunctionArgs) {
   });
   if (!result.ok) {
     const fields = { INVALID_CREDENTIALS: 'currentPassword', WEAK_PASSWORD: 'newPassword' };
-    return json({ errors: refusal(result, fields) }, refusalInit(result));
+    return json({ errors: refusal(result, fields), alerts: null }, refusalInit(result));
   }
   return redirect('/account/settings?changed', { headers: { 'Set-Cookie': result.setCookie } });
 }
 
 export default function SettingsPage() {
-  const { email, timezone, currency, wasChanged } = useLoaderData<typeof loader>();
-  const errors = useActionData<typeof action>()?.errors;
+  const { email, timezone, currency, alerts, saved } = useLoaderData<typeof loader>();
+  const answer = useActionData<typeof action>();
+  const errors = answer?.errors ?? undefined;
   return (
     <>
       <PageHeader title="Settings" />
       <div className="grid max-w-2xl gap-5">
-        {wasChanged && !errors && (
+        {saved !== null && answer === undefined && (
           <div role="status">
-            <Notice>Your password was changed.</Notice>
+            <Notice>
+              {saved === 'alerts' ? 'Your alerts were saved.' : 'Your password was changed.'}
+            </Notice>
           </div>
         )}
         <Card title="Account">
@@ -85,6 +112,16 @@ export default function SettingsPage() {
             <TextLink to="/account/auto-top-up">Automatic top-up</TextLink>
           </p>
         </Card>
+        <div id="alerts">
+          <Card title="Low-balance alerts">
+            <AlertsForm
+              key={alerts.amounts.join()}
+              currency={currency}
+              saved={alerts}
+              refused={answer?.alerts ?? null}
+            />
+          </Card>
+        </div>
         <Card title="Change password">
           <PasswordForm email={email} errors={errors} />
         </Card>
@@ -94,7 +131,7 @@ export default function SettingsPage() {
 }
 
 function PasswordForm({ email, errors }: { email: string; errors: FormErrors | undefined }) {
-  const busy = useNavigation().state === 'submitting';
+  const busy = useNavigation().formData?.has('currentPassword') ?? false;
   const formRef = useFocusFirstError(errors);
   return (
     <Form method="post" ref={formRef} noValidate className="grid gap-5">

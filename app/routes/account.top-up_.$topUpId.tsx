@@ -127,6 +127,7 @@ function PhaseText({ topUp }: { topUp: Followed }) {
             <TextLink to={`/account/activity#event-${creditedSeq}`}>
               See it in your activity
             </TextLink>
+            <TextLink to={`/account/top-ups/${topUp.topUpId}/receipt`}>Receipt</TextLink>
           </Ways>
         </>
       );

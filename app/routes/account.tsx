@@ -1,15 +1,17 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
-import { NavLink, Outlet, type ShouldRevalidateFunction } from '@remix-run/react';
+import { NavLink, Outlet, useLoaderData } from '@remix-run/react';
 import { ErrorPage } from '../components/error-page.tsx';
+import { Money } from '../components/money.tsx';
+import { Notice } from '../components/notice.tsx';
+import { TextLink } from '../components/text-link.tsx';
 import { requireUser } from '../guards.server.ts';
+import { toWire } from '../wire.ts';
 
-export function loader({ context }: LoaderFunctionArgs) {
-  requireUser(context);
-  return json(null);
+export async function loader({ context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  const lowBalance = await context.services.alerts.lowBalance(user.id);
+  return json({ lowBalance: lowBalance && toWire(lowBalance) });
 }
-
-/** Every page inside guards itself and asks again; the frame has nothing that could change. */
-export const shouldRevalidate: ShouldRevalidateFunction = () => false;
 
 const sections = [
   { to: '/account', label: 'Overview', end: true },
@@ -23,8 +25,26 @@ export default function AccountLayout() {
   return (
     <>
       <AccountNav />
+      <LowBalance />
       <Outlet />
     </>
+  );
+}
+
+/** Stays until there is more than the threshold again. */
+function LowBalance() {
+  const { lowBalance } = useLoaderData<typeof loader>();
+  if (lowBalance === null) return null;
+  const { availableMicros, thresholdMicros, currency } = lowBalance;
+  return (
+    <section aria-label="Low balance" className="mb-5 print:hidden">
+      <Notice tone="warning" title="Your balance is low">
+        <Money micros={availableMicros} currency={currency} /> is available, less than the{' '}
+        <Money micros={thresholdMicros} currency={currency} /> at which you want to be told.{' '}
+        <TextLink to="/account/top-up">Add funds</TextLink> or{' '}
+        <TextLink to="/account/settings#alerts">change your alerts</TextLink>.
+      </Notice>
+    </section>
   );
 }
 

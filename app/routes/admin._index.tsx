@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { BillingStatus, WalletView } from '../../server/http/load-context.ts';
+import type { BillingStatus, MailSummary, WalletView } from '../../server/http/load-context.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
@@ -19,6 +19,7 @@ export const meta = pageTitle('Admin');
 
 const actionSchema = z.discriminatedUnion('intent', [
   z.object({ intent: z.literal('start_month') }),
+  z.object({ intent: z.literal('revive_mails') }),
   z.object({
     intent: z.literal('find_wallets'),
     userId: z.string().trim().min(1, { error: 'Enter a user id.' }).max(200, {
@@ -30,12 +31,13 @@ const actionSchema = z.discriminatedUnion('intent', [
 export async function loader({ context }: LoaderFunctionArgs) {
   requireSupport(context);
   const { admin } = context.services;
-  const [billing, inbox, ledger] = await Promise.all([
+  const [billing, inbox, ledger, mail] = await Promise.all([
     admin.billing(),
     admin.inbox(),
     admin.ledger(),
+    admin.mail(),
   ]);
-  return json(toWire({ billing, inbox, ledger }));
+  return json(toWire({ billing, inbox, ledger, mail }));
 }
 
 /** The search is a POST, so that a user id never stands in an address or an access log. */
@@ -49,12 +51,16 @@ export async function action({ request, context }: ActionFunctionArgs) {
     await context.services.admin.startBilling(`support:${user.id}`);
     return redirect('/admin');
   }
+  if (parsed.data.intent === 'revive_mails') {
+    await context.services.admin.reviveMails();
+    return redirect('/admin');
+  }
   const wallets = await context.services.admin.findWallets(parsed.data.userId);
   return json({ errors: null, found: { userId: parsed.data.userId, wallets: toWire(wallets) } });
 }
 
 export default function AdminPage() {
-  const { billing, inbox, ledger } = useLoaderData<typeof loader>();
+  const { billing, inbox, ledger, mail } = useLoaderData<typeof loader>();
   return (
     <>
       <PageHeader title="Admin" lead="How the whole system stands. Times in UTC." />
@@ -63,6 +69,7 @@ export default function AdminPage() {
         <Card title="Stripe inbox">
           <DefinitionList items={counts(inbox)} />
         </Card>
+        <MailCard mail={mail} />
         <Card title="Ledger">
           <DefinitionList
             items={[
@@ -105,6 +112,25 @@ function MonthCard({ billing }: { billing: Wire<BillingStatus> }) {
         </Button>
         <p className="text-sm text-ink-soft">Doing it twice changes nothing that was done.</p>
       </Form>
+    </Card>
+  );
+}
+
+function MailCard({ mail: { lastError, ...mail } }: { mail: Wire<MailSummary> }) {
+  return (
+    <Card title="Mail">
+      <DefinitionList
+        items={[
+          ...counts(mail),
+          ...(lastError === null ? [] : [{ label: 'Last failure', value: lastError }]),
+        ]}
+      />
+      {mail.dead > 0 && (
+        <Form method="post" className="mt-5">
+          <input type="hidden" name="intent" value="revive_mails" />
+          <Button tone="secondary">Try the dead ones again</Button>
+        </Form>
+      )}
     </Card>
   );
 }

@@ -128,8 +128,8 @@ describe('the direction of imports', () => {
   });
 
   it('asks for a rule when a new folder appears', () => {
-    const text = importOf('server/mail/send.ts', 'server/faults.ts');
-    expect(problemsOf('server/mail/send.ts', text)).toEqual([
+    const text = importOf('server/sms/send.ts', 'server/faults.ts');
+    expect(problemsOf('server/sms/send.ts', text)).toEqual([
       expect.stringContaining('no import rule yet'),
     ]);
   });

@@ -25,19 +25,34 @@ export async function deriveNotices(sql: Sql, walletIds: readonly string[]): Pro
 
 /** A wallet's alerts, highest first; begins to follow the wallet when nobody has yet. */
 export async function readBalanceAlerts(sql: Sql, walletId: string): Promise<BalanceAlerts> {
+  const known = await findBalanceAlerts(sql, walletId);
+  if (known !== null) {
+    return known;
+  }
   await sql`select follow_wallets(${arrayLiteral([walletId])}::uuid[])`;
+  const followed = await findBalanceAlerts(sql, walletId);
+  if (followed === null) {
+    throw new Error(`wallet ${walletId} is not followed`);
+  }
+  return followed;
+}
+
+async function findBalanceAlerts(sql: Sql, walletId: string): Promise<BalanceAlerts | null> {
   const rows = await sql<
     { byMail: boolean; thresholdMicros: bigint | null; below: boolean; since: Date | null }[]
   >`
     select c.alert_by_mail as "byMail", a.threshold_micros as "thresholdMicros", a.below, a.since
     from notice_cursors c left join balance_alerts a on a.wallet_id = c.wallet_id
     where c.wallet_id = ${walletId} order by a.threshold_micros desc`;
-  return {
-    byMail: rows[0]?.byMail ?? true,
-    thresholds: rows.flatMap(({ thresholdMicros, below, since }) =>
-      thresholdMicros === null ? [] : [{ thresholdMicros, below, since }],
-    ),
-  };
+  const [first] = rows;
+  return first === undefined
+    ? null
+    : {
+        byMail: first.byMail,
+        thresholds: rows.flatMap(({ thresholdMicros, below, since }) =>
+          thresholdMicros === null ? [] : [{ thresholdMicros, below, since }],
+        ),
+      };
 }
 
 /** Replaces a wallet's alerts; what fell below the old ones before is still told by them. */

@@ -12,6 +12,8 @@ export interface MailboxOptions {
   readonly directory?: string;
   /** 0, the default, takes a free port. */
   readonly smtpPort?: number;
+  /** What the mail server says to refuse a recipient, beginning with its code; null takes it. */
+  readonly refuse?: (to: string) => string | null;
 }
 
 export interface Mailbox {
@@ -46,6 +48,10 @@ export async function startMailbox(options: MailboxOptions = {}): Promise<Mailbo
     onAuth: (_auth, _session, done) => done(null, { user: STANDIN_MARKER }),
     size: MAX_MAIL_BYTES,
     logger: false,
+    onRcptTo({ address }, _session, done) {
+      const refusal = options.refuse?.(address) ?? null;
+      done(refusal === null ? null : refused(refusal));
+    },
     onData(stream, _session, done) {
       const chunks: Buffer[] = [];
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -63,7 +69,7 @@ export async function startMailbox(options: MailboxOptions = {}): Promise<Mailbo
   const pagePort = await listening(pages.listen(0, HOST));
 
   return {
-    smtpUrl: `smtp://${STANDIN_MARKER}@${HOST}:${smtpPort}`,
+    smtpUrl: `smtp://${STANDIN_MARKER}:${STANDIN_MARKER}@${HOST}:${smtpPort}`,
     url: `http://${HOST}:${pagePort}`,
     mails: () => mails,
     async stop() {
@@ -74,6 +80,10 @@ export async function startMailbox(options: MailboxOptions = {}): Promise<Mailbo
       ]);
     },
   };
+}
+
+function refused(reply: string): Error {
+  return Object.assign(new Error(reply.slice(4)), { responseCode: Number(reply.slice(0, 3)) });
 }
 
 async function parse(id: string, source: Buffer): Promise<ReceivedMail> {
