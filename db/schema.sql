@@ -760,6 +760,25 @@ AS $function$
   returning t.top_up_id
 $function$;
 
+CREATE OR REPLACE FUNCTION public.claim_mails(p_limit integer, p_lease_seconds integer)
+ RETURNS TABLE(id uuid, attempt integer, kind text, payload jsonb, email text)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update mail_outbox m set
+    attempts = m.attempts + 1,
+    next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  from (
+    select o.id, u.email
+    from mail_outbox o left join users u on u.id = o.user_id
+    where o.status = 'waiting' and o.next_attempt_at <= clock_timestamp()
+    order by o.next_attempt_at limit p_limit for update of o skip locked
+  ) due
+  where m.id = due.id
+  returning m.id, m.attempts, m.kind, m.payload, due.email
+$function$;
+
 CREATE OR REPLACE FUNCTION public.claim_months(p_due_through text, p_quiet interval, p_actor text)
  RETURNS TABLE(run_id uuid, period text)
  LANGUAGE plpgsql
@@ -1112,6 +1131,126 @@ begin
   return outcome_of(e, false);
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.default_alerts(p_exponent integer)
+ RETURNS bigint[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case p_exponent
+    when 0 then '{500000000,100000000}'::bigint[]
+    when 3 then '{1500000,300000}'::bigint[]
+    else '{5000000,1000000}'::bigint[]
+  end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.derive_notices(p_wallet_ids uuid[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  c notice_cursors;
+  looked_at int := 0;
+begin
+  perform follow_wallets(p_wallet_ids);
+  for c in
+    select * from notice_cursors where wallet_id = any (p_wallet_ids)
+    order by wallet_id for update skip locked
+  loop
+    perform derive_wallet_notices(c);
+    looked_at := looked_at + 1;
+  end loop;
+  return looked_at;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.derive_wallet_notices(c notice_cursors)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  -- In one transaction; what is left comes in the next one.
+  events_at_once constant bigint := 10000;
+  -- A balance of yesterday is no news, for example in records that were imported.
+  alert_within constant interval := '24 hours';
+  -- A balance that goes up and down about a threshold as holds are placed and released is told of
+  -- once in that time, unless something was added to it meanwhile.
+  quiet constant interval := '1 hour';
+  upto bigint;
+  crossing record;
+  told bigint[];
+begin
+  select least(w.seq, c.seq + events_at_once) into upto from wallets w where w.id = c.wallet_id;
+  if upto <= c.seq then
+    return;
+  end if;
+
+  perform enqueue_notice(
+    c.wallet_id, notice_kind(e.type), e.seq::text,
+    jsonb_build_object(
+      'at', e.recorded_at, 'seq', e.seq::text, 'amountMicros', abs(e.balance_delta_micros)::text,
+      'topUpId', e.detail ->> 'topUpId'
+    )
+  )
+  from wallet_events e
+  where e.wallet_id = c.wallet_id and e.seq > c.seq and e.seq <= upto
+    and notice_kind(e.type) is not null;
+
+  for crossing in
+    select e.seq, e.available, e.recorded_at, e.credited_seq,
+      array_agg(a.threshold_micros order by a.threshold_micros) as thresholds
+    from (
+      -- The cursor's own event comes along as the state before the first one.
+      select seq, recorded_at,
+        balance_micros - held_micros + overdraft_limit_micros as available,
+        lag(balance_micros - held_micros + overdraft_limit_micros) over (order by seq) as before,
+        coalesce(max(seq) filter (where balance_delta_micros > 0) over (order by seq), 0)
+          as credited_seq
+      from wallet_events where wallet_id = c.wallet_id and seq between c.seq and upto
+    ) e
+    join balance_alerts a on a.wallet_id = c.wallet_id
+      and (e.available < a.threshold_micros) <> (coalesce(e.before, 0) < a.threshold_micros)
+    where e.seq > c.seq
+    group by e.seq, e.available, e.recorded_at, e.credited_seq
+    order by e.seq
+  loop
+    if crossing.available >= crossing.thresholds[1] then
+      update balance_alerts set below = false
+      where wallet_id = c.wallet_id and threshold_micros = any (crossing.thresholds);
+      continue;
+    end if;
+    update balance_alerts set below = true, since = crossing.recorded_at
+    where wallet_id = c.wallet_id and threshold_micros = any (crossing.thresholds);
+    if not c.alert_by_mail or crossing.recorded_at < ledger_now() - alert_within then
+      continue;
+    end if;
+    with told_now as (
+      update balance_alerts set told_seq = crossing.seq, told_at = crossing.recorded_at
+      where wallet_id = c.wallet_id and threshold_micros = any (crossing.thresholds)
+        and (told_seq is null or told_at < crossing.recorded_at - quiet
+             or told_seq < greatest(crossing.credited_seq, c.credited_seq))
+      returning threshold_micros
+    )
+    select array_agg(threshold_micros order by threshold_micros) into told from told_now;
+    if told is not null then
+      -- One event, one mail, however many thresholds it passed.
+      perform enqueue_notice(c.wallet_id, 'low_balance', crossing.seq::text, jsonb_build_object(
+        'at', crossing.recorded_at, 'availableMicros', crossing.available::text,
+        'thresholdsMicros', to_jsonb(told::text[])
+      ));
+    end if;
+  end loop;
+
+  update notice_cursors n set
+    seq = upto,
+    credited_seq = coalesce((
+      select max(e.seq) from wallet_events e
+      where e.wallet_id = c.wallet_id and e.seq > c.seq and e.seq <= upto
+        and e.balance_delta_micros > 0
+    ), c.credited_seq)
+  where n.wallet_id = c.wallet_id;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.dialled_digits(p_destination text)
  RETURNS text
  LANGUAGE sql
@@ -1199,6 +1338,22 @@ AS $function$
   select seq from wallet_events
   where wallet_id = h.wallet_id and detail ->> 'holdId' = h.id::text
     and type in ('hold_captured', 'hold_expired')
+$function$;
+
+CREATE OR REPLACE FUNCTION public.enqueue_notice(p_wallet_id uuid, p_kind text, p_cause text, p_payload jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  insert into mail_outbox (user_id, kind, dedupe_key, payload)
+  select w.user_id, p_kind, concat_ws(':', p_kind, w.id, p_cause),
+    jsonb_strip_nulls(p_payload) || jsonb_build_object(
+      'currency', w.currency, 'exponent', c.exponent, 'timezone', w.timezone
+    )
+  from wallets w join currencies c on c.code = w.currency
+  where w.id = p_wallet_id and exists (select from users u where u.id = w.user_id)
+  on conflict (dedupe_key) do nothing
 $function$;
 
 CREATE OR REPLACE FUNCTION public.event_canonical(e wallet_events)
@@ -1352,6 +1507,22 @@ begin
     case when outcome.code = 'LIMIT_EXCEEDED' then limit_refused(tightest, wanted) end);
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.fail_mail(p_id uuid, p_attempt integer, p_error text)
+ RETURNS text
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update mail_outbox set
+    last_error = left(p_error, 60),
+    status = case when give_up_at <= clock_timestamp() then 'dead' else status end,
+    finished_at = case when give_up_at <= clock_timestamp() then clock_timestamp() end,
+    next_attempt_at = clock_timestamp()
+      + least(interval '15 minutes', interval '5 seconds' * power(2, least(p_attempt - 1, 10)))
+  where id = p_id and attempts = p_attempt and status = 'waiting'
+  returning status
+$function$;
+
 CREATE OR REPLACE FUNCTION public.fence_range(p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, p_fenced_at timestamp with time zone, OUT fenced_at timestamp with time zone, OUT in_use integer)
  RETURNS record
  LANGUAGE plpgsql
@@ -1466,6 +1637,25 @@ begin
   end if;
   return null;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.follow_wallets(p_wallet_ids uuid[])
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  with followed as (
+    insert into notice_cursors (wallet_id, seq)
+    select w.id, 0 from wallets w where w.id = any (p_wallet_ids) order by w.id
+    on conflict do nothing returning wallet_id
+  )
+  insert into balance_alerts (wallet_id, threshold_micros, below)
+  select f.wallet_id, t.micros, true
+  from followed f
+  join wallets w on w.id = f.wallet_id
+  join currencies c on c.code = w.currency
+  cross join unnest(default_alerts(c.exponent)) as t (micros)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.forget_stripe_customer(p_customer_id text)
  RETURNS void
@@ -1948,6 +2138,14 @@ begin
     update wallets set next_due_at = w.next_due_at where id = w.id;
   end if;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.notice_kind(p_event_type text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case p_event_type when 'top_up' then 'receipt' end
+$function$;
 
 CREATE OR REPLACE FUNCTION public.open_wallet(p_wallet_id uuid, p_user_id text, p_currency text, p_timezone text, p_mode text, p_actor text, OUT opened boolean, OUT wallet wallets)
  RETURNS record
@@ -3149,6 +3347,36 @@ begin
   return 'OK';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.set_balance_alerts(p_wallet_id uuid, p_thresholds_micros bigint[], p_by_mail boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  c notice_cursors;
+  available bigint;
+begin
+  if cardinality(p_thresholds_micros) > 5 then
+    raise exception 'a wallet has five alerts at the most' using errcode = 'check_violation';
+  end if;
+  perform follow_wallets(array[p_wallet_id]);
+  select * into c from notice_cursors where wallet_id = p_wallet_id for update;
+  -- What happened before was to be told by the thresholds of then.
+  perform derive_wallet_notices(c);
+  select e.balance_micros - e.held_micros + e.overdraft_limit_micros into available
+  from notice_cursors n join wallet_events e on e.wallet_id = n.wallet_id and e.seq = n.seq
+  where n.wallet_id = p_wallet_id;
+  delete from balance_alerts
+  where wallet_id = p_wallet_id and threshold_micros <> all (p_thresholds_micros);
+  insert into balance_alerts (wallet_id, threshold_micros, below, since)
+  select p_wallet_id, t.micros, available < t.micros,
+    case when available < t.micros then ledger_now() end
+  from unnest(p_thresholds_micros) as t (micros)
+  on conflict do nothing;
+  update notice_cursors set alert_by_mail = p_by_mail where wallet_id = p_wallet_id;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.set_limits(p_wallet_id uuid, p_limits jsonb, p_actor text)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -3482,6 +3710,20 @@ AS $function$
   where d.id = fresh.id
   returning d.*
 $function$;
+
+CREATE OR REPLACE FUNCTION public.tell_of_failed_top_up()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform enqueue_notice(new.wallet_id, 'payment_failed', new.id::text, jsonb_build_object(
+    'at', clock_timestamp(), 'topUpId', new.id, 'amountMicros', new.amount_micros::text,
+    'reason', new.failure_message
+  ));
+  return null;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.tightest_limit(w wallets, p_usage_type text, p_destination text, p_except_hold uuid)
  RETURNS limit_standing
@@ -4368,6 +4610,19 @@ create table auto_top_ups (
 );
 CREATE INDEX auto_top_ups_watched ON public.auto_top_ups USING btree (wallet_id) INCLUDE (threshold_micros, next_try_at) WHERE (status = 'on'::text);
 
+create table balance_alerts (
+  wallet_id uuid not null,
+  threshold_micros bigint not null,
+  below boolean not null,
+  since timestamp with time zone,
+  told_seq bigint,
+  told_at timestamp with time zone,
+  constraint balance_alerts_pkey PRIMARY KEY (wallet_id, threshold_micros),
+  constraint balance_alerts_threshold_micros_check CHECK (threshold_micros >= 1 AND threshold_micros <= '1000000000000000'::bigint),
+  constraint balance_alerts_told_of_event CHECK ((told_seq IS NULL) = (told_at IS NULL)),
+  constraint balance_alerts_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES notice_cursors(wallet_id)
+) with (fillfactor=70);
+
 create table billing_failures (
   run_id uuid not null,
   wallet_id uuid not null,
@@ -4483,6 +4738,41 @@ create table holds (
 );
 CREATE INDEX holds_open ON public.holds USING btree (wallet_id, expires_at) WHERE (status = 'open'::text);
 CREATE TRIGGER holds_never_deleted BEFORE DELETE OR TRUNCATE ON holds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table mail_outbox (
+  id uuid not null default gen_random_uuid(),
+  user_id text not null,
+  kind text not null,
+  dedupe_key text not null,
+  payload jsonb not null,
+  status text not null default 'waiting'::text,
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default clock_timestamp(),
+  last_error text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  give_up_at timestamp with time zone not null default (clock_timestamp() + '3 days'::interval),
+  finished_at timestamp with time zone,
+  constraint mail_outbox_pkey PRIMARY KEY (id),
+  constraint mail_outbox_dedupe_key_key UNIQUE (dedupe_key),
+  constraint mail_outbox_dedupe_key_check CHECK (length(dedupe_key) >= 3 AND length(dedupe_key) <= 250),
+  constraint mail_outbox_finished CHECK ((finished_at IS NULL) = (status = 'waiting'::text)),
+  constraint mail_outbox_kind_check CHECK (kind ~ '^[a-z][a-z_]{2,39}$'::text),
+  constraint mail_outbox_last_error_check CHECK (length(last_error) <= 60),
+  constraint mail_outbox_payload_check CHECK (jsonb_typeof(payload) = 'object'::text),
+  constraint mail_outbox_status_check CHECK (status = ANY (ARRAY['waiting'::text, 'sent'::text, 'dead'::text]))
+);
+CREATE INDEX mail_outbox_dead ON public.mail_outbox USING btree (created_at) WHERE (status = 'dead'::text);
+CREATE INDEX mail_outbox_due ON public.mail_outbox USING btree (next_attempt_at) WHERE (status = 'waiting'::text);
+
+create table notice_cursors (
+  wallet_id uuid not null,
+  seq bigint not null,
+  credited_seq bigint not null default 0,
+  alert_by_mail boolean not null default true,
+  constraint notice_cursors_pkey PRIMARY KEY (wallet_id),
+  constraint notice_cursors_seq_check CHECK (seq >= 0),
+  constraint notice_cursors_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+) with (fillfactor=70);
 
 create table rate_cards (
   id uuid not null,
@@ -4742,6 +5032,7 @@ CREATE INDEX top_ups_credited ON public.top_ups USING btree (created_at) WHERE (
 CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
 CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'failed'::text]));
 CREATE TRIGGER top_ups_auto_followed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.kind = 'auto'::text AND (new.status = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'quarantined'::text]))) EXECUTE FUNCTION follow_auto_top_up();
+CREATE TRIGGER top_ups_failed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.status = 'failed'::text AND old.status <> 'failed'::text) EXECUTE FUNCTION tell_of_failed_top_up();
 
 create table usage_refunds (
   wallet_id uuid not null,
@@ -4916,6 +5207,7 @@ grant select on auto_top_up_attempts to wallet_app;
 grant select on auto_top_up_log to wallet_app;
 grant select on auto_top_up_tries to wallet_app;
 grant select on auto_top_ups to wallet_app;
+grant select on balance_alerts to wallet_app;
 grant select on billing_failures to wallet_app;
 grant select on billing_ranges to wallet_app;
 grant select on billing_runs to wallet_app;
@@ -4924,7 +5216,9 @@ grant select on currencies to wallet_app;
 grant select on grants to wallet_app;
 grant select on holds to wallet_app;
 grant select on journal to wallet_app;
+grant select on mail_outbox to wallet_app;
 grant select on monthly_billings to wallet_app;
+grant select on notice_cursors to wallet_app;
 grant select on rate_cards to wallet_app;
 grant select on reconciliation_differences to wallet_app;
 grant select on reconciliation_runs to wallet_app;
@@ -4946,6 +5240,7 @@ grant select on wallet_limits to wallet_app;
 grant select on wallet_transactions to wallet_app;
 grant select on wallets to wallet_app;
 grant insert (created_by, id, name, prefix, rate_limit_burst, rate_limit_per_second, scopes, secret_hash), update (last_used_at, revoked_at) on api_keys to wallet_app;
+grant update (finished_at, give_up_at, last_error, next_attempt_at, status) on mail_outbox to wallet_app;
 grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
@@ -4962,18 +5257,22 @@ grant execute on function change_wallet_status(uuid,text,text,json) to wallet_ap
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_auto_top_ups(boolean,integer) to wallet_app;
+grant execute on function claim_mails(integer,integer) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
 grant execute on function claim_reconciliation(date,interval) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
 grant execute on function close_differences(text,timestamp with time zone,timestamp with time zone,timestamp with time zone) to wallet_app;
 grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zone,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
+grant execute on function derive_notices(uuid[]) to wallet_app;
 grant execute on function dialled_digits(text) to wallet_app;
 grant execute on function drop_auto_top_up(uuid) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
 grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;
+grant execute on function fail_mail(uuid,integer,text) to wallet_app;
 grant execute on function fence_range(text,uuid,uuid,timestamp with time zone) to wallet_app;
+grant execute on function follow_wallets(uuid[]) to wallet_app;
 grant execute on function forget_stripe_customer(text) to wallet_app;
 grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json,timestamp with time zone) to wallet_app;
 grant execute on function grant_parts(jsonb,numeric,boolean) to wallet_app;
@@ -5010,6 +5309,7 @@ grant execute on function resolve_quarantine(text,text,text,text,uuid,uuid,text,
 grant execute on function resume_auto_top_up(uuid,text,boolean) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
 grant execute on function set_auto_top_up(uuid,boolean,bigint,text,bigint,bigint,bigint,bigint,bigint,text,text) to wallet_app;
+grant execute on function set_balance_alerts(uuid,bigint[],boolean) to wallet_app;
 grant execute on function set_limits(uuid,jsonb,text) to wallet_app;
 grant execute on function settle_due_wallets(integer) to wallet_app;
 grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app;
