@@ -2670,6 +2670,9 @@ begin
   if p_read <= c.card_read_recorded then
     return 'STALE';
   end if;
+  if p_read <= c.card_read_void then
+    return 'VOID';
+  end if;
   update stripe_customers set card_read_recorded = p_read where stripe_customer_id = p_customer_id;
   delete from saved_cards s
   where s.user_id = c.user_id and s.livemode = c.livemode
@@ -2919,7 +2922,7 @@ begin
   if not lock_saved_cards(p_user_id, p_livemode) then
     return false;
   end if;
-  update stripe_customers set card_read_recorded = card_reads
+  update stripe_customers set card_read_void = card_reads
   where user_id = p_user_id and livemode = p_livemode and deleted_at is null;
   delete from saved_cards
   where user_id = p_user_id and livemode = p_livemode and payment_method_id = p_payment_method_id;
@@ -4938,6 +4941,7 @@ create table stripe_customers (
   deleted_at timestamp with time zone,
   card_reads bigint not null default 0,
   card_read_recorded bigint not null default 0,
+  card_read_void bigint not null default 0,
   constraint stripe_customers_pkey PRIMARY KEY (stripe_customer_id)
 );
 CREATE UNIQUE INDEX stripe_customers_of_user ON public.stripe_customers USING btree (user_id, livemode) WHERE (deleted_at IS NULL);

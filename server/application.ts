@@ -159,7 +159,13 @@ export function createApplication(options: ApplicationOptions): Application {
     }),
     alerts: createAlerts({ sql, wallets }),
     statements: createStatements(sql),
-    paymentMethods: createPaymentMethods({ sql, gateway, livemode }),
+    paymentMethods: createPaymentMethods({
+      sql,
+      gateway,
+      livemode,
+      now: clock,
+      logger,
+    }),
     admin: createAdmin({ sql, wallets, month }),
     stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };

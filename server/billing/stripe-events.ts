@@ -1,12 +1,14 @@
 /** From Stripe's webhook to the ledger: receive, apply, and dispatch again what is not applied. */
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
+import { forgetStripeCustomer } from '../store/saved-cards.ts';
 import type { Sql } from '../store/sql.ts';
 import {
   claimEvents,
   failEvent,
   findEvent,
   finishEvent,
+  type InboxEvent,
   releaseEvents,
   replayEvent,
   storeEvent,
@@ -14,6 +16,7 @@ import {
 import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../store/top-ups.ts';
 import type { StripeGateway } from '../stripe/gateway.ts';
 import { type Background, everyInterval } from './background.ts';
+import { CARD_EVENTS, readCards } from './card-reading.ts';
 import { topUpStatusOf } from './top-ups.ts';
 
 /**
@@ -108,6 +111,30 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
     return failed ? 'failed' : status;
   }
 
+  /** Brings the saved cards of the event's customer to what Stripe has. */
+  async function applyCardEvent({ type, customerId }: InboxEvent): Promise<string> {
+    if (customerId === null) {
+      // Cards of nobody, and those that other products take without a customer.
+      return 'no customer';
+    }
+    if (type === 'customer.deleted') {
+      // Stripe never brings one back, so there is nothing to read again.
+      await forgetStripeCustomer(sql, customerId);
+      return 'customer deleted';
+    }
+    return readCards({ sql, gateway }, customerId);
+  }
+
+  /** Applies an event of a type that changes something here; null for all others. */
+  async function applyByType(event: InboxEvent): Promise<string | null> {
+    if (CARD_EVENTS.has(event.type)) {
+      return applyCardEvent(event);
+    }
+    return event.type.startsWith('payment_intent.') && event.objectId !== null
+      ? applyPaymentIntent(event.objectId, event.type)
+      : null;
+  }
+
   const events: StripeEvents = {
     settlePayment: (paymentIntentId) => applyPaymentIntent(paymentIntentId, null),
 
@@ -133,14 +160,14 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
       if (event.status !== 'waiting' && event.status !== 'dead') {
         return { outcome: event.outcome ?? event.status };
       }
-      if (!event.type.startsWith('payment_intent.') || event.objectId === null) {
-        const movesMoney = /^(?:refund|charge\.refund|charge\.dispute)/.test(event.type);
-        const outcome = movesMoney ? 'waits for a person' : 'moves no money';
-        await finishEvent(sql, eventId, movesMoney ? 'unhandled' : 'ignored', outcome);
-        return { outcome };
-      }
       try {
-        const outcome = await applyPaymentIntent(event.objectId, event.type);
+        const outcome = await applyByType(event);
+        if (outcome === null) {
+          const movesMoney = /^(?:refund|charge\.refund|charge\.dispute)/.test(event.type);
+          const reason = movesMoney ? 'waits for a person' : 'moves no money';
+          await finishEvent(sql, eventId, movesMoney ? 'unhandled' : 'ignored', reason);
+          return { outcome: reason };
+        }
         await finishEvent(sql, eventId, 'applied', outcome);
         return { outcome };
       } catch (error) {

@@ -12,16 +12,15 @@ import {
 } from '../ledger/money.ts';
 import type { Sql } from '../store/sql.ts';
 import {
-  findStripeCustomer,
   findTopUp,
   listTopUps,
   recordTopUpAttempt,
   type StartTopUpRefusal,
   type StoredTopUp,
-  saveStripeCustomer,
   startTopUp,
 } from '../store/top-ups.ts';
 import type { IntentStatus, StripeGateway } from '../stripe/gateway.ts';
+import { createCustomerOf } from './stripe-customers.ts';
 import { CURRENCY_EXPONENTS, type Wallets } from './wallets.ts';
 
 /** Smallest, largest and offered amounts in minor units of the currency. */
@@ -68,24 +67,13 @@ export function createTopUps(options: {
   logger: Logger;
 }): TopUps {
   const { sql, wallets, gateway, livemode, logger } = options;
-
-  async function customerOf(userId: string): Promise<string> {
-    const known = await findStripeCustomer(sql, userId, livemode);
-    if (known !== null) {
-      return known;
-    }
-    const created = await gateway.createCustomer({
-      userId,
-      idempotencyKey: `customer_${livemode ? 'live' : 'test'}_${userId}`,
-    });
-    await saveStripeCustomer(sql, { userId, livemode, customerId: created.id });
-    return (await findStripeCustomer(sql, userId, livemode)) ?? created.id;
-  }
+  const customerOf = createCustomerOf({ sql, gateway, livemode });
 
   /** Makes the top-up's payment intent, or finds the one that an earlier try made. */
   async function intentOf(
     topUp: StoredTopUp,
     userId: string,
+    receiptEmail: string | undefined,
   ): Promise<{ id: string; clientSecret: string; status: IntentStatus }> {
     if (topUp.paymentIntentId !== null) {
       return gateway.retrieveIntent(topUp.paymentIntentId);
@@ -95,6 +83,7 @@ export function createTopUps(options: {
       customerId: await customerOf(userId),
       amountMinor: topUp.amountMinor,
       currency: topUp.currency,
+      receiptEmail,
       idempotencyKey: `top_up_${topUp.topUpId}`,
     });
   }
@@ -102,7 +91,7 @@ export function createTopUps(options: {
   return {
     limits: topUpLimits,
 
-    async start({ userId, attemptKey, amount }): Promise<StartTopUp> {
+    async start({ userId, attemptKey, amount, receiptEmail }): Promise<StartTopUp> {
       const wallet = await wallets.ofUser(userId);
       const limits = topUpLimits(wallet.currency);
       const parsed = checkAmount(amount, limits);
@@ -127,7 +116,7 @@ export function createTopUps(options: {
       }
       const { topUp } = started;
       try {
-        const intent = await intentOf(topUp, userId);
+        const intent = await intentOf(topUp, userId, receiptEmail);
         const atStripe = topUpStatusOf(intent.status);
         // Paid at Stripe but not credited yet is still on its way for the wallet.
         const status = atStripe === 'succeeded' ? 'processing' : atStripe;

@@ -101,7 +101,7 @@ describe('what was read at Stripe', () => {
     await record('a', 'b');
     const under = await read();
     expect(await removeSavedCard(sql, own(inUser('a')))).toBe(true);
-    expect(await recordSavedCards(sql, customerId, under, [card('a'), card('b')])).toBe('STALE');
+    expect(await recordSavedCards(sql, customerId, under, [card('a'), card('b')])).toBe('VOID');
     expect(await order()).toEqual(['b']);
   });
 

@@ -46,17 +46,19 @@ export async function beginCardRead(sql: Sql, customerId: string): Promise<bigin
 }
 
 /**
- * Makes the user's cards those that were read at Stripe, all of them and the oldest first.
- * `STALE`: a reading that began later was recorded before, or a card was removed meanwhile, so
- * nothing was done.
+ * `STALE`: nothing had to be done, because a reading that began later was recorded. `VOID`: nothing
+ * was done, because a card was removed meanwhile, and the cards have to be read again.
  */
+export type CardRecording = 'OK' | 'STALE' | 'VOID' | 'NO_CUSTOMER';
+
+/** Makes the user's cards those that were read at Stripe, all of them and the oldest first. */
 export async function recordSavedCards(
   sql: Sql,
   customerId: string,
   read: bigint,
   cards: readonly ReadCard[],
-): Promise<'OK' | 'STALE' | 'NO_CUSTOMER'> {
-  const [row] = await sql<{ code: 'OK' | 'STALE' | 'NO_CUSTOMER' }[]>`
+): Promise<CardRecording> {
+  const [row] = await sql<{ code: CardRecording }[]>`
     select record_saved_cards(${customerId}, ${read}, ${JSON.stringify(cards)}::text::jsonb) as code`;
   if (row === undefined) {
     throw new Error('record_saved_cards returned nothing');

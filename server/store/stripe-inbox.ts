@@ -11,6 +11,8 @@ export interface InboxEvent {
   eventId: string;
   type: string;
   objectId: string | null;
+  /** The customer that the event's object belongs to, or belonged to before; null without one. */
+  customerId: string | null;
   livemode: boolean;
   status: 'waiting' | 'applied' | 'ignored' | 'unhandled' | 'dead';
   outcome: string | null;
@@ -40,7 +42,10 @@ export async function storeEvent(
 /** One event of the inbox, or null. */
 export async function findEvent(sql: Sql, eventId: string): Promise<InboxEvent | null> {
   const [row] = await sql<InboxEvent[]>`
-    select event_id as "eventId", type, object_id as "objectId", livemode, status, outcome, failures
+    select event_id as "eventId", type, object_id as "objectId", livemode, status, outcome, failures,
+      case when type like 'customer.%' then object_id else coalesce(
+        payload #>> '{data,object,customer}', payload #>> '{data,previous_attributes,customer}')
+      end as "customerId"
     from stripe_inbox where event_id = ${eventId}`;
   return row ?? null;
 }

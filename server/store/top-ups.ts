@@ -148,6 +148,18 @@ export async function findStripeCustomer(
   return row?.id ?? null;
 }
 
+/** How many customers of a user were deleted at Stripe. */
+export async function countFormerCustomers(
+  sql: Sql,
+  userId: string,
+  livemode: boolean,
+): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from stripe_customers
+    where user_id = ${userId} and livemode = ${livemode} and deleted_at is not null`;
+  return row?.count ?? 0;
+}
+
 /** Remembers a user's customer; the first one stays. */
 export async function saveStripeCustomer(
   sql: Sql,

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Stripe from 'stripe';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { SECRET_KEY, startTestWorld, type TestWorld } from '../dev/stripe/test-world.ts';
+import { asBrowser, SECRET_KEY, startTestWorld, type TestWorld } from '../dev/stripe/test-world.ts';
 import { StripeGatewayError } from './errors.ts';
 import { createStripeGateway, type StripeGateway } from './gateway.ts';
 
@@ -112,11 +112,54 @@ describe('saved cards', () => {
   it('of a payment that saves are listed without their numbers, and removed', async () => {
     const intent = await topUp({ saveForLater: true });
     await pay(intent.id, 'pm_card_mastercard');
-    const [card, ...others] = await gateway.listCards(customerId);
+    const [card, ...others] = (await gateway.listCards(customerId)) ?? [];
     expect(others).toEqual([]);
     expect(card).toMatchObject({ brand: 'mastercard', expMonth: 12, last4: '4444' });
     await gateway.detachCard(card?.id ?? '');
     expect(await gateway.listCards(customerId)).toEqual([]);
+  });
+
+  it('are added by a setup intent for cards alone, made once for its key', async () => {
+    const [first, second] = await Promise.all([
+      gateway.createSetupIntent({ customerId, idempotencyKey: 'setup-1' }),
+      gateway.createSetupIntent({ customerId, idempotencyKey: 'setup-1' }),
+    ]);
+    expect(second).toEqual(first);
+    expect(await world.stripe.setupIntents.retrieve(first.id)).toMatchObject({
+      allowed_payment_method_types: ['card'],
+      client_secret: first.clientSecret,
+      customer: customerId,
+      usage: 'off_session',
+    });
+  });
+
+  it('of a deleted customer are null, and of one that never was an error', async () => {
+    const gone = await gateway.createCustomer({ userId: 'u-gone', idempotencyKey: 'u-gone' });
+    await world.stripe.paymentMethods.attach('pm_card_visa', { customer: gone.id });
+    await world.stripe.customers.del(gone.id);
+    expect(await gateway.listCards(gone.id)).toBeNull();
+    expect(await errorOf(gateway.listCards('cus_never'))).toMatchObject({
+      code: 'PAYMENT_PROVIDER_REFUSED',
+      providerCode: 'resource_missing',
+    });
+  });
+
+  it('are all shown by the session, however they were saved, and new ones saved off-session', async () => {
+    const { id } = await gateway.createCustomer({ userId: 'u-many', idempotencyKey: 'u-many' });
+    for (let count = 0; count < 4; count += 1) {
+      await world.stripe.paymentMethods.attach('pm_card_visa', { customer: id });
+    }
+    const { clientSecret } = await gateway.createCustomerSession(id);
+    const { body } = await asBrowser(world.standIn.url, 'GET', '/v1/elements/sessions', {
+      customer_session_client_secret: clientSecret,
+    });
+    expect(body.payment_methods).toHaveLength(4);
+    expect(body.features).toMatchObject({
+      payment_method_redisplay: 'enabled',
+      payment_method_remove: 'enabled',
+      payment_method_save: 'enabled',
+      payment_method_save_usage: 'off_session',
+    });
   });
 
   it('are opened to the browser by a session that ends', async () => {

@@ -1,4 +1,5 @@
 import Stripe from 'stripe';
+import { cardGateway, type StripeCardGateway } from './cards.ts';
 import { StripeGatewayError, toGatewayError } from './errors.ts';
 
 const INTENT_STATUSES = [
@@ -42,15 +43,7 @@ export interface StripeIntent {
   createdAt: Date;
 }
 
-export interface StripeCard {
-  id: string;
-  brand: string;
-  last4: string;
-  expMonth: number;
-  expYear: number;
-}
-
-export interface StripeGateway {
+export interface StripeGateway extends StripeCardGateway {
   createCustomer(input: {
     userId: string;
     email?: string | undefined;
@@ -93,12 +86,6 @@ export interface StripeGateway {
   findIntent(id: string): Promise<StripeIntent | null>;
   /** Refused when the intent has succeeded or is canceled already. */
   cancelIntent(id: string): Promise<StripeIntent>;
-  /** A secret, valid for half an hour, that lets the Payment Element show and save cards. */
-  createCustomerSession(customerId: string): Promise<{ clientSecret: string; expiresAt: Date }>;
-  /** The customer's saved cards, newest first. */
-  listCards(customerId: string): Promise<StripeCard[]>;
-  /** Removes a saved card. Whose card it is, the caller has checked. */
-  detachCard(id: string): Promise<void>;
   /**
    * Intents created in `[from, to)`, to whole seconds, newest first, read page by page; of one
    * customer when it is given.
@@ -188,20 +175,6 @@ function toIntent(intent: Stripe.PaymentIntent): StripeIntent {
   };
 }
 
-function toCards(paymentMethod: Stripe.PaymentMethod): StripeCard[] {
-  const { id, card } = paymentMethod;
-  if (!card) return [];
-  return [
-    {
-      id,
-      brand: card.display_brand ?? card.brand,
-      last4: card.last4,
-      expMonth: card.exp_month,
-      expYear: card.exp_year,
-    },
-  ];
-}
-
 function safeNumber(amountMinor: bigint): number {
   const amount = Number(amountMinor);
   if (!Number.isSafeInteger(amount)) throw new RangeError('amountMinor is out of range');
@@ -237,6 +210,8 @@ export function createStripeGateway(options: {
 
   const expand = ['latest_charge'];
   return {
+    ...cardGateway(stripe, call),
+
     createCustomer: ({ userId, email, idempotencyKey }) =>
       call('to create a customer', async () => {
         const params = { metadata: { userId }, ...(email === undefined ? {} : { email }) };
@@ -321,43 +296,6 @@ export function createStripeGateway(options: {
       call('to cancel a payment intent', async () =>
         toIntent(await stripe.paymentIntents.cancel(id, { expand })),
       ),
-
-    createCustomerSession: (customerId) =>
-      call('to create a customer session', async () => {
-        const session = await stripe.customerSessions.create({
-          customer: customerId,
-          components: {
-            payment_element: {
-              enabled: true,
-              features: {
-                payment_method_redisplay: 'enabled',
-                payment_method_remove: 'enabled',
-                payment_method_save: 'enabled',
-                payment_method_save_usage: 'off_session',
-              },
-            },
-          },
-        });
-        return {
-          clientSecret: session.client_secret,
-          expiresAt: new Date(session.expires_at * 1000),
-        };
-      }),
-
-    listCards: (customerId) =>
-      call('to list cards', async () => {
-        const cards: StripeCard[] = [];
-        const params = { customer: customerId, limit: 100, type: 'card' } as const;
-        for await (const paymentMethod of stripe.paymentMethods.list(params)) {
-          cards.push(...toCards(paymentMethod));
-        }
-        return cards;
-      }),
-
-    detachCard: (id) =>
-      call('to remove a card', async () => {
-        await stripe.paymentMethods.detach(id);
-      }),
 
     async *listIntents({ from, to, customerId }) {
       const created = {

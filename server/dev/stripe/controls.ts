@@ -6,6 +6,7 @@ import { closeDispute, type DisputeEnd, openDispute } from './disputes.ts';
 import { invalidRequest, noSuch } from './errors.ts';
 import type { ApiFault, DeliveryFault } from './faults.ts';
 import type { DisputeStart } from './objects-charge.ts';
+import { renewCard } from './payment-methods.ts';
 import { createRefund, failRefund } from './refunds.ts';
 import type { Delivery } from './store.ts';
 
@@ -28,6 +29,8 @@ export interface StripeControls {
   /** A refund made in Stripe's dashboard rather than through the API. Amount in minor units. */
   refundCharge(chargeId: string, amount?: number): Stripe.Refund;
   failRefund(refundId: string): Stripe.Refund;
+  /** The card's bank renews it, and the network tells Stripe. */
+  renewCard(paymentMethodId: string): Stripe.PaymentMethod;
   /** Sends an event once more, under its own id. */
   redeliver(eventId: string): void;
   /** Events, newest first, with what became of each delivery. */
@@ -45,6 +48,7 @@ export function createControls(world: World): StripeControls {
     closeDispute: (disputeId, end) => closeDispute(automaticCall(world), disputeId, end),
     refundCharge: (charge, amount) => createRefund(automaticCall(world), { charge, amount }),
     failRefund: (refundId) => failRefund(automaticCall(world), refundId),
+    renewCard: (paymentMethodId) => renewCard(automaticCall(world), paymentMethodId),
     redeliver: (eventId) => {
       if (!world.store.get('event', eventId)) throw noSuch('event', eventId);
       world.webhooks.redeliver(eventId);
@@ -99,6 +103,7 @@ const commands = {
   }),
   'refund-charge': z.strictObject({ charge: z.string(), amount: minorUnits }),
   'fail-refund': z.strictObject({ refund: z.string() }),
+  'renew-card': z.strictObject({ card: z.string() }),
   redeliver: z.strictObject({ event: z.string() }),
   'clear-faults': z.strictObject({}),
 };
@@ -150,6 +155,8 @@ export function runCommand(controls: StripeControls, command: string, body: unkn
     }
     case 'fail-refund':
       return controls.failRefund(parse(command, body).refund);
+    case 'renew-card':
+      return controls.renewCard(parse(command, body).card);
     case 'redeliver':
       controls.redeliver(parse(command, body).event);
       return { ok: true };

@@ -110,6 +110,19 @@ export function detach(call: Call, id: string): Stripe.PaymentMethod {
   return detached;
 }
 
+/** What a card network tells when a bank has renewed a card: the same card, four years longer. */
+export function renewCard(call: Call, id: string): Stripe.PaymentMethod {
+  const current = retrieve(call, id);
+  if (current.customer === null || !current.card) throw noSuch('PaymentMethod', id);
+  const { exp_month, exp_year } = current.card;
+  const renewed = call.store.put('payment_method', id, {
+    ...current,
+    card: { ...current.card, exp_year: exp_year + 4 },
+  });
+  emit(call, 'payment_method.automatically_updated', renewed, { card: { exp_month, exp_year } });
+  return renewed;
+}
+
 function retrieve(call: Call, id: string): Stripe.PaymentMethod {
   const paymentMethod = call.store.get('payment_method', id);
   if (!paymentMethod) throw noSuch('PaymentMethod', id, 'payment_method');
@@ -180,6 +193,9 @@ export const paymentMethodRoutes: Route[] = [
       allow_redisplay: allowRedisplay.optional(),
     }),
     (call, params) => {
+      if (params.customer !== undefined && !call.store.get('customer', params.customer)) {
+        throw noSuch('customer', params.customer, 'customer', 400);
+      }
       const rows = params.customer === undefined ? [] : paymentMethodsOf(call, params.customer);
       return page(
         rows.filter(
