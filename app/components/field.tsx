@@ -1,7 +1,7 @@
 import type { InputHTMLAttributes, ReactNode } from 'react';
 
 interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
-  /** Also names the input's id. */
+  /** Also the input's id, unless that is given. */
   name: string;
   label: string;
   hint?: ReactNode;
@@ -13,18 +13,19 @@ export const inputClass =
   'aria-invalid:border-danger aria-invalid:bg-danger-soft';
 
 /** An input with its label, hint and error bound to it. */
-export function Field({ name, label, hint, error, className = '', ...input }: FieldProps) {
-  const hintId = `${name}-hint`;
-  const errorId = `${name}-error`;
+export function Field(props: FieldProps) {
+  const { name, id = name, label, hint, error, className = '', ...input } = props;
+  const hintId = `${id}-hint`;
+  const errorId = `${id}-error`;
   const describedBy = [error && errorId, hint && hintId].filter(Boolean).join(' ');
   return (
     <div className="grid gap-1.5">
-      <label htmlFor={name} className="font-medium">
+      <label htmlFor={id} className="font-medium">
         {label}
       </label>
       <input
         {...input}
-        id={name}
+        id={id}
         name={name}
         aria-invalid={error ? true : undefined}
         aria-describedby={describedBy || undefined}

@@ -1,9 +1,8 @@
 import { useNavigate } from '@remix-run/react';
 import { Elements, PaymentElement, useElements, useStripe } from '@stripe/react-stripe-js';
-import type { Appearance, Stripe } from '@stripe/stripe-js';
-import { loadStripe } from '@stripe/stripe-js/pure';
-import { type FormEvent, useEffect, useMemo, useRef, useState } from 'react';
+import { type FormEvent, useMemo, useRef, useState } from 'react';
 import { formatMoney, microsToAmount, microsToMinorUnits, parseAmountMicros } from '../format.ts';
+import { appearance, useStripeScript } from '../stripe-script.ts';
 import { tabStorage, topUpAttempts } from '../top-up-attempt.ts';
 import { type PaymentOutcome, payTopUp, startTopUp } from '../top-up-payment.ts';
 import { AmountPicker } from './amount-picker.tsx';
@@ -19,6 +18,8 @@ export interface TopUpFormProps {
   maxMicros: string;
   presetsMicros: string[];
   stripePublishableKey: string;
+  /** With it Stripe's form shows the saved cards and offers to save one. */
+  customerSessionSecret: string | null;
   /** Top-ups of which nothing more can come; an attempt at one of them is over. */
   overTopUpIds: string[];
 }
@@ -40,6 +41,8 @@ export function TopUpForm(props: TopUpFormProps) {
     return attempts.current()?.amount ?? presets[1]?.amount ?? presets[0]?.amount ?? '';
   });
   const stripe = useStripeScript(props.stripePublishableKey);
+  // Stripe's form keeps the session that it was made with, whatever the page loads later.
+  const [customerSessionSecret] = useState(props.customerSessionSecret);
 
   const micros = parseAmountMicros(amount, exponent);
   const payableMicros = micros ?? BigInt(props.minMicros);
@@ -50,8 +53,11 @@ export function TopUpForm(props: TopUpFormProps) {
         amount: microsToMinorUnits(payableMicros, exponent),
         currency: currency.toLowerCase(),
         appearance,
+        ...(customerSessionSecret === null
+          ? {}
+          : { customerSessionClientSecret: customerSessionSecret }),
       }) as const,
-    [payableMicros, exponent, currency],
+    [payableMicros, exponent, currency, customerSessionSecret],
   );
 
   return (
@@ -66,30 +72,6 @@ export function TopUpForm(props: TopUpFormProps) {
       />
     </Elements>
   );
-}
-
-const appearance: Appearance = {
-  theme: 'stripe',
-  variables: { colorPrimary: '#0b6650', colorDanger: '#a3261b', borderRadius: '8px' },
-};
-
-/** Stripe's script: null until it is there. */
-function useStripeScript(publishableKey: string): Stripe | null | 'failed' {
-  const [stripe, setStripe] = useState<Stripe | null | 'failed'>(null);
-  useEffect(() => {
-    let isCurrent = true;
-    const settle = (loaded: Stripe | 'failed') => {
-      if (isCurrent) setStripe(loaded);
-    };
-    loadStripe(publishableKey).then(
-      (loaded) => settle(loaded ?? 'failed'),
-      () => settle('failed'),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [publishableKey]);
-  return stripe;
 }
 
 interface PaymentFormProps extends TopUpFormProps {

@@ -1,56 +1,99 @@
-import {
-  type ActionFunctionArgs,
-  type AppLoadContext,
-  json,
-  type LoaderFunctionArgs,
-  redirect,
-} from '@remix-run/node';
-import { Form, useLoaderData, useNavigation } from '@remix-run/react';
+import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
+import { useActionData, useLoaderData } from '@remix-run/react';
+import { useState } from 'react';
 import { z } from 'zod';
-import type { SavedCard } from '../../server/http/load-context.ts';
+import type { CardChange } from '../../server/http/load-context.ts';
+import { AddCardForm } from '../components/add-card-form.tsx';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
-import { humanize } from '../format.ts';
+import { SavedCardRow } from '../components/saved-card-row.tsx';
 import { notFound, requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { useHydrated } from '../use-hydrated.ts';
 
 export const meta = pageTitle('Cards');
 
-const removeSchema = z.object({ paymentMethodId: z.string().regex(/^\w{1,100}$/) });
+const paymentMethodId = z.string().regex(/^\w{1,100}$/);
+const changeSchema = z.discriminatedUnion('intent', [
+  z.object({ intent: z.literal('remove'), paymentMethodId }),
+  z.object({ intent: z.literal('rename'), paymentMethodId, name: z.string().max(1000) }),
+  z.object({
+    intent: z.literal('move'),
+    paymentMethodId,
+    position: z.coerce.number().int().min(1).max(1000),
+  }),
+]);
+
+/** What was done before the page was opened, as the address says it. */
+const DONE = {
+  added: 'The card was saved.',
+  renamed: 'The name was changed.',
+  moved: 'The order was changed.',
+  removed: 'The card was removed.',
+} as const;
 
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
+  const { searchParams } = new URL(request.url);
+  if (searchParams.has('setup_intent')) {
+    // A bank's redirect brings a client secret along, which must not stay in the address.
+    const isAccepted = searchParams.get('redirect_status') === 'succeeded';
+    throw redirect(`/account/payment-methods?done=${isAccepted ? 'added' : 'refused'}`);
+  }
+  const { wallets, paymentMethods } = context.services;
+  const [saved, wallet] = await Promise.all([
+    paymentMethods.list(user.id),
+    wallets.ofUser(user.id),
+  ]);
+  const done = searchParams.get('done') ?? '';
   return json({
-    cards: await savedCards(context, user.id),
-    wasRemoved: new URL(request.url).searchParams.has('removed'),
+    ...saved,
+    currency: wallet.currency,
+    stripePublishableKey: context.config.stripePublishableKey,
+    done: isDone(done) ? DONE[done] : null,
+    wasRefused: done === 'refused',
   });
 }
 
-/** The cards, or null when Stripe, who keeps them, cannot be asked. */
-async function savedCards(context: AppLoadContext, userId: string): Promise<SavedCard[] | null> {
-  try {
-    return await context.services.paymentMethods.list(userId);
-  } catch (error) {
-    context.reportError(error);
-    return null;
-  }
+function isDone(text: string): text is keyof typeof DONE {
+  return Object.hasOwn(DONE, text);
 }
 
 export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireUser(context);
-  const parsed = removeSchema.safeParse(Object.fromEntries(await request.formData()));
+  const parsed = changeSchema.safeParse(Object.fromEntries(await request.formData()));
   if (!parsed.success) throw notFound();
-  const { paymentMethodId } = parsed.data;
-  const removed = await context.services.paymentMethods.remove(user.id, paymentMethodId);
-  if (!removed) throw notFound();
-  return redirect('/account/payment-methods?removed');
+  const { paymentMethods } = context.services;
+  const change = parsed.data;
+  const changed = (done: keyof typeof DONE, result: CardChange) =>
+    result.ok
+      ? redirect(`/account/payment-methods?done=${done}`)
+      : json(
+          { ...result, paymentMethodId: change.paymentMethodId },
+          { status: result.code === 'PAYMENT_PROVIDER_UNAVAILABLE' ? 503 : 422 },
+        );
+  switch (change.intent) {
+    case 'remove':
+      return changed('removed', await paymentMethods.remove(user.id, change.paymentMethodId));
+    case 'rename':
+      return changed(
+        'renamed',
+        await paymentMethods.rename(user.id, change.paymentMethodId, change.name),
+      );
+    case 'move':
+      return changed(
+        'moved',
+        await paymentMethods.move(user.id, change.paymentMethodId, change.position),
+      );
+  }
 }
 
 export default function PaymentMethodsPage() {
-  const { cards, wasRemoved } = useLoaderData<typeof loader>();
+  const { cards, isCurrent, done, wasRefused } = useLoaderData<typeof loader>();
+  const refusal = useActionData<typeof action>();
   return (
     <>
       <PageHeader
@@ -58,55 +101,97 @@ export default function PaymentMethodsPage() {
         lead="Cards that Stripe keeps for you. We never see their numbers."
       />
       <div className="grid max-w-2xl gap-5">
-        {wasRemoved && (
+        {done !== null && !refusal && (
           <div role="status">
-            <Notice>The card was removed.</Notice>
+            <Notice>{done}</Notice>
           </div>
         )}
-        <Card>
-          {cards === null ? (
-            <Notice tone="warning" title="Stripe cannot be reached">
-              Your cards are safe there. Please try again in a moment.
-            </Notice>
-          ) : cards.length === 0 ? (
-            <EmptyState title="No saved cards">
-              You can still add funds: you enter the card when you pay.
-            </EmptyState>
-          ) : (
-            <ul className="divide-y divide-line">
-              {cards.map((card) => (
-                <CardRow key={card.id} card={card} />
-              ))}
-            </ul>
-          )}
-        </Card>
+        {wasRefused && !refusal && (
+          <Notice tone="danger" alert>
+            Your bank did not confirm the card, so it was not saved.
+          </Notice>
+        )}
+        {refusal && refusal.code !== 'INVALID_NAME' && (
+          <Notice tone="danger" alert>
+            {refusal.message}
+          </Notice>
+        )}
+        {!isCurrent && (
+          <Notice tone="warning" title="Stripe cannot be reached">
+            {cards.length === 0
+              ? 'Your cards are safe there. Please try again in a moment.'
+              : 'This is what we know; your cards are safe there.'}
+          </Notice>
+        )}
+        {(cards.length > 0 || isCurrent) && (
+          <Card>
+            {cards.length === 0 ? (
+              <EmptyState title="No saved cards">
+                You can still add funds: you enter the card when you pay.
+              </EmptyState>
+            ) : (
+              <>
+                {cards.length > 1 && (
+                  <p className="mb-5 text-ink-soft">
+                    The default card is used first; the backups follow in this order.
+                  </p>
+                )}
+                <ul className="divide-y divide-line">
+                  {cards.map((card, index) => (
+                    <SavedCardRow
+                      key={card.id}
+                      card={card}
+                      position={index + 1}
+                      count={cards.length}
+                      nameError={
+                        refusal?.code === 'INVALID_NAME' && refusal.paymentMethodId === card.id
+                          ? refusal.message
+                          : undefined
+                      }
+                    />
+                  ))}
+                </ul>
+              </>
+            )}
+          </Card>
+        )}
+        <AddCard />
       </div>
     </>
   );
 }
 
-function CardRow({ card }: { card: SavedCard }) {
-  const busy = useNavigation().formData?.get('paymentMethodId') === card.id;
-  const name = `${humanize(card.brand)} ending ${card.last4}`;
-  const expires = `${String(card.expMonth).padStart(2, '0')}/${card.expYear}`;
+function AddCard() {
+  const { currency, stripePublishableKey } = useLoaderData<typeof loader>();
+  const isHydrated = useHydrated();
+  const [isOpen, setOpen] = useState(false);
   return (
-    <li className="flex flex-wrap items-start justify-between gap-x-6 gap-y-2 py-4">
-      <div>
-        <p className="font-medium">{name}</p>
-        <p className="text-sm text-ink-soft tabular-nums">Expires {expires}</p>
-      </div>
-      <details className="min-w-0">
-        <summary className="inline-flex min-h-11 items-center rounded font-medium text-danger underline underline-offset-2">
-          Remove<span className="sr-only"> {name}</span>
-        </summary>
-        <Form method="post" className="mt-2 grid gap-3">
-          <p className="text-sm text-ink-soft">It can no longer be used to add funds.</p>
-          <input type="hidden" name="paymentMethodId" value={card.id} />
-          <Button tone="danger" busy={busy}>
-            Yes, remove<span className="sr-only"> {name}</span>
-          </Button>
-        </Form>
-      </details>
-    </li>
+    <>
+      <noscript>
+        <Notice title="Adding a card needs JavaScript">
+          The card form is Stripe’s and works only with JavaScript. Everything else here works
+          without it.
+        </Notice>
+      </noscript>
+      {isHydrated && !isOpen && (
+        <Button
+          type="button"
+          tone="secondary"
+          className="justify-self-start"
+          onClick={() => setOpen(true)}
+        >
+          Add a card
+        </Button>
+      )}
+      {isOpen && (
+        <Card title="Add a card">
+          <AddCardForm
+            currency={currency}
+            stripePublishableKey={stripePublishableKey}
+            onClose={() => setOpen(false)}
+          />
+        </Card>
+      )}
+    </>
   );
 }

@@ -4,6 +4,7 @@ import { Card } from '../components/card.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { RecentTopUps } from '../components/recent-top-ups.tsx';
 import { TopUpForm } from '../components/top-up-form.tsx';
 import { requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
@@ -14,22 +15,35 @@ import { toWire } from '../wire.ts';
 export const meta = pageTitle('Add funds');
 
 const RECENT_TOP_UPS = 20;
+const SHOWN_TOP_UPS = 5;
 
 export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const { wallets, topUps } = context.services;
-  const [wallet, recent] = await Promise.all([
-    wallets.ofUser(user.id),
+  const { wallets, topUps, paymentMethods } = context.services;
+  const wallet = await wallets.ofUser(user.id);
+  const isClosed = wallet.status === 'closed';
+  const [recent, customerSessionSecret] = await Promise.all([
     topUps.list(user.id, RECENT_TOP_UPS),
+    isClosed ? null : paymentMethods.session(user.id),
   ]);
   const now = { isConfirmed: false, nowMs: Date.now() };
   return json({
     availableMicros: wallet.availableMicros.toString(),
-    isClosed: wallet.status === 'closed',
+    timezone: wallet.timezone,
+    isClosed,
+    topUps: recent.slice(0, SHOWN_TOP_UPS).map((topUp) => ({
+      topUpId: topUp.topUpId,
+      phase: topUpPhase(topUp, now),
+      amountMicros: topUp.amountMicros.toString(),
+      currency: topUp.currency,
+      failureMessage: topUp.failureMessage,
+      createdAt: topUp.createdAt.toISOString(),
+    })),
     form: {
       ...toWire(topUps.limits(wallet.currency)),
       walletId: wallet.walletId,
       stripePublishableKey: context.config.stripePublishableKey,
+      customerSessionSecret,
       overTopUpIds: recent
         .filter((topUp) => isOver(topUpPhase(topUp, now)))
         .map(({ topUpId }) => topUpId),
@@ -38,7 +52,7 @@ export async function loader({ context }: LoaderFunctionArgs) {
 }
 
 export default function TopUpPage() {
-  const { availableMicros, isClosed, form } = useLoaderData<typeof loader>();
+  const { availableMicros, timezone, isClosed, topUps, form } = useLoaderData<typeof loader>();
   const isHydrated = useHydrated();
   return (
     <div className="max-w-xl">
@@ -70,6 +84,9 @@ export default function TopUpPage() {
           )}
         </Card>
       )}
+      <div className="mt-5">
+        <RecentTopUps topUps={topUps} timezone={timezone} />
+      </div>
     </div>
   );
 }

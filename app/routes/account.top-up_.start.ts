@@ -22,7 +22,11 @@ export async function action({ request, context }: ActionFunctionArgs) {
   if (!parsed.success) {
     return answer({ ok: false, code: 'INVALID_AMOUNT', message: 'Enter a valid amount.' }, 400);
   }
-  const result = await services.topUps.start({ userId: user.id, ...parsed.data });
+  const result = await services.topUps.start({
+    userId: user.id,
+    receiptEmail: user.email,
+    ...parsed.data,
+  });
   return answer(result, result.ok ? 200 : statusOf(result.code));
 }
 
