@@ -3772,7 +3772,10 @@ AS $function$
       trimmed_at = clock_timestamp(),
       payload = jsonb_strip_nulls(jsonb_build_object(
         'id', i.event_id, 'type', i.type, 'created', i.payload -> 'created',
-        'data', jsonb_build_object('object', jsonb_build_object('id', i.object_id))))
+        'data', jsonb_build_object('object', jsonb_build_object(
+          'id', i.object_id, 'customer', coalesce(
+            i.payload #>> '{data,object,customer}',
+            i.payload #>> '{data,previous_attributes,customer}')))))
     from old where i.event_id = old.event_id
     returning i.event_id
   )

@@ -133,7 +133,18 @@ test('funds are added with the keyboard alone, and each step shows where the foc
 }) => {
   await openTopUp(page);
   await fillCard(page, CARDS.accepted);
-  const steps = ['$10', '$25', '$50', '$100', 'amount', 'number', 'expiry', 'cvc', 'country'];
+  const steps = [
+    '$10',
+    '$25',
+    '$50',
+    '$100',
+    'amount',
+    'number',
+    'expiry',
+    'cvc',
+    'country',
+    'save',
+  ];
   await page.getByRole('button', { name: '$10', exact: true }).focus();
   for (const step of steps) {
     const focused = await focusedElement(page);

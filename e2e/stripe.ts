@@ -5,9 +5,13 @@ import { startedWallet, variable } from './wallet.ts';
 
 export const CARDS = {
   accepted: '4242 4242 4242 4242',
+  mastercard: '5555 5555 5555 4444',
+  amex: '3782 822463 10005',
   declined: '4000 0000 0000 0002',
   insufficientFunds: '4000 0000 0000 9995',
   asksTheBank: '4000 0027 6000 3184',
+  /** Is saved without complaint, and declined when it is to pay. */
+  failsWhenCharged: '4000 0000 0000 0341',
 } as const;
 
 /** The stock SDK, to ask Stripe rather than the wallet. */
@@ -48,6 +52,11 @@ export async function redeliverSuccesses(userId: string): Promise<void> {
     (event) => event.type === 'payment_intent.succeeded' && event.data.object.customer === customer,
   );
   await Promise.all(ofUser.map(({ id }) => control('redeliver', { event: id })));
+}
+
+/** The next writing calls of Stripe's API under a path fail, before they change anything. */
+export async function failCalls(pathPrefix: string, count: number): Promise<void> {
+  await control('api', { fault: 'error_before_commit', pathPrefix, count });
 }
 
 /** Forgets every fault that has not happened yet. */

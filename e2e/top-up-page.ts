@@ -13,7 +13,8 @@ export async function fillCard(page: Page, number: string): Promise<void> {
   const card = page.frameLocator(CARD_FRAME);
   await card.getByLabel('Card number').fill(number);
   await card.getByLabel('Expiration date').fill('12 / 34');
-  await card.getByLabel('Security code').fill('123');
+  // American Express prints four digits.
+  await card.getByLabel('Security code').fill(number.startsWith('37') ? '1234' : '123');
 }
 
 export function payButton(page: Page) {

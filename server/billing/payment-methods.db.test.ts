@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { Services } from '../http/load-context.ts';
 import { createLogger } from '../log.ts';
 import { savedCards } from '../store/saved-cards.ts';
-import { inboxSummary } from '../store/stripe-inbox.ts';
+import { inboxSummary, trimPayloads } from '../store/stripe-inbox.ts';
 import { findStripeCustomer } from '../store/top-ups.ts';
 import { createStripeGateway, type StripeGateway } from '../stripe/gateway.ts';
 import { createPaymentMethods } from './payment-methods.ts';
@@ -355,6 +355,17 @@ describe('events', () => {
     const next = await customerOf();
     expect(next).not.toBe(deleted);
     expect(await stripe.customers.retrieve(next)).toMatchObject({ metadata: { userId } });
+  });
+
+  it('are applied anew also when their payload was trimmed after a month', async () => {
+    const known = knownEvents();
+    const card = await attach();
+    await stripe.paymentMethods.detach(card);
+    const came = eventsSince(known).filter(({ type }) => type.startsWith('payment_method.'));
+    for (const event of came) await deliver(event);
+    await trimPayloads(database.app, new Date(Date.now() + 60_000), 1_000);
+    for (const { id } of came)
+      expect(await events.replay(id)).toEqual({ outcome: 'cards recorded' });
   });
 
   it('that never came of a deleted customer are made up for by the page that pays', async () => {

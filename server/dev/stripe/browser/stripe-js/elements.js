@@ -138,7 +138,11 @@ export class Elements {
    */
   mismatch(intent) {
     if (this.#options.clientSecret !== undefined) return null;
-    const { mode, amount, currency, setupFutureUsage = null } = this.#options;
+    const { mode, amount, currency, customerSessionClientSecret } = this.#options;
+    // With a session the person decides whether to save, and may have tried another card before.
+    const setupFutureUsage = customerSessionClientSecret
+      ? (intent.setup_future_usage ?? null)
+      : (this.#options.setupFutureUsage ?? null);
     const given = intent.object === 'payment_intent' ? 'payment' : 'setup';
     /** @type {[string, unknown, unknown][]} */
     const pairs = [['mode', mode, given]];

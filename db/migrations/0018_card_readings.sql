@@ -66,3 +66,25 @@ begin
   perform close_saved_card_gaps(p_user_id, p_livemode);
   return removed;
 end $$;
+
+-- As before, and the customer's id stays too: it is what an event about a card is replayed by.
+create or replace function trim_stripe_payloads(p_before timestamptz, p_limit int) returns bigint
+language sql security definer set search_path = pg_catalog, public, pg_temp as $$
+  with old as (
+    select event_id from stripe_inbox
+    where trimmed_at is null and status in ('applied', 'ignored') and finished_at < p_before
+    order by finished_at limit p_limit for update skip locked
+  ), trimmed as (
+    update stripe_inbox i set
+      trimmed_at = clock_timestamp(),
+      payload = jsonb_strip_nulls(jsonb_build_object(
+        'id', i.event_id, 'type', i.type, 'created', i.payload -> 'created',
+        'data', jsonb_build_object('object', jsonb_build_object(
+          'id', i.object_id, 'customer', coalesce(
+            i.payload #>> '{data,object,customer}',
+            i.payload #>> '{data,previous_attributes,customer}')))))
+    from old where i.event_id = old.event_id
+    returning i.event_id
+  )
+  select count(*) from trimmed
+$$;
