@@ -136,7 +136,7 @@ export class AutoTopUpUser {
   async readCards(): Promise<void> {
     const { database, gateway } = this.#world;
     const read = await beginCardRead(database.app, this.customerId);
-    const cards = await gateway.listCards(this.customerId);
+    const cards = (await gateway.listCards(this.customerId)) ?? [];
     await recordSavedCards(
       database.app,
       this.customerId,

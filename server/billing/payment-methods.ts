@@ -152,7 +152,7 @@ export function createPaymentMethods(options: {
       if (customerId === null || !(await isThere())) {
         return NOT_FOUND;
       }
-      // A card that is still needed is refused here, before Stripe is asked.
+      // The last card may go while automatic top-up is on: that pauses with it, in the database.
       try {
         await gateway.detachCard(paymentMethodId);
       } catch (err) {
