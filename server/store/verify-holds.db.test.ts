@@ -1,0 +1,92 @@
+/** The owner of the machine can change a hold's row; verification must see what it would cost. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { grantCredit } from './charges.ts';
+import { authorizeHold, extendHold } from './holds.ts';
+import { verifyRange } from './ledger.ts';
+import { openWallet } from './wallets.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.close());
+
+const actor = 'service:test';
+
+function identity(reference: string) {
+  return { key: ledgerKey('test', reference), requestHash: requestHash({ reference }) };
+}
+
+/** A wallet with one open hold, which has had a heartbeat. */
+async function holdingWallet(): Promise<string> {
+  const walletId = randomUUID();
+  const common = { walletId, actor };
+  const userId = `user-${walletId}`;
+  const opened = { userId, currency: 'USD', timezone: 'UTC', mode: 'live' } as const;
+  await openWallet(database.app, { ...common, ...opened });
+  await grantCredit(database.app, {
+    ...common,
+    ...identity('grant'),
+    amountMicros: 100n,
+    detail: {},
+  });
+  const holdId = randomUUID();
+  await authorizeHold(database.app, {
+    ...common,
+    ...identity('hold'),
+    holdId,
+    amountMicros: 10n,
+    referenceId: 'call-1',
+    rateCardId: randomUUID(),
+    usageType: 'call',
+    destination: null,
+    ttlSeconds: 300,
+    detail: {},
+  });
+  await extendHold(database.app, {
+    ...common,
+    holdId,
+    report: { usage: { type: 'call' }, units: 3, breakdown: { amountMicros: '7' } },
+    amountMicros: 7n,
+    addMicros: 5n,
+    ttlSeconds: null,
+  });
+  return walletId;
+}
+
+async function problemsOf(walletId: string): Promise<string[]> {
+  const { differences } = await verifyRange(database.owner, { from: walletId, to: walletId }, 10);
+  return differences.map(({ problem }) => problem);
+}
+
+test.each([
+  ['rate card', 'set rate_card_id = gen_random_uuid()', 'HOLD_TERMS'],
+  ['reference', "set reference_id = 'call-2'", 'HOLD_TERMS'],
+  ['beginning', "set placed_at = placed_at - interval '1 day'", 'HOLD_TERMS'],
+  ['later expiry', "set expires_at = expires_at + interval '1 day'", 'HOLD_TERMS'],
+  ['reserve ahead', 'set ahead_micros = 1000', 'HOLD_TERMS'],
+  ['price so far', 'set amount_so_far_micros = 6', 'HOLD_USAGE'],
+  ['units so far', 'set units_so_far = 2', 'HOLD_USAGE'],
+  ['usage so far', `set report = report || '{"units": 2}'`, 'HOLD_USAGE'],
+  [
+    'usage, forgotten',
+    'set report = null, units_so_far = 0, amount_so_far_micros = 0',
+    'HOLD_USAGE',
+  ],
+])('finds a hold of other %s than its events', async (_name, change, problem) => {
+  const walletId = await holdingWallet();
+  expect(await problemsOf(walletId)).toEqual([]);
+  await database.owner.unsafe(`update holds ${change} where wallet_id = '${walletId}'`);
+  expect(await problemsOf(walletId)).toEqual([problem]);
+});
+
+test('finds that a wallet’s only hold is gone, whose money would stay held for ever', async () => {
+  const walletId = await holdingWallet();
+  await database.owner.unsafe(`
+    set local session_replication_role = replica;
+    delete from holds where wallet_id = '${walletId}'`);
+  expect(await problemsOf(walletId)).toEqual(['HOLD_SUM']);
+});
