@@ -1,0 +1,163 @@
+/** What no history may do to money, whatever the order: checked after every event. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { decide } from './decide.ts';
+import { deltasOf, type WalletEvent } from './events.ts';
+import { evolve } from './evolve.ts';
+import { grantsMicros } from './grants.ts';
+import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
+import { availableMicros, initialState, type OpenWallet, type WalletState } from './state.ts';
+
+const histories = Number(process.env.CONSERVATION_RUNS ?? 500);
+
+/** Sums over a wallet's events that its standing must agree with. */
+interface Sums {
+  creditedMicros: bigint;
+  billedMicros: bigint;
+  refundedMicros: bigint;
+  expiredMicros: bigint;
+  /** Usage that deferred wallets reserve until the month is closed. */
+  accruedMicros: bigint;
+}
+
+const noSums: Sums = {
+  creditedMicros: 0n,
+  billedMicros: 0n,
+  refundedMicros: 0n,
+  expiredMicros: 0n,
+  accruedMicros: 0n,
+};
+
+function sumsAfter(sums: Sums, event: WalletEvent): Sums {
+  const { balanceDeltaMicros, heldDeltaMicros, arrearsDeltaMicros } = deltasOf(event);
+  switch (event.type) {
+    case 'top_up':
+    case 'grant':
+      return { ...sums, creditedMicros: sums.creditedMicros + balanceDeltaMicros };
+    case 'charge':
+    case 'hold_captured':
+    case 'hold_expired':
+      return { ...sums, billedMicros: sums.billedMicros + arrearsDeltaMicros - balanceDeltaMicros };
+    case 'accrual':
+      return {
+        ...sums,
+        billedMicros: sums.billedMicros + heldDeltaMicros + arrearsDeltaMicros,
+        accruedMicros: sums.accruedMicros + heldDeltaMicros,
+      };
+    case 'usage_refund':
+      return { ...sums, refundedMicros: sums.refundedMicros + balanceDeltaMicros };
+    case 'grant_expired':
+      return { ...sums, expiredMicros: sums.expiredMicros - balanceDeltaMicros };
+    default:
+      return sums;
+  }
+}
+
+function expectConserved(wallet: OpenWallet, sums: Sums, borrowed: boolean, event: string): void {
+  const { balanceMicros, heldMicros, arrearsMicros } = wallet;
+  expect(
+    balanceMicros - sums.accruedMicros - arrearsMicros,
+    `${event}: nothing is made or lost`,
+  ).toBe(sums.creditedMicros + sums.refundedMicros - sums.billedMicros - sums.expiredMicros);
+  const holds = [...wallet.holds.values()];
+  expect(heldMicros, `${event}: what is held is what holds and reserved usage hold`).toBe(
+    holds.reduce((sum, hold) => sum + hold.heldMicros, 0n) + sums.accruedMicros,
+  );
+  expect(
+    sums.refundedMicros,
+    `${event}: no more is given back than was billed`,
+  ).toBeLessThanOrEqual(sums.billedMicros);
+  for (const grant of wallet.grants.values()) {
+    expect(grant.leftMicros).toBeGreaterThanOrEqual(0n);
+    expect(grant.leftMicros + grant.expiredMicros).toBeLessThanOrEqual(grant.grantedMicros);
+  }
+  if (!borrowed) {
+    expect(
+      availableMicros(wallet),
+      `${event}: no more is spent than there is`,
+    ).toBeGreaterThanOrEqual(0n);
+    expect(
+      balanceMicros - sums.accruedMicros,
+      `${event}: expiring credit never takes paid money`,
+    ).toBeGreaterThanOrEqual(grantsMicros(wallet));
+  }
+}
+
+function takeAll(history: readonly Step[]): void {
+  const states = new Map<number, WalletState>();
+  const sums = new Map<number, Sums>();
+  const borrowed = new Set<number>();
+  const last = new Map<number, Step>();
+  const accepted = new Map<string, unknown>();
+  let nowMs = Date.parse('2026-03-01T00:00:00Z');
+  const take = (step: Step): void => {
+    const state = states.get(step.wallet) ?? initialState;
+    switch (step.type) {
+      case 'wait':
+        nowMs += step.seconds * 1_000;
+        return;
+      case 'again': {
+        const repeated = last.get(step.wallet);
+        if (repeated !== undefined) {
+          take(repeated);
+        }
+        return;
+      }
+      case 'set_overdraft':
+        if (state.opened) {
+          borrowed.add(step.wallet);
+          states.set(step.wallet, { ...state, overdraftLimitMicros: step.limitMicros });
+        }
+        return;
+      case 'command': {
+        last.set(step.wallet, step);
+        const command = commandOf(step, nowMs);
+        let decided: ReturnType<typeof decide>;
+        try {
+          decided = decide(command, state, nowMs);
+        } catch (error) {
+          expect(error).toBeInstanceOf(RangeError);
+          return;
+        }
+        for (const event of decided.events) {
+          const before = states.get(step.wallet) ?? initialState;
+          const after = evolve(before, event);
+          const total = sumsAfter(sums.get(step.wallet) ?? noSums, event);
+          states.set(step.wallet, after);
+          sums.set(step.wallet, total);
+          expectConserved(after, total, borrowed.has(step.wallet), event.type);
+        }
+        const { outcome } = decided;
+        if (outcome.code === 'OK' && 'replayed' in outcome && 'key' in command) {
+          const name = `${step.wallet} ${command.key}`;
+          const { replayed, ...answer } = outcome;
+          expect(replayed).toBe(accepted.has(name));
+          if (replayed) {
+            expect(answer, 'a replay is the first answer').toEqual(accepted.get(name));
+          } else {
+            accepted.set(name, answer);
+          }
+        }
+        return;
+      }
+      default: {
+        const unknown: never = step;
+        throw new TypeError(`unknown step ${String(unknown)}`);
+      }
+    }
+  };
+  for (const step of history) {
+    take(step);
+  }
+}
+
+test('no history makes, loses or spends twice a micro, nor takes paid money for credit that ends', {
+  timeout: 10_000 + histories * 30,
+}, () => {
+  fc.assert(
+    fc.property(fc.array(steps, { maxLength: 30, size: 'max' }), (parts) => {
+      takeAll([...openings, ...parts.flat()]);
+    }),
+    { numRuns: histories },
+  );
+});
