@@ -9,6 +9,7 @@ import { createHolds } from '../billing/holds.ts';
 import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
 import { createRefunds } from '../billing/refunds.ts';
+import { createSpendingLimits } from '../billing/spending-limits.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createLogger } from '../log.ts';
@@ -36,6 +37,7 @@ beforeAll(async () => {
     holds: createHolds({ sql, rateCards, now: clock }),
     refunds: createRefunds({ sql }),
     explaining: createExplaining({ sql, rateCards }),
+    spendingLimits: createSpendingLimits(sql),
     rateCards,
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
