@@ -217,3 +217,33 @@ it('neither deadlocks nor loses, makes or overspends a micro, and every retry he
   expect(closed?.count).toBe(6n);
   expect((await verifyRange(database.owner, EVERY_WALLET, 10)).differences).toEqual([]);
 });
+
+it('a batch names the item whose user got a second wallet meanwhile, and corrected charges nothing twice', async () => {
+  const sql = many;
+  const wallets = createWallets(sql);
+  const rateCards = createRateCards({ sql, nowMs: () => nowMs });
+  const charging = createCharging({ sql, rateCards, now: () => new Date(nowMs) });
+  const [first, second] = [`user-${randomUUID()}`, `user-${randomUUID()}`];
+  for (const userId of [first, second]) {
+    await wallets.open({ userId }, actor);
+    const grant = { wallet: { userId }, amountMicros: 1_000_000n, key: 'opening', reason: 'test' };
+    await charging.grant(grant, actor);
+  }
+  const item = (userId: string, referenceId: string, currency?: string) => {
+    const wallet = currency === undefined ? { userId } : { userId, currency };
+    return { wallet, usage: call(60), referenceId, overrun: 'refuse' as const };
+  };
+  await charging.chargeBatch([item(first, '1'), item(second, '1')], actor);
+  await wallets.open({ userId: second, currency: 'EUR' }, actor);
+  await expect(
+    charging.chargeBatch([item(first, '2'), item(second, '2')], actor),
+  ).rejects.toMatchObject({
+    code: 'BAD_REQUEST',
+    publicMessage: expect.stringMatching(/^items\.1\.currency: is required/),
+  });
+  const corrected = [item(first, '2'), item(second, '2', 'USD')];
+  await charging.chargeBatch(corrected, actor);
+  for (const userId of [first, second]) {
+    expect((await wallets.get({ userId, currency: 'USD' })).balanceMicros).toBe(700_000n);
+  }
+});

@@ -78,7 +78,8 @@ export interface Charging {
   charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
   /**
    * Charges each item by itself, in order: one refusal fails no other. Throws a `BAD_REQUEST` that
-   * names a malformed item before any is charged.
+   * names a malformed item before any is charged. Only that a user has got a second wallet this
+   * moment may be found when others are charged already: corrected, these are replayed.
    */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
   /**
@@ -212,7 +213,11 @@ export function createCharging(options: {
         prepared.push(await prepare(request).catch((error) => throwForItem(index, error)));
       }
       // One wallet's charges keep their order in the queue.
-      return Promise.all(prepared.map((item) => post(item, actor)));
+      return Promise.all(
+        prepared.map((item, index) =>
+          post(item, actor).catch((error) => throwForItem(index, error)),
+        ),
+      );
     },
 
     async grant(request, actor) {
