@@ -25,14 +25,15 @@ const LATEST_TOP_UPS = 5;
 
 export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const { wallets, statements, topUps } = context.services;
+  const { wallets, statements, topUps, autoTopUps } = context.services;
   const wallet = await wallets.ofUser(user.id);
   const { walletId, currency, timezone } = wallet;
-  const [usage, page, closed, recentTopUps] = await Promise.all([
+  const [usage, page, closed, recentTopUps, autoTopUp] = await Promise.all([
     wallets.usageThisMonth(walletId),
     wallets.events(walletId, { limit: LATEST_EVENTS }),
     statements.list(user.id),
     topUps.list(user.id, LATEST_TOP_UPS),
+    autoTopUps.get(user.id),
   ]);
   const spentMicros = usage.reduce((sum, line) => sum + magnitude(line.amountMicros), 0n);
   const statement = closed[0];
@@ -42,10 +43,12 @@ export async function loader({ context }: LoaderFunctionArgs) {
     spentMicros: spentMicros.toString(),
     events: page.events.map((event) => describeEvent(event, currency, timezone)),
     statement: statement ? { number: statement.number, period: statement.period } : null,
+    autoTopUpIsPaused: autoTopUp.settings?.status === 'paused',
     pendingTopUps: recentTopUps
       .filter(({ status }) => status === 'processing' || status === 'requires_action')
-      .map(({ topUpId, status, amountMicros }) => ({
+      .map(({ topUpId, kind, status, amountMicros }) => ({
         topUpId,
+        follow: kind === 'auto' ? '/account/auto-top-up' : `/account/top-up/${topUpId}`,
         needsAction: status === 'requires_action',
         amountMicros: amountMicros.toString(),
       })),
@@ -57,7 +60,7 @@ function magnitude(micros: bigint): bigint {
 }
 
 export default function OverviewPage() {
-  const { wallet, usage, spentMicros, events, statement, pendingTopUps } =
+  const { wallet, usage, spentMicros, events, statement, pendingTopUps, autoTopUpIsPaused } =
     useLoaderData<typeof loader>();
   const { currency } = wallet;
   return (
@@ -65,11 +68,17 @@ export default function OverviewPage() {
       <PageHeader title="Overview" />
       <div className="grid gap-5">
         <WalletNotices wallet={wallet} />
-        {pendingTopUps.map(({ topUpId, needsAction, amountMicros }) => (
+        {autoTopUpIsPaused && (
+          <Notice tone="warning" title="Automatic top-up is paused">
+            Your wallet is not topped up when it runs low.{' '}
+            <TextLink to="/account/auto-top-up">See why</TextLink>
+          </Notice>
+        )}
+        {pendingTopUps.map(({ topUpId, follow, needsAction, amountMicros }) => (
           <Notice key={topUpId}>
             A payment of <Money micros={amountMicros} currency={currency} />{' '}
             {needsAction ? 'waits for you to confirm it.' : 'is on its way.'}{' '}
-            <TextLink to={`/account/top-up/${topUpId}`}>Follow it</TextLink>
+            <TextLink to={follow}>Follow it</TextLink>
           </Notice>
         ))}
         <div className="grid gap-5 lg:grid-cols-2">

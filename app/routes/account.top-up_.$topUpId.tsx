@@ -41,6 +41,7 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
   const isConfirmed = url.searchParams.has('confirmed');
   return json({
     topUpId,
+    isAutomatic: topUp.kind === 'auto',
     phase: topUpPhase(topUp, { isConfirmed, nowMs: Date.now() }),
     currency: topUp.currency,
     amountMicros: topUp.amountMicros.toString(),
@@ -112,7 +113,9 @@ export default function FollowTopUpPage() {
 }
 
 function PhaseText({ topUp }: { topUp: Followed }) {
-  const { phase, currency, creditedSeq } = topUp;
+  const { phase, currency, creditedSeq, isAutomatic } = topUp;
+  // An automatic top-up is gone on with, or another card is chosen for it, where it is set up.
+  const wayOn = isAutomatic ? '/account/auto-top-up' : '/account/top-up';
   const amount = <Money micros={topUp.amountMicros} currency={currency} />;
   switch (phase) {
     case 'received':
@@ -151,7 +154,7 @@ function PhaseText({ topUp }: { topUp: Followed }) {
             We have not heard that the payment of {amount} was completed. If you did not finish it,
             nothing was charged; going on with it cannot charge you twice.
           </p>
-          <Ways to="/account/top-up" label="Continue" />
+          <Ways to={wayOn} label="Continue" />
         </>
       );
     case 'action_needed':
@@ -161,14 +164,14 @@ function PhaseText({ topUp }: { topUp: Followed }) {
             Your bank wants you to confirm the payment of {amount}. Nothing is charged before you
             do.
           </p>
-          <Ways to="/account/top-up" label="Continue" />
+          <Ways to={wayOn} label="Continue" />
         </>
       );
     case 'failed':
       return (
         <>
           <p>{topUp.failureMessage ?? 'Your card was not accepted.'} Nothing was charged.</p>
-          <Ways to="/account/top-up" label="Try another card" />
+          <Ways to={wayOn} label={isAutomatic ? 'See automatic top-up' : 'Try another card'} />
         </>
       );
     case 'canceled':

@@ -2,6 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
 import type { EventPage, Services, WalletView } from '../http/load-context.ts';
+import {
+  findAutoTopUp,
+  type ResumeAutoTopUpRefusal,
+  resumeAutoTopUp,
+  type StoredAutoTopUp,
+} from '../store/auto-top-ups.ts';
 import { type GrantView, grantsPage } from '../store/grants.ts';
 import type { Sql } from '../store/sql.ts';
 import { changeWalletStatus, type WalletStatus } from '../store/wallet-status.ts';
@@ -45,6 +51,10 @@ export type StatusAnswer =
       openHolds: number;
     };
 
+export type ResumeAutoTopUpAnswer =
+  | { ok: true }
+  | { ok: false; code: 'WALLET_NOT_FOUND' | ResumeAutoTopUpRefusal };
+
 export interface Wallets {
   /** Opens a user's wallet in a currency, or returns the one that is open already. */
   open(
@@ -66,6 +76,10 @@ export interface Wallets {
     request: { wallet: WalletName; status: WalletStatus; reason: string },
     actor: string,
   ): Promise<StatusAnswer>;
+  /** How the wallet's automatic top-up stands; null when it was never turned on. */
+  autoTopUp(name: WalletName): Promise<StoredAutoTopUp | null>;
+  /** Lets it go on after a pause, whatever the reason was. */
+  resumeAutoTopUp(name: WalletName, actor: string): Promise<ResumeAutoTopUpAnswer>;
   ofUser: Services['wallets']['ofUser'];
   events: Services['wallets']['events'];
   usageThisMonth: Services['wallets']['usageThisMonth'];
@@ -136,6 +150,23 @@ export function createWallets(sql: Sql): Wallets {
     changeStatus,
 
     get: (name) => requireWallet(sql, name),
+
+    async autoTopUp(name) {
+      return findAutoTopUp(sql, (await requireWallet(sql, name)).walletId);
+    },
+
+    async resumeAutoTopUp(name, actor) {
+      const wallet = await onlyWallet(sql, name);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const code = await resumeAutoTopUp(sql, {
+        walletId: wallet.walletId,
+        actor,
+        bySupport: true,
+      });
+      return code === 'OK' ? { ok: true } : { ok: false, code };
+    },
 
     async ofUser(userId) {
       const [wallet] = await findWallets(sql, { userId });

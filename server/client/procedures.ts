@@ -61,6 +61,7 @@ const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'wallets.unfreeze': true,
   'wallets.close': true,
   'wallets.setLimits': true,
+  'wallets.resumeAutoTopUp': true,
   'usage.charge': true,
   'usage.chargeBatch': true,
   'usage.refund': true,

@@ -81,6 +81,8 @@ export type TopUpStatus =
 
 export interface TopUpView {
   topUpId: string;
+  /** `auto`: charged to a saved card by the automatic top-up. */
+  kind: 'manual' | 'auto';
   status: TopUpStatus;
   currency: string;
   amountMicros: bigint;

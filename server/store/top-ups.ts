@@ -9,7 +9,7 @@ export type StoredTopUp = TopUpView & {
 };
 
 const topUpColumns = (sql: Sql) => sql`
-  (t).id as "topUpId", (t).wallet_id as "walletId", (t).status, (t).currency,
+  (t).id as "topUpId", (t).kind, (t).wallet_id as "walletId", (t).status, (t).currency,
   (t).amount_micros as "amountMicros", (t).amount_minor as "amountMinor",
   (t).payment_intent_id as "paymentIntentId", (t).failure_code as "failureCode",
   (t).failure_message as "failureMessage", (t).credited_seq as "creditedSeq",

@@ -584,6 +584,40 @@ describe('wallets', () => {
     });
   });
 
+  it('say how their automatic top-up stands, and support lets it go on', async () => {
+    expect(await client.wallets.autoTopUp.query({ userId })).toEqual({ autoTopUp: null });
+    expect(await client.wallets.resumeAutoTopUp.mutate({ userId })).toEqual({
+      ok: false,
+      code: 'OFF',
+    });
+    const { walletId } = await client.wallets.get.query({ userId });
+    const sql = database.owner;
+    await sql`insert into stripe_customers (user_id, livemode, stripe_customer_id)
+      values (${userId}, false, ${`cus_${userId}`})`;
+    await sql`insert into saved_cards (payment_method_id, user_id, livemode, brand, last4,
+        exp_month, exp_year, position)
+      values (${`pm_${userId}`}, ${userId}, false, 'visa', '4242', 12, 2040, 1)`;
+    await sql`select set_auto_top_up(${walletId}, false, 1000000, 'add', 10000000, 50000000,
+      5000000, 100000000, 10000, 'test', ${`user:${userId}`})`;
+    await sql`select pause_auto_top_up(${walletId}, 'dispute', 'stripe:test', '{}')`;
+    expect((await client.wallets.autoTopUp.query({ userId })).autoTopUp).toMatchObject({
+      status: 'paused',
+      reason: 'dispute',
+      mode: 'add',
+      monthlyCapMicros: '50000000',
+      usedMicros: '0',
+    });
+    expect(await client.wallets.resumeAutoTopUp.mutate({ userId })).toEqual({ ok: true });
+    expect((await client.wallets.autoTopUp.query({ userId })).autoTopUp).toMatchObject({
+      status: 'on',
+      reason: null,
+    });
+    const reader = await clientWith('wallets:read');
+    await expect(reader.wallets.resumeAutoTopUp.mutate({ userId })).rejects.toMatchObject({
+      message: 'This API key lacks the scope wallets:manage.',
+    });
+  });
+
   it.each(['IST', 'PST', '+02:00', 'Europe/Nowhere', 'US/Pacific-New/x', ''])(
     'refuses the time zone "%s", which not everybody reads alike',
     async (timezone) => {

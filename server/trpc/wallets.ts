@@ -88,6 +88,20 @@ export const walletsRouter = router({
   /** For good, and only when nothing is left in it. */
   close: statusProcedure('closed'),
 
+  /** How the wallet's automatic top-up stands: its terms, the month's cap, and why it rests. */
+  autoTopUp: scoped('wallets:read')
+    .input(z.strictObject(walletFields).superRefine(namesOneWallet))
+    .query(async ({ ctx, input }) =>
+      wire({ autoTopUp: await ctx.services.wallets.autoTopUp(walletName(input)) }),
+    ),
+
+  /** Lets it go on after a pause, also one that its user cannot set aside, as after a dispute. */
+  resumeAutoTopUp: scoped('wallets:manage')
+    .input(z.strictObject(walletFields).superRefine(namesOneWallet))
+    .mutation(async ({ ctx, input }) =>
+      wire(await ctx.services.wallets.resumeAutoTopUp(walletName(input), ctx.actor)),
+    ),
+
   /** What has become of each grant, newest first; `nextCursor` asks for the next page. */
   grants: scoped('wallets:read')
     .input(
