@@ -3714,6 +3714,39 @@ AS $function$
   returning d.*
 $function$;
 
+CREATE OR REPLACE FUNCTION public.tell_of_auto_top_up()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  a auto_top_ups;
+  t auto_top_up_attempts;
+  reason constant text := new.detail ->> 'reason';
+begin
+  select * into a from auto_top_ups where wallet_id = new.wallet_id;
+  select * into t from auto_top_up_attempts where top_up_id = (new.detail ->> 'topUpId')::uuid;
+  if new.event = 'paused' and reason = 'authentication_required' then
+    perform enqueue_notice(new.wallet_id, 'payment_to_confirm', new.id::text, jsonb_build_object(
+      'at', new.at, 'topUpId', t.top_up_id, 'no', t.recovery_no,
+      'amountMicros', t.amount_micros::text, 'expiresAt', t.recovery_expires_at));
+  elsif new.event = 'paused' then
+    perform enqueue_notice(new.wallet_id, 'auto_top_up_paused', new.id::text, jsonb_build_object(
+      'at', new.at, 'reason', reason, 'prefix', new.detail -> 'prefix',
+      'charges', new.detail -> 'charges'));
+  elsif new.event = 'charge_failed' and a.status = 'on' and a.failures = 0 then
+    -- The first of a row: the others are tried in silence, and the pause at their end is told.
+    perform enqueue_notice(new.wallet_id, 'auto_top_up_failed', new.id::text, jsonb_build_object(
+      'at', new.at, 'amountMicros', t.amount_micros::text,
+      'reason', (select failure_message from top_ups where id = t.top_up_id)));
+  elsif new.event = 'waiting' then
+    perform enqueue_notice(new.wallet_id, 'auto_top_up_cap_reached', new.id::text,
+      jsonb_build_object('at', new.at, 'monthlyCapMicros', a.monthly_cap_micros::text));
+  end if;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.tell_of_failed_top_up()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4598,6 +4631,7 @@ create table auto_top_up_log (
 );
 CREATE INDEX auto_top_up_log_of_wallet ON public.auto_top_up_log USING btree (wallet_id, id DESC);
 CREATE TRIGGER auto_top_up_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON auto_top_up_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER auto_top_up_log_told AFTER INSERT ON auto_top_up_log FOR EACH ROW EXECUTE FUNCTION tell_of_auto_top_up();
 
 create table auto_top_up_tries (
   top_up_id uuid not null,
@@ -5071,7 +5105,7 @@ CREATE INDEX top_ups_credited ON public.top_ups USING btree (created_at) WHERE (
 CREATE INDEX top_ups_newest ON public.top_ups USING btree (wallet_id, created_at DESC);
 CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE (status = ANY (ARRAY['created'::text, 'requires_action'::text, 'processing'::text, 'failed'::text]));
 CREATE TRIGGER top_ups_auto_followed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.kind = 'auto'::text AND (new.status = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'quarantined'::text]))) EXECUTE FUNCTION follow_auto_top_up();
-CREATE TRIGGER top_ups_failed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.status = 'failed'::text AND old.status <> 'failed'::text) EXECUTE FUNCTION tell_of_failed_top_up();
+CREATE TRIGGER top_ups_failed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.kind = 'manual'::text AND new.status = 'failed'::text AND old.status <> 'failed'::text) EXECUTE FUNCTION tell_of_failed_top_up();
 
 create table usage_refunds (
   wallet_id uuid not null,

@@ -144,6 +144,7 @@ export function createApplication(options: ApplicationOptions): Application {
     openWallet: (userId) => wallets.ofUser(userId),
     logger,
   });
+  const recoveryLinks = createRecoveryLinks(env.sessionSecret);
   const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
   const services: Services = {
     accounts,
@@ -153,7 +154,7 @@ export function createApplication(options: ApplicationOptions): Application {
       sql,
       wallets,
       gateway,
-      links: createRecoveryLinks(env.sessionSecret),
+      links: recoveryLinks,
       limits: topUps.limits,
       livemode,
     }),
@@ -314,7 +315,18 @@ export function createApplication(options: ApplicationOptions): Application {
     createNoticeFollower({ sql, intervalMs: NOTICE_INTERVAL_MS, logger }),
     ...(mailer === null
       ? []
-      : [createMailSender({ sql, mailer, intervalMs: NOTICE_INTERVAL_MS, logger })]),
+      : [
+          createMailSender({
+            sql,
+            mailer,
+            intervalMs: NOTICE_INTERVAL_MS,
+            logger,
+            complete: (notice) =>
+              notice.kind === 'payment_to_confirm'
+                ? { ...notice, token: recoveryLinks.sign(notice) }
+                : notice,
+          }),
+        ]),
     createMonthWatchdog({
       store: { claim: (claim) => claimMonths(sql, claim) },
       send: announceMonth,

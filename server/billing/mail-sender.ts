@@ -1,7 +1,7 @@
 /** Sends what waits in the outbox: at least once, and once unless a process dies in between. */
 import type { Logger } from 'pino';
 import { DeliveryError, type Mailer } from '../mail/mailer.ts';
-import { parseNotice } from '../mail/notice.ts';
+import { type Notice, parseNotice } from '../mail/notice.ts';
 import {
   type ClaimedMail,
   claimMails,
@@ -27,8 +27,11 @@ export function createMailSender(options: {
   intervalMs: number;
   logger: Logger;
   leaseSeconds?: number;
+  /** Adds what no outbox may hold, such as a signed link. */
+  complete?: (notice: Notice) => Notice;
 }): Background & { tick(): Promise<number> } {
   const { sql, mailer, intervalMs, logger, leaseSeconds = LEASE_SECONDS } = options;
+  const complete = options.complete ?? ((notice: Notice) => notice);
   let stopping = false;
 
   /** Hands the mail over; what went wrong, as a code, when it could not. */
@@ -41,7 +44,7 @@ export function createMailSender(options: {
       return 'NO_ADDRESS';
     }
     try {
-      await mailer.deliver({ id, to: email, notice });
+      await mailer.deliver({ id, to: email, notice: complete(notice) });
       return null;
     } catch (error) {
       return error instanceof DeliveryError ? error.message : 'UNKNOWN';

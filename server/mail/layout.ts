@@ -1,5 +1,5 @@
 /** One letter in its two forms: HTML and plain text, saying the same. */
-import type { Letter } from './texts.ts';
+import type { Letter } from './letter.ts';
 
 export interface Sender {
   readonly appName: string;

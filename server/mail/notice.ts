@@ -34,6 +34,37 @@ const noticeSchema = z.discriminatedUnion('kind', [
     /** Those that were passed, lowest first. */
     thresholdsMicros: z.array(microsSchema).min(1),
   }),
+  z.object({
+    ...common,
+    kind: z.literal('payment_to_confirm'),
+    amountMicros: microsSchema,
+    topUpId: z.string(),
+    /** Numbers the links of the payment: the newest works, once. */
+    no: z.number(),
+    expiresAt: z.coerce.date(),
+    /** Of the link. Signed when the mail is sent: the outbox holds no secret. */
+    token: z.string().optional(),
+  }),
+  z.object({
+    ...common,
+    kind: z.literal('auto_top_up_failed'),
+    amountMicros: microsSchema,
+    /** Stripe's words for people. */
+    reason: z.string().optional(),
+  }),
+  z.object({
+    ...common,
+    kind: z.literal('auto_top_up_paused'),
+    reason: z.string(),
+    /** Where a burst of usage went, and how many charges that were. */
+    prefix: z.string().optional(),
+    charges: z.number().optional(),
+  }),
+  z.object({
+    ...common,
+    kind: z.literal('auto_top_up_cap_reached'),
+    monthlyCapMicros: microsSchema,
+  }),
 ]);
 
 export type Notice = z.infer<typeof noticeSchema>;

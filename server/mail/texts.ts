@@ -1,17 +1,8 @@
 /** The words of each notice: plain, short, and true also when the mail comes late. */
 import { formatMicros } from '../ledger/money.ts';
+import { autoTopUpLetter } from './auto-top-up-texts.ts';
+import type { Letter } from './letter.ts';
 import type { Notice } from './notice.ts';
-
-/** A mail before it has a form. */
-export interface Letter {
-  readonly subject: string;
-  readonly paragraphs: readonly string[];
-  /** Label and value, in the order in which they are shown. */
-  readonly facts: readonly (readonly [label: string, value: string])[];
-  readonly action: { readonly label: string; readonly path: string };
-  /** Where the reader says what mails of this kind to get; null for those that are always sent. */
-  readonly settingsPath: string | null;
-}
 
 const SETTINGS_PATH = '/account/settings#alerts';
 
@@ -42,6 +33,11 @@ export function letterOf(notice: Notice): Letter {
       };
     case 'low_balance':
       return lowBalance(notice, money, when);
+    case 'payment_to_confirm':
+    case 'auto_top_up_failed':
+    case 'auto_top_up_paused':
+    case 'auto_top_up_cap_reached':
+      return autoTopUpLetter(notice, money, when);
     default: {
       const unknown: never = notice;
       throw new TypeError(`unknown notice ${JSON.stringify(unknown)}`);
