@@ -1,33 +1,12 @@
-import AxeBuilder from '@axe-core/playwright';
 import { type ElementHandle, expect, type Page } from '@playwright/test';
 import { DEMO_USER, SUPPORT_USER } from '../server/dev/seed.ts';
+import { expectAccessible, expectNoSidewaysScroll, SIZES } from './accessible.ts';
 import { ACCOUNT_PAGES } from './account-pages.ts';
 import { balanceMicros, billingClient, grant } from './money.ts';
 import { closedMonth } from './month.ts';
 import { CARDS } from './stripe.ts';
 import { CARD_FRAME, expectPhase, fillCard, openTopUp, payButton, payWith } from './top-up-page.ts';
 import { signIn, test } from './users.ts';
-
-const SIZES = {
-  'a phone': { width: 390, height: 844 },
-  'a desktop': { width: 1280, height: 800 },
-};
-const NARROWEST = { width: 320, height: 640 };
-
-async function expectAccessible(page: Page, what: string): Promise<void> {
-  for (const [size, viewport] of Object.entries(SIZES)) {
-    await page.setViewportSize(viewport);
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    expect(violations, `${what} on ${size}`).toEqual([]);
-  }
-  await expectNoSidewaysScroll(page, what);
-}
-
-async function expectNoSidewaysScroll(page: Page, what: string): Promise<void> {
-  await page.setViewportSize(NARROWEST);
-  const width = await page.evaluate(() => document.documentElement.scrollWidth);
-  expect(width, `${what} fits the narrowest phone`).toBeLessThanOrEqual(NARROWEST.width);
-}
 
 /** Opens a page and waits until all of it is there, Stripe's frame included. */
 async function open(page: Page, path: string): Promise<void> {

@@ -1,8 +1,9 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
-import { NavLink, Outlet, useLoaderData } from '@remix-run/react';
+import { Outlet, useLoaderData } from '@remix-run/react';
 import { ErrorPage } from '../components/error-page.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
+import { SectionNav } from '../components/section-nav.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { requireUser } from '../guards.server.ts';
 import { toWire } from '../wire.ts';
@@ -58,21 +59,5 @@ export function ErrorBoundary() {
 }
 
 function AccountNav() {
-  return (
-    <nav aria-label="Account" className="mb-8 border-b border-line print:hidden">
-      <ul className="-mb-px flex flex-wrap gap-x-3.5 text-sm sm:gap-x-7 sm:text-base">
-        {sections.map(({ to, label, end }) => (
-          <li key={to}>
-            <NavLink
-              to={to}
-              end={end}
-              className="flex min-h-11 items-center border-b-2 border-transparent font-medium text-ink-soft hover:text-ink aria-[current=page]:border-accent aria-[current=page]:text-accent"
-            >
-              {label}
-            </NavLink>
-          </li>
-        ))}
-      </ul>
-    </nav>
-  );
+  return <SectionNav label="Account" sections={sections} />;
 }

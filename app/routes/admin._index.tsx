@@ -9,6 +9,7 @@ import { EmptyState } from '../components/empty-state.tsx';
 import { Field } from '../components/field.tsx';
 import { Money } from '../components/money.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { TextLink } from '../components/text-link.tsx';
 import { fieldErrors, useFocusFirstError } from '../form-errors.ts';
 import { formatCount, formatDateTime, formatPeriod, humanize } from '../format.ts';
 import { requireSupport } from '../guards.server.ts';
@@ -66,7 +67,7 @@ export default function AdminPage() {
       <PageHeader title="Admin" lead="How the whole system stands. Times in UTC." />
       <div className="grid gap-5 lg:grid-cols-2">
         <MonthCard billing={billing} />
-        <Card title="Stripe inbox">
+        <Card title="Stripe inbox" action={<TextLink to="/admin/inbox">Events</TextLink>}>
           <DefinitionList items={counts(inbox)} />
         </Card>
         <MailCard mail={mail} />

@@ -1,5 +1,6 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { Outlet } from '@remix-run/react';
+import { SectionNav } from '../components/section-nav.tsx';
 import { requireSupport } from '../guards.server.ts';
 
 export function loader({ context }: LoaderFunctionArgs) {
@@ -7,6 +8,18 @@ export function loader({ context }: LoaderFunctionArgs) {
   return json(null);
 }
 
+const sections = [
+  { to: '/admin', label: 'Overview', end: true },
+  { to: '/admin/inbox', label: 'Inbox', end: false },
+  { to: '/admin/quarantine', label: 'Quarantine', end: false },
+  { to: '/admin/differences', label: 'Differences', end: false },
+];
+
 export default function AdminLayout() {
-  return <Outlet />;
+  return (
+    <>
+      <SectionNav label="Admin" sections={sections} />
+      <Outlet />
+    </>
+  );
 }

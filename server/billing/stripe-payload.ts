@@ -8,7 +8,7 @@ const PERSONAL =
 /** The payload as indented JSON, without personal data, secrets and free text about people. */
 export function withoutPersonalData(payload: unknown): string {
   const hidden = JSON.stringify(payload, (key, value: unknown) =>
-    PERSONAL.test(key) && value !== null ? '[hidden]' : value,
+    PERSONAL.test(key) && value !== null ? '[redacted]' : value,
   );
   return JSON.stringify(JSON.parse(scrubJson(hidden ?? 'null')), null, 2);
 }
