@@ -74,7 +74,13 @@ const commands = {
     delayMs: z.number().int().min(0).optional(),
   }),
   api: z.strictObject({
-    fault: z.enum(['error_after_commit', 'cut_after_commit', 'error_before_commit', 'rate_limit']),
+    fault: z.enum([
+      'error_after_commit',
+      'cut_after_commit',
+      'hang_after_commit',
+      'error_before_commit',
+      'rate_limit',
+    ]),
     count,
     pathPrefix: z.string().optional(),
   }),

@@ -6,6 +6,8 @@ export type ApiFault =
   | 'error_after_commit'
   /** The call is carried out and its answer kept, but the connection is cut. */
   | 'cut_after_commit'
+  /** The call is carried out and its answer kept, but none comes: the caller's patience ends it. */
+  | 'hang_after_commit'
   /** 500 is answered and nothing is carried out. */
   | 'error_before_commit'
   /** 429 is answered and nothing is carried out. */

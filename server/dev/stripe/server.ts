@@ -111,6 +111,7 @@ function json(value: unknown): ApiAnswer {
 }
 
 function send(response: ServerResponse, given: ApiAnswer): void {
+  if (given.fault === 'hang_after_commit') return;
   if (given.fault === 'cut_after_commit') {
     response.destroy();
     return;
