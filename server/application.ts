@@ -131,7 +131,7 @@ export function createApplication(options: ApplicationOptions): Application {
     comparisons: [
       comparison(
         sql,
-        paymentComparer({ sql, gateway, settlePayment: stripeEvents.settlePayment, logger }),
+        paymentComparer({ sql, gateway, settlePayment: stripeEvents.applyPayment, logger }),
       ),
     ],
     clock,

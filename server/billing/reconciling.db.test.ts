@@ -128,7 +128,7 @@ describe('a difference is found', () => {
       atStripe: { status: 'succeeded', amount: '25.00 USD', mode: 'test' },
       inLedger: { status: 'created', amount: null, payment: intentId },
     });
-    await world.events.settlePayment(intentId);
+    await world.events.applyPayment(intentId);
     expect(await problemsOf(intentId)).toEqual([]);
     const [closed] = await owner()`
       select resolved_at is not null as closed from reconciliation_differences
@@ -254,7 +254,7 @@ describe('a difference', () => {
   it('outside the range that is looked at stays as it is', async () => {
     const { intentId } = await paid({ credited: false });
     await compare();
-    await world.events.settlePayment(intentId);
+    await world.events.applyPayment(intentId);
     await world.reconciliation(soon(HOUR_MS)).compare({
       range: { from: soon(-2 * HOUR_MS), to: soon(-HOUR_MS) },
       settle: false,

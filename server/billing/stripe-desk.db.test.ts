@@ -134,12 +134,12 @@ describe('a payment in quarantine', () => {
     const answers = await Promise.all([
       ...Array.from({ length: 6 }, () => resolve(paymentIntentId, 'credited', walletId)),
       ...Array.from({ length: 6 }, () => resolve(paymentIntentId, 'credited', other.walletId)),
-      ...Array.from({ length: 6 }, () => world.events.settlePayment(paymentIntentId)),
+      ...Array.from({ length: 6 }, () => world.events.applyPayment(paymentIntentId)),
     ]);
     expect(await creditsOf(paymentIntentId)).toHaveLength(1);
-    const fresh = answers.filter((each) => typeof each === 'object' && each.ok && !each.replayed);
+    const fresh = answers.filter((each) => 'ok' in each && each.ok && !each.replayed);
     expect(fresh).toHaveLength(1);
-    expect(await world.events.settlePayment(paymentIntentId)).toBe('ALREADY_CREDITED');
+    expect((await world.events.applyPayment(paymentIntentId)).outcome).toBe('ALREADY_CREDITED');
     expect(await resolve(paymentIntentId, 'dismissed')).toMatchObject({
       ok: false,
       code: 'ALREADY_RESOLVED',
@@ -184,7 +184,9 @@ describe('a payment in quarantine', () => {
     });
     expect(await resolve(paymentIntentId, 'refunded')).toMatchObject({ ok: true, seq: null });
     expect(await resolve(paymentIntentId, 'refunded')).toMatchObject({ ok: true, replayed: true });
-    expect(await world.events.settlePayment(paymentIntentId)).toBe('QUARANTINED: amount differs');
+    expect((await world.events.applyPayment(paymentIntentId)).outcome).toBe(
+      'QUARANTINED: amount differs',
+    );
     expect(await world.topUps.get(userId, topUpId)).toMatchObject({
       status: 'canceled',
       failureCode: 'refunded',
@@ -195,7 +197,7 @@ describe('a payment in quarantine', () => {
   it('is dismissed with a note, and stays so whatever events come later', async () => {
     const { paymentIntentId, walletId } = await quarantined();
     expect(await resolve(paymentIntentId, 'dismissed')).toMatchObject({ ok: true });
-    await world.events.settlePayment(paymentIntentId);
+    await world.events.applyPayment(paymentIntentId);
     expect(await resolve(paymentIntentId, 'credited', walletId)).toMatchObject({
       code: 'ALREADY_RESOLVED',
     });

@@ -56,8 +56,6 @@ export interface StripeEvents {
    * payment is credited even when its webhooks never come. Returns how many it asked about.
    */
   sweep(now: Date): Promise<number>;
-  /** Brings the top-up of one payment to what Stripe says of it now; returns what that was. */
-  settlePayment(paymentIntentId: string): Promise<string>;
   /** Applies a stored event again, whatever became of it; null when there is none of this id. */
   replay(eventId: string): Promise<{ outcome: string } | null>;
 }
@@ -136,8 +134,6 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
   }
 
   const events: StripeEvents = {
-    settlePayment: (paymentIntentId) => applyPaymentIntent(paymentIntentId, null),
-
     async replay(eventId) {
       return (await replayEvent(sql, eventId)) ? events.apply(eventId) : null;
     },

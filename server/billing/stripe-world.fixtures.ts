@@ -89,7 +89,7 @@ export async function startStripeWorld(
   const wallets = createWallets(sql);
   const topUps = createTopUps({ sql, wallets, gateway, livemode: false, logger });
   const events = createStripeEvents({ sql, gateway });
-  const { settlePayment } = events;
+  const settlePayment = events.applyPayment;
 
   return {
     database,

@@ -68,7 +68,7 @@ export async function runReconcile(
         secretKey: stripe.secretKey,
         ...(stripe.apiBase !== null && { apiBase: stripe.apiBase }),
       });
-      const { settlePayment } = createStripeEvents({ sql, gateway });
+      const { applyPayment: settlePayment } = createStripeEvents({ sql, gateway });
       const logger = createLogger('silent');
       const reconciliation = createReconciliation({
         sql,
