@@ -62,7 +62,7 @@ describe('a top-up is paid and credited to the last digit', () => {
       return_url: 'http://localhost/done',
     });
     expect(paid).toMatchObject({ amount_received: minor, currency: currency.toLowerCase() });
-    expect(await events.applyPayment(intentId)).toBe('CREDITED');
+    expect(await events.applyPayment(intentId)).toEqual({ outcome: 'CREDITED' });
     expect(await wallets.ofUser(userId)).toMatchObject({ currency, balanceMicros: micros });
   });
 });
