@@ -228,7 +228,8 @@ test('a card saved while paying is offered and pays the next time, without typin
   await openTopUp(page);
   await expect(form.getByLabel('VISA ending in 4242, expires 12/34')).toBeChecked();
   await expect(page.getByRole('main')).toContainText('Your latest top-ups');
-  await payButton(page).click();
+  // Twice: two presses pay once with a saved card, too.
+  await payButton(page).dblclick();
   await expectPhase(page, 'Payment received');
   expect(await paidCents(user.id)).toEqual([2500, 2500]);
   expect(await balanceMicros(page)).toBe('50000000');
@@ -254,6 +255,27 @@ test('a card from the page of the cards pays a top-up, and so does a new one tha
   await expectPhase(page, 'Payment received');
   expect(await paidCents(user.id)).toEqual([2500, 2500]);
   expect(await savedAtStripe(user)).toEqual(['4444']);
+});
+
+test('a saved card that the bank asks about pays nothing until it is confirmed, then once', async ({
+  page,
+  user,
+}) => {
+  await openCards(page);
+  await addCard(page, CARDS.asksTheBank);
+  await bank(page).getByRole('button', { name: 'Complete authentication' }).click();
+  await expectDone(page, 'The card was saved.');
+  await openTopUp(page);
+  await payButton(page).click();
+  await bank(page).getByRole('button', { name: 'Fail authentication' }).click();
+  await expect(page.getByRole('alert').filter({ hasText: 'Nothing was charged' })).toBeVisible();
+  expect(await paidCents(user.id)).toEqual([]);
+
+  await payButton(page).click();
+  await bank(page).getByRole('button', { name: 'Complete authentication' }).click();
+  await expectPhase(page, 'Payment received');
+  expect(await balanceMicros(page)).toBe('25000000');
+  expect(await paidCents(user.id)).toEqual([2500]);
 });
 
 test('a saved card without funds pays nothing, and another one pays once', async ({

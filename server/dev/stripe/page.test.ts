@@ -57,6 +57,16 @@ it("the page's buttons dispute a charge and end the dispute", async () => {
   expect(await pageText()).toContain('dispute lost');
 });
 
+it("the page's buttons renew a saved card, as its bank does", async () => {
+  const customer = await world.stripe.customers.create({});
+  const card = await world.stripe.paymentMethods.attach('pm_card_visa', { customer: customer.id });
+  expect(await pageText()).toMatch(/Saved cards[\s\S]*visa 4242[\s\S]*Renew by its bank/);
+  await run('renew-card', { card: card.id });
+  const renewed = await world.stripe.paymentMethods.retrieve(card.id);
+  expect(renewed.card?.exp_year).toBe((card.card?.exp_year ?? 0) + 4);
+  expect(await pageText()).toContain('payment_method.automatically_updated');
+});
+
 it("another site cannot press the page's buttons", async () => {
   const charge = await pay();
   const answer = await run('refund-charge', { charge }, { origin: 'https://evil.example' });

@@ -82,6 +82,14 @@ function intentRow(world: World, intent: Stripe.PaymentIntent): string {
     <td>${chargeActions(world, intent)}</td></tr>`;
 }
 
+function cardRow({ id, customer, card, created }: Stripe.PaymentMethod): string {
+  const expiry = `${card?.exp_month}/${card?.exp_year}`;
+  return `<tr><td>${time(created)}</td><td><code>${escapeHtml(id)}</code></td>
+    <td>${escapeHtml(`${card?.brand} ${card?.last4}`)}, expires ${expiry}</td>
+    <td><code>${escapeHtml(String(customer))}</code></td>
+    <td>${button('Renew by its bank', 'renew-card', { card: id })}</td></tr>`;
+}
+
 function deliveryText(delivery: Delivery): string {
   const tone =
     delivery.state === 'delivered' ? 'good' : delivery.state === 'pending' ? 'muted' : 'bad';
@@ -91,6 +99,7 @@ function deliveryText(delivery: Delivery): string {
 
 function html(world: World, controls: StripeControls): string {
   const intents = world.store.all('payment_intent').slice(-ROWS).reverse();
+  const saved = world.store.all('payment_method').filter(({ customer }) => customer !== null);
   const events = controls.events(ROWS);
   const eventRows = events.map(
     ({ event, deliveries }) =>
@@ -107,6 +116,9 @@ function html(world: World, controls: StripeControls): string {
     <h2>Payment intents</h2>
     <table><thead><tr><th>Created (UTC)</th><th>Id</th><th>Amount</th><th>Status</th><th>Actions</th></tr></thead>
     <tbody>${intents.map((intent) => intentRow(world, intent)).join('')}</tbody></table>
+    <h2>Saved cards</h2>
+    <table><thead><tr><th>Created (UTC)</th><th>Id</th><th>Card</th><th>Customer</th><th>Actions</th></tr></thead>
+    <tbody>${saved.slice(-ROWS).reverse().map(cardRow).join('')}</tbody></table>
     <h2>Events</h2>
     <table><thead><tr><th>Created (UTC)</th><th>Type</th><th>Webhook</th><th>Actions</th></tr></thead>
     <tbody>${eventRows.join('')}</tbody></table></main></body></html>`;
