@@ -4509,7 +4509,8 @@ AS $function$
     and not exists (select from auto_top_up_attempts t
                     where t.wallet_id = a.wallet_id
                       and t.state in ('charging', 'awaiting_user', 'canceling'))
-  limit p_limit
+    and (auto_top_up_need(w, a)).below_micros > 0
+  order by random() limit p_limit
 $function$;
 
 CREATE OR REPLACE FUNCTION public.with_field(p_detail json, p_name text, p_value jsonb)

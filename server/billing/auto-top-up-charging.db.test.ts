@@ -1,5 +1,7 @@
 /** Which charges automatic top-ups make, and that they never make another. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { reserveAutoTopUp } from '../store/auto-top-ups.ts';
 import { verifyRange } from '../store/ledger.ts';
 import { AutoTopUpUser, type AutoTopUpWorld, startAutoTopUpWorld } from './auto-top-up.fixtures.ts';
 
@@ -64,6 +66,47 @@ describe('below the threshold', () => {
     await user.turnOn();
     await world.work();
     expect(await user.paidCents()).toEqual([]);
+  });
+
+  it('wallets that wait for a payment do not stand in the way of others', async () => {
+    const waiting = await Promise.all(
+      Array.from({ length: 20 }, () => AutoTopUpUser.with(world, ['pm_card_visa'])),
+    );
+    for (const user of waiting) {
+      await user.turnOn();
+      const { walletId } = await user.wallet();
+      await world.database.owner`
+        insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
+                             livemode, status, updated_at)
+        values (gen_random_uuid(), ${walletId}, 'on-its-way', 'USD', 10000000, 1000, false,
+                'processing', ledger_now())`;
+    }
+    const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
+    await user.turnOn();
+    await world.work();
+    expect(await user.paidCents()).toEqual([2_500]);
+  });
+
+  it('a call under a key that another call uses is no refusal, and nothing is released', async () => {
+    const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
+    await user.turnOn();
+    const { walletId } = await user.wallet();
+    const topUpId = randomUUID();
+    await reserveAutoTopUp(world.database.app, walletId, topUpId);
+    await world.stripe.paymentIntents.create(
+      {
+        amount: 700,
+        currency: 'usd',
+        confirm: true,
+        off_session: true,
+        customer: user.customerId,
+        payment_method: user.cards[0] ?? '',
+      },
+      { idempotencyKey: `auto_top_up_${topUpId}_1` },
+    );
+    await world.charging.resume(topUpId);
+    expect((await user.newest()).state).toBe('charging');
+    expect((await user.settings()).usedMicros).toBe(dollars(25));
   });
 
   it('fifty triggers at once make one charge', async () => {

@@ -263,9 +263,17 @@ export function createAutoTopUpCharging(options: {
   };
 }
 
+/** The call itself was not looked at: another under the same key is, or was, and is not known. */
+const ANOTHER_CALL: ReadonlySet<string> = new Set([
+  'idempotency_error',
+  'idempotency_key_in_use',
+  'lock_timeout',
+]);
+
 /** Whether Stripe answered no, so that nothing is left unknown. */
 function isRefusal(error: unknown): error is StripeGatewayError {
-  return error instanceof Error && 'retryable' in error && error.retryable === false;
+  const isFinal = error instanceof Error && 'retryable' in error && error.retryable === false;
+  return isFinal && !ANOTHER_CALL.has((error as StripeGatewayError).providerCode ?? '');
 }
 
 function refusalOf(error: StripeGatewayError): CardRefusal & { code: string } {
