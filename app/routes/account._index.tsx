@@ -170,7 +170,7 @@ function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
                 {
                   label: 'of it promotional credit',
                   hint: grantsExpireAt
-                    ? `Spent first; next to expire ${formatDateTime(grantsExpireAt, timezone)}`
+                    ? `Spent first; some of it expires ${formatDateTime(grantsExpireAt, timezone)}`
                     : 'Spent first',
                   value: money(grantsMicros),
                 },

@@ -93,6 +93,7 @@ export function formatMicros(amountMicros: bigint, exponent: number): string {
 }
 
 const microsText = 'must be whole micros as a decimal string';
+const rangeText = 'must fit a signed 64-bit integer';
 
 /**
  * An amount of micros on the wire: the one canonical decimal string of a 64-bit integer, so not
@@ -100,10 +101,11 @@ const microsText = 'must be whole micros as a decimal string';
  */
 export const microsSchema = z
   .string({ error: microsText })
-  .regex(/^(?:0|-?[1-9]\d{0,18})$/, { abort: true, error: microsText })
+  .max(20, { abort: true, error: rangeText })
+  .regex(/^(?:0|-?[1-9]\d*)$/, { abort: true, error: microsText })
   .transform((text) => BigInt(text))
   .refine((micros) => micros >= minMicros && micros <= maxMicros, {
-    error: 'must fit a signed 64-bit integer',
+    error: rangeText,
   });
 
 /** The same for amounts that must move money: above zero. */

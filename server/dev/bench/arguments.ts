@@ -43,8 +43,13 @@ export function readArguments(args: readonly string[]): BenchOptions | 'help' {
   if (whole && values.only !== undefined) {
     throw new UsageError('--readme and --chart show a whole run: leave --only out.');
   }
+  if (
+    values.seconds !== undefined &&
+    !/^(?:0\.\d*[1-9]|[1-9]\d{0,3}(?:\.\d+)?)$/.test(values.seconds)
+  ) {
+    throw new UsageError('--seconds needs a number above 0 and below 10000.');
+  }
   const secondsPerRow = Number(values.seconds ?? (values.quick ? 1.5 : 8));
-  if (!(secondsPerRow > 0)) throw new UsageError('--seconds needs a number above 0.');
   return {
     secondsPerRow,
     histories: values.quick

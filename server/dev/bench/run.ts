@@ -5,7 +5,7 @@ import { createLogger } from '../../log.ts';
 import { migrate } from '../../store/migrate.ts';
 import { connect, type Sql } from '../../store/sql.ts';
 import type { EmbeddedPostgres } from '../postgres.ts';
-import type { BenchOptions } from './arguments.ts';
+import { type BenchOptions, UsageError } from './arguments.ts';
 import { measureFloor, measureNaive, prepareFloor } from './floor.ts';
 import { measureGuards } from './guards.ts';
 import { makeHistories, measureHistories } from './history.ts';
@@ -40,6 +40,7 @@ interface Run {
 
 /**
  * Measures what the options ask for on an empty PostgreSQL server, which it leaves full.
+ * @throws UsageError when the options ask for nothing that there is
  * @throws Error when a charge is answered wrongly or the ledger does not add up
  */
 export async function runBenchmark(
@@ -47,6 +48,7 @@ export async function runBenchmark(
   postgres: EmbeddedPostgres,
   print: (line: string) => void,
 ): Promise<Report> {
+  assertMeasuresSomething(options);
   const startedAtMs = performance.now();
   const measuredAt = new Date().toISOString();
   const cluster = connect(postgres.ownerUrl('postgres'), { max: 1, statementTimeoutMs: 0 });
@@ -112,6 +114,17 @@ export async function runBenchmark(
   } finally {
     await server.stop();
     await sql.end({ timeout: 1 });
+  }
+}
+
+function assertMeasuresSomething(options: BenchOptions): void {
+  const names = [
+    ...(['many', 'one hot'] as const).map((wallets) => `floor, ${walletsText(wallets)}`),
+    ...ROWS.map((row) => `${row.name}, ${walletsText(walletsOf(row))}`),
+    ...['verify and rebuild', 'guards', 'history'],
+  ];
+  if (!names.some((name) => wanted(options, name))) {
+    throw new UsageError(`--only fits none of these:\n  ${names.join('\n  ')}`);
   }
 }
 

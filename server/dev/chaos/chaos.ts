@@ -31,9 +31,21 @@ interface Results {
   readonly notRun: string[];
 }
 
+const HELP = `Hurts a service under load, chapter by chapter, and holds what its callers were told
+against the ledger.
+
+  npm run chaos [-- OPTIONS]
+      --only NAME     ${CHAPTERS.map(({ name }) => name).join('\n                      ')}
+      --seconds N     seconds of faults a chapter; by default ${SECONDS}, short ${SHORT_SECONDS}
+      --seed N        the same faults again
+      --short         what npm test plays
+      --json FILE     writes which chapters passed
+`;
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      help: { type: 'boolean', short: 'h' },
       only: { type: 'string' },
       seconds: { type: 'string' },
       seed: { type: 'string' },
@@ -41,6 +53,10 @@ async function main(): Promise<number> {
       json: { type: 'string' },
     },
   });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
   const seed = wholeNumber('--seed', values.seed) ?? Math.floor(Math.random() * 2 ** 31);
   const options = {
     seconds: wholeNumber('--seconds', values.seconds) ?? (values.short ? SHORT_SECONDS : SECONDS),
