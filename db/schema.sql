@@ -138,6 +138,184 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.apply_dispute(p_dispute_id text, p_payment_intent_id text, p_currency text, p_amount_minor bigint, p_state text, p_status text, p_reason text, p_withdrawn_minor bigint, p_reinstated_minor bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  amount constant bigint := micros_of_minor(p_amount_minor, p_currency);
+  dispute_detail constant json := (p_detail || jsonb_build_object('disputeId', p_dispute_id))::json;
+  locked record;
+  w wallets;
+  t top_ups;
+  old payment_disputes;
+  d payment_disputes;
+  outcome ledger_outcome;
+  first_seq bigint;
+  was_dispute boolean;
+  is_dispute boolean;
+begin
+  if p_amount_minor <= 0 or p_withdrawn_minor < p_reinstated_minor or p_reinstated_minor < 0 then
+    raise exception 'no more is given back than was taken'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into locked from lock_payment(p_payment_intent_id);
+  w := locked.w;
+  t := locked.t;
+  if w.id is null then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  select * into old from payment_disputes where dispute_id = p_dispute_id;
+  if t.status <> 'succeeded' then
+    return refusal_of('PAYMENT_NOT_CREDITED', w, amount);
+  end if;
+  if t.currency <> p_currency or old.top_up_id <> t.id then
+    return refusal_of('PAYMENT_DIFFERS', w, amount);
+  end if;
+
+  first_seq := w.seq;
+  was_dispute := coalesce(dispute_rank(old.state) >= dispute_rank('open'), false);
+  d := old;
+  if dispute_rank(p_state) >= coalesce(dispute_rank(old.state), 0) then
+    d.state := p_state;
+    d.status := p_status;
+  end if;
+  is_dispute := dispute_rank(d.state) >= dispute_rank('open');
+  d.withdrawn_micros := case when is_dispute then greatest(
+    coalesce(old.withdrawn_micros, 0), micros_of_minor(p_withdrawn_minor, p_currency)) else 0 end;
+  d.reinstated_micros := case when is_dispute then greatest(
+    coalesce(old.reinstated_micros, 0), micros_of_minor(p_reinstated_minor, p_currency)) else 0 end;
+  d.freezes := is_dispute and d.state <> 'won' and case
+    when was_dispute then old.freezes
+    -- A wallet that a person froze is that person's to open.
+    else w.status = 'open' or w.status = 'frozen' and exists (
+      select from payment_disputes where wallet_id = w.id and freezes)
+  end;
+  insert into payment_disputes as p (
+    wallet_id, dispute_id, top_up_id, amount_micros, state, status, reason, withdrawn_micros,
+    reinstated_micros, freezes, created_at
+  ) values (
+    w.id, p_dispute_id, t.id, amount, d.state, d.status, p_reason, d.withdrawn_micros,
+    d.reinstated_micros, d.freezes, p_occurred_at
+  ) on conflict (wallet_id, dispute_id) do update set
+    state = excluded.state, status = excluded.status,
+    withdrawn_micros = excluded.withdrawn_micros, reinstated_micros = excluded.reinstated_micros,
+    freezes = excluded.freezes, updated_at = clock_timestamp();
+
+  if is_dispute and not was_dispute then
+    w := append_event(w, 'dispute_opened', 0, 0, 0, null, null, p_actor, p_occurred_at,
+                      dispute_detail);
+    if d.freezes and w.status = 'open' then
+      w := append_event(
+        w, 'wallet_frozen', 0, 0, 0, null, null, p_actor, null,
+        json_build_object('disputeId', p_dispute_id, 'reason', 'A payment is disputed'));
+      w.status := 'frozen';
+      update wallets set status = w.status where id = w.id;
+    end if;
+  end if;
+  if d.withdrawn_micros > coalesce(old.withdrawn_micros, 0) then
+    w := append_event(
+      w, 'dispute_withdrawn', coalesce(old.withdrawn_micros, 0) - d.withdrawn_micros, 0, 0, null,
+      null, p_actor, null, dispute_detail);
+  end if;
+  if d.reinstated_micros > coalesce(old.reinstated_micros, 0) then
+    w := append_event(
+      w, 'dispute_reinstated', d.reinstated_micros - coalesce(old.reinstated_micros, 0), 0, 0,
+      null, null, p_actor, null, dispute_detail);
+    w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), ledger_now(), 0);
+  end if;
+  if d.state in ('lost', 'won') and d.state is distinct from old.state then
+    w := append_event(
+      w, 'dispute_closed', 0, 0, 0, null, null, p_actor, null,
+      (dispute_detail::jsonb || jsonb_build_object('outcome', d.state))::json);
+  end if;
+  if old.freezes and not d.freezes and w.status = 'frozen' and not exists (
+    select from payment_disputes where wallet_id = w.id and freezes
+  ) then
+    w := append_event(
+      w, 'wallet_unfrozen', 0, 0, 0, null, null, p_actor, null,
+      json_build_object('disputeId', p_dispute_id, 'reason', 'The dispute has ended'));
+    update wallets set status = 'open' where id = w.id;
+  end if;
+  return row(
+    'OK', w.seq = first_seq, w.seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, null
+  )::ledger_outcome;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.apply_payment_refund(p_stripe_refund_id text, p_own_id uuid, p_payment_intent_id text, p_currency text, p_amount_minor bigint, p_status text, p_failure_code text, p_reason text, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  failed constant boolean := p_status in ('failed', 'canceled');
+  amount constant bigint := micros_of_minor(p_amount_minor, p_currency);
+  locked record;
+  w wallets;
+  t top_ups;
+  r payment_refunds;
+  outcome ledger_outcome;
+  moved boolean := false;
+begin
+  if p_amount_minor <= 0 then
+    raise exception 'a refund is positive' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into locked from lock_payment(p_payment_intent_id);
+  w := locked.w;
+  t := locked.t;
+  if w.id is null then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  select * into r from payment_refunds where stripe_refund_id = p_stripe_refund_id;
+  if r.id is null then
+    select * into r from payment_refunds
+    where wallet_id = w.id and id = p_own_id and stripe_refund_id is null and status = 'reserved'
+      and top_up_id = t.id and amount_micros = amount;
+  end if;
+  if t.status <> 'succeeded' then
+    return refusal_of('PAYMENT_NOT_CREDITED', w, amount);
+  end if;
+  if t.currency <> p_currency or amount > t.amount_micros or r.top_up_id <> t.id
+     or r.amount_micros <> amount then
+    return refusal_of('PAYMENT_DIFFERS', w, amount);
+  end if;
+
+  -- One that had failed before it was heard of is told whole.
+  if r.id is null then
+    moved := true;
+    r.id := ledger_key('payment_refund', p_stripe_refund_id);
+    w := append_event(
+      w, 'payment_refund', -amount, 0, 0, null, null, p_actor, p_occurred_at,
+      (p_detail || jsonb_build_object('paymentRefundId', r.id))::json);
+    insert into payment_refunds (
+      wallet_id, id, top_up_id, stripe_refund_id, amount_micros, debited_micros, status, reason,
+      created_at
+    ) values (
+      w.id, r.id, t.id, p_stripe_refund_id, amount, amount, 'pending', p_reason, p_occurred_at
+    ) returning * into r;
+  end if;
+  if failed and r.debited_micros > 0 then
+    moved := true;
+    w := return_refund(w, r, p_actor, p_detail);
+    r.debited_micros := 0;
+  end if;
+  update payment_refunds set
+    stripe_refund_id = p_stripe_refund_id, debited_micros = r.debited_micros,
+    status = case when refund_rank(p_status) >= refund_rank(status) then p_status else status end,
+    failure_code = coalesce(failure_code, p_failure_code), updated_at = clock_timestamp()
+  where wallet_id = w.id and id = r.id;
+  return row(
+    'OK', not moved, w.seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, null
+  )::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.apply_top_up(p_payment_intent_id text, p_top_up_id uuid, p_customer_id text, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_actor text, p_occurred_at timestamp with time zone, OUT code text, OUT reason text, OUT seq bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -491,6 +669,14 @@ begin
   )::ledger_outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.card_unit_micros(p_currency text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+  select (10 ^ (6 - least(exponent, 2)))::bigint from currencies where code = p_currency
+$function$;
+
 create aggregate chain_hash(bytea,text) (sfunc = next_link, stype = bytea);
 
 CREATE OR REPLACE FUNCTION public.change_wallet_status(p_wallet_id uuid, p_status text, p_actor text, p_detail json)
@@ -512,7 +698,9 @@ begin
   if w.next_due_at <= ledger_now() then
     w := settle_due(w);
   end if;
-  if w.status = p_status then
+  if w.status = p_status and not (p_status = 'frozen' and exists (
+    select from payment_disputes where wallet_id = w.id and freezes
+  )) then
     return row(
       'OK', true, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
       available_micros(w), w.updated_at, null
@@ -536,6 +724,10 @@ begin
     0, 0, 0, null, null, p_actor, null, p_detail
   );
   update wallets set status = p_status where id = w.id;
+  -- Who freezes or unfreezes by hand decides for every dispute there is.
+  if p_status in ('open', 'frozen') then
+    update payment_disputes set freezes = false where wallet_id = w.id and freezes;
+  end if;
   return row(
     'OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
     available_micros(w), w.updated_at, p_detail
@@ -817,6 +1009,25 @@ begin
   order by 2;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.claim_payment_refunds(p_limit integer)
+ RETURNS TABLE(wallet_id uuid, id uuid, attempt integer)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  update payment_refunds r set
+    attempts = r.attempts + 1,
+    next_attempt_at = clock_timestamp()
+      + least(interval '1 hour', interval '2 minutes' * power(2, least(r.attempts, 6)))
+  from (
+    select d.wallet_id, d.id from payment_refunds d
+    where d.status = 'reserved' and d.next_attempt_at <= clock_timestamp()
+    order by d.next_attempt_at limit p_limit for update skip locked
+  ) due
+  where r.wallet_id = due.wallet_id and r.id = due.id
+  returning r.wallet_id, r.id, r.attempts
+$function$;
+
 CREATE OR REPLACE FUNCTION public.claim_reconciliation(p_day date, p_quiet interval)
  RETURNS boolean
  LANGUAGE sql
@@ -1011,6 +1222,10 @@ CREATE OR REPLACE FUNCTION public.contra_account(p_type text)
 AS $function$
   select case p_type
     when 'top_up' then 'assets:processor_clearing'
+    when 'payment_refund' then 'assets:processor_clearing'
+    when 'payment_refund_failed' then 'assets:processor_clearing'
+    when 'dispute_withdrawn' then 'expenses:dispute_losses'
+    when 'dispute_reinstated' then 'expenses:dispute_losses'
     when 'grant' then 'expenses:promotions'
     when 'grant_expired' then 'income:breakage'
     when 'charge' then 'income:usage'
@@ -1025,6 +1240,8 @@ AS $function$
     when 'wallet_frozen' then 'equity:opening'
     when 'wallet_unfrozen' then 'equity:opening'
     when 'wallet_closed' then 'equity:opening'
+    when 'dispute_opened' then 'equity:opening'
+    when 'dispute_closed' then 'equity:opening'
     when 'limits_changed' then 'equity:opening'
   end
 $function$;
@@ -1271,6 +1488,14 @@ AS $function$
         s.spaces || './()-', ''),
       '^([+]|00)', '') as number
   ) n
+$function$;
+
+CREATE OR REPLACE FUNCTION public.dispute_rank(p_state text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select array_position(array['inquiry', 'inquiry_closed', 'open', 'lost', 'won'], p_state)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.drop_auto_top_up(p_top_up_id uuid)
@@ -1975,6 +2200,21 @@ begin
   ends_at := (first + length) at time zone p_timezone;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.lock_payment(p_payment_intent_id text, OUT w wallets, OUT t top_ups)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  -- The wallet is locked before its top-up is read, as everywhere.
+  select w2.* into w from wallets w2
+  where w2.id = (select wallet_id from top_ups where payment_intent_id = p_payment_intent_id)
+  for no key update;
+  select * into t from top_ups where payment_intent_id = p_payment_intent_id;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.lock_saved_cards(p_user_id text, p_livemode boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1992,6 +2232,14 @@ CREATE OR REPLACE FUNCTION public.log_auto_top_up(p_wallet_id uuid, p_actor text
 AS $function$
   insert into auto_top_up_log (wallet_id, at, actor, event, detail)
   values (p_wallet_id, ledger_now(), p_actor, p_event, p_detail)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.micros_of_minor(p_amount_minor bigint, p_currency text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+  select p_amount_minor * (10 ^ (6 - exponent))::bigint from currencies where code = p_currency
 $function$;
 
 CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
@@ -2653,6 +2901,22 @@ AS $function$
     at_stripe = excluded.at_stripe, in_ledger = excluded.in_ledger
 $function$;
 
+CREATE OR REPLACE FUNCTION public.record_fraud_warning(p_warning_id text, p_payment_intent_id text, p_fraud_type text, p_actionable boolean, p_created_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into payment_fraud_warnings as f (
+    wallet_id, warning_id, top_up_id, fraud_type, actionable, created_at
+  )
+  select wallet_id, p_warning_id, id, p_fraud_type, p_actionable, p_created_at
+  from top_ups where payment_intent_id = p_payment_intent_id and status = 'succeeded'
+  on conflict (warning_id) do update set actionable = f.actionable and excluded.actionable;
+  return found;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.record_saved_cards(p_customer_id text, p_read bigint, p_cards jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -2706,6 +2970,16 @@ AS $function$
     failure_message = p_failure_message, updated_at = clock_timestamp()
   where id = p_top_up_id and status not in ('succeeded', 'quarantined')
     and (payment_intent_id is null or payment_intent_id = p_payment_intent_id)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refund_rank(p_status text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select case p_status
+    when 'reserved' then 0 when 'pending' then 1 when 'requires_action' then 1
+    when 'succeeded' then 2 else 3 end
 $function$;
 
 CREATE OR REPLACE FUNCTION public.refund_usage(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_charge_key uuid, p_hold_key uuid, p_usage_type text, p_amount_micros bigint, p_actor text, p_detail jsonb)
@@ -2787,6 +3061,25 @@ begin
     available_micros(w), w.updated_at, with_field(refund_detail, 'grants', parts)
   )::ledger_outcome;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, t top_ups)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case
+    when t.status <> 'succeeded' or exists (
+      select from payment_disputes where top_up_id = t.id and state = 'open') then 0
+    else div(greatest(0, least(
+      t.amount_micros
+        - coalesce((select sum(debited_micros) from payment_refunds where top_up_id = t.id), 0)
+        - coalesce((select sum(withdrawn_micros - reinstated_micros) from payment_disputes
+                    where top_up_id = t.id), 0),
+      w.balance_micros - w.held_micros - w.grants_micros
+    )), u.unit)::bigint * u.unit
+  end
+  from (select card_unit_micros(w.currency) as unit) u
+$function$;
 
 CREATE OR REPLACE FUNCTION public.refunded_micros(h holds)
  RETURNS bigint
@@ -2910,6 +3203,33 @@ begin
   return new;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.release_payment_refund(p_wallet_id uuid, p_id uuid, p_failure_code text, p_actor text, p_detail jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  r payment_refunds;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  select * into r from payment_refunds
+  where wallet_id = w.id and id = p_id and status = 'reserved';
+  if r.id is null then
+    return false;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  w := return_refund(w, r, p_actor, p_detail);
+  update payment_refunds set
+    status = 'failed', debited_micros = 0, failure_code = p_failure_code,
+    updated_at = clock_timestamp()
+  where wallet_id = w.id and id = r.id;
+  return true;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.remove_saved_card(p_user_id text, p_livemode boolean, p_payment_method_id text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3008,7 +3328,7 @@ CREATE OR REPLACE FUNCTION public.replay_stripe_event(p_event_id text)
 AS $function$
   with again as (
     update stripe_inbox set
-      status = 'waiting', outcome = null, finished_at = null,
+      status = 'waiting', outcome = null, finished_at = null, waiting_since = clock_timestamp(),
       next_dispatch_at = clock_timestamp() + interval '10 seconds'
     where event_id = p_event_id
     returning event_id
@@ -3132,6 +3452,64 @@ begin
   insert into auto_top_up_tries (top_up_id, try, payment_method_id, brand, last4, asked_at)
   values (p_top_up_id, 1, card.payment_method_id, card.brand, card.last4, ledger_now());
   code := 'RESERVED';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.reserve_payment_refund(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_top_up_id uuid, p_amount_micros bigint, p_reason text, p_actor text, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  t top_ups;
+  outcome ledger_outcome;
+  refundable bigint;
+  amount bigint;
+  refund_detail json;
+begin
+  if p_amount_micros <= 0 then
+    raise exception 'a refund is positive' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  if p_amount_micros % card_unit_micros(w.currency) <> 0 then
+    raise exception 'a card takes whole units' using errcode = 'invalid_parameter_value';
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, p_amount_micros);
+  end if;
+  select * into t from top_ups where id = p_top_up_id and wallet_id = w.id;
+  refundable := coalesce(refundable_micros(w, t), 0);
+  amount := coalesce(p_amount_micros, refundable);
+  if amount = 0 or amount > refundable then
+    return refusal_of('NOT_REFUNDABLE', w, refundable);
+  end if;
+
+  refund_detail := (p_detail || jsonb_build_object('paymentRefundId', p_key))::json;
+  w := append_event(w, 'payment_refund', -amount, 0, 0, p_key, p_request_hash, p_actor, null,
+                    refund_detail);
+  insert into payment_refunds (
+    wallet_id, id, top_up_id, amount_micros, debited_micros, status, reason, requested_by,
+    next_attempt_at
+  ) values (
+    w.id, p_key, t.id, amount, amount, 'reserved', p_reason, p_actor,
+    clock_timestamp() + interval '2 minutes'
+  );
+  return row(
+    'OK', false, w.seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, refund_detail
+  )::ledger_outcome;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.resolve_quarantine(p_payment_intent_id text, p_resolution text, p_note text, p_actor text, p_wallet_id uuid, p_top_up_id uuid, p_currency text, p_amount_received_minor bigint, p_livemode boolean, p_occurred_at timestamp with time zone, OUT code text, OUT replayed boolean, OUT wallet_id uuid, OUT seq bigint)
@@ -3278,6 +3656,17 @@ begin
   perform log_auto_top_up(w.id, p_actor, 'resumed', '{}');
   perform give_up_awaited_payment(w.id);
   return 'OK';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.return_refund(INOUT w wallets, r payment_refunds, p_actor text, p_detail jsonb)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+begin
+  w := append_event(
+    w, 'payment_refund_failed', r.debited_micros, 0, 0, null, null, p_actor, null,
+    (p_detail || jsonb_build_object('paymentRefundId', r.id))::json);
+  w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), ledger_now(), 0);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp with time zone)
@@ -3595,6 +3984,10 @@ AS $function$
     when 'hold_captured' then 'usage'
     when 'hold_expired' then 'usage'
     when 'usage_refund' then 'refunds'
+    when 'payment_refund' then 'refunds'
+    when 'payment_refund_failed' then 'refunds'
+    when 'dispute_withdrawn' then 'refunds'
+    when 'dispute_reinstated' then 'refunds'
     else 'other'
   end
 $function$;
@@ -4177,6 +4570,92 @@ AS $function$
         'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
       ) order by l.wallet_id, l.seq, l.problem, l.message), '[]')
      from (select * from problems order by wallet_id, seq, problem, message limit p_limit) l)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_payments(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with told as (
+    select e.wallet_id, e.seq, e.type, e.balance_delta_micros as delta,
+      e.detail ->> 'paymentRefundId' as refund_id, e.detail ->> 'disputeId' as dispute_id,
+      e.detail ->> 'outcome' as outcome
+    from wallet_events e
+    where e.wallet_id between p_from and p_to and e.type in (
+      'payment_refund', 'payment_refund_failed', 'dispute_opened', 'dispute_withdrawn',
+      'dispute_reinstated', 'dispute_closed')
+  ), refunds as (
+    select coalesce(r.wallet_id, t.wallet_id) as wallet_id, t.seq,
+      coalesce(r.id::text, t.refund_id) as id, r.id is not null as is_kept,
+      coalesce(r.debited_micros, 0) as kept, coalesce(t.debited, 0) as told,
+      r.top_up_id, r.amount_micros, r.id = any (t.keys) as is_asked, r.requested_by
+    from (select * from payment_refunds where wallet_id between p_from and p_to) r
+    full join (
+      select t.wallet_id, t.refund_id, min(t.seq) as seq, -sum(t.delta) as debited,
+        array_agg(e.key) as keys
+      from told t join wallet_events e on e.wallet_id = t.wallet_id and e.seq = t.seq
+      where t.type in ('payment_refund', 'payment_refund_failed')
+      group by t.wallet_id, t.refund_id
+    ) t on t.wallet_id = r.wallet_id and t.refund_id = r.id::text
+  ), disputes as (
+    select coalesce(d.wallet_id, t.wallet_id) as wallet_id, t.seq,
+      coalesce(d.dispute_id, t.dispute_id) as id, d.dispute_id is not null as is_kept,
+      coalesce(d.withdrawn_micros, 0) as withdrawn, coalesce(d.reinstated_micros, 0) as reinstated,
+      coalesce(t.withdrawn, 0) as told_withdrawn, coalesce(t.reinstated, 0) as told_reinstated,
+      case when d.state in ('open', 'lost', 'won') then d.state end as state,
+      case when t.opened then coalesce(t.outcome, 'open') end as told_state,
+      d.freezes, d.top_up_id, w.status
+    from (select * from payment_disputes where wallet_id between p_from and p_to) d
+    full join (
+      select wallet_id, dispute_id, min(seq) as seq,
+        -sum(delta) filter (where type = 'dispute_withdrawn') as withdrawn,
+        sum(delta) filter (where type = 'dispute_reinstated') as reinstated,
+        bool_or(type = 'dispute_opened') as opened,
+        (array_agg(outcome order by seq desc) filter (where type = 'dispute_closed'))[1] as outcome
+      from told where type like 'dispute%' group by wallet_id, dispute_id
+    ) t on t.wallet_id = d.wallet_id and t.dispute_id = d.dispute_id
+    left join wallets w on w.id = d.wallet_id
+  ), problems as (
+    select r.wallet_id, r.seq, p.problem, p.message
+    from refunds r
+    left join top_ups t on t.id = r.top_up_id
+    cross join lateral (values
+      ('PAYMENT_REFUND_SUM', case when r.kept <> r.told or not r.is_kept
+        then format('refund %s keeps %s as debited; its events add up to %s', r.id,
+          case when r.is_kept then r.kept::text else 'nothing' end, r.told) end),
+      ('PAYMENT_REFUND_OF_OTHER', case
+        when t.wallet_id <> r.wallet_id or t.status <> 'succeeded' or r.amount_micros > t.amount_micros
+        then format('refund %s is not of what its top-up credited', r.id) end),
+      ('PAYMENT_REFUND_UNASKED', case when r.requested_by is not null and r.is_asked is not true
+        then format('refund %s was reserved by no event', r.id) end)
+    ) as p (problem, message)
+    where p.message is not null
+    union all
+    select d.wallet_id, d.seq, p.problem, p.message
+    from disputes d
+    left join top_ups t on t.id = d.top_up_id
+    cross join lateral (values
+      ('DISPUTE_SUM', case
+        when (d.withdrawn, d.reinstated) <> (d.told_withdrawn, d.told_reinstated) or not d.is_kept
+        then format('dispute %s keeps %s taken and %s given back; its events say %s and %s', d.id,
+          d.withdrawn, d.reinstated, d.told_withdrawn, d.told_reinstated) end),
+      ('DISPUTE_STATE', case when d.is_kept and d.state is distinct from d.told_state
+        then format('dispute %s is kept as %s; its events say %s', d.id,
+          coalesce(d.state, 'no dispute'), coalesce(d.told_state, 'no dispute')) end),
+      ('DISPUTE_FREEZE', case when d.freezes and d.status = 'open'
+        then format('dispute %s freezes a wallet that is open', d.id) end),
+      ('DISPUTE_OF_OTHER', case when t.wallet_id <> d.wallet_id or t.status <> 'succeeded'
+        then format('dispute %s is not of what its top-up credited', d.id) end)
+    ) as p (problem, message)
+    where p.message is not null
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_refunds(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
@@ -4847,6 +5326,76 @@ create table notice_cursors (
   constraint notice_cursors_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 ) with (fillfactor=70);
 
+create table payment_disputes (
+  wallet_id uuid not null,
+  dispute_id text not null,
+  top_up_id uuid not null,
+  amount_micros bigint not null,
+  state text not null,
+  status text not null,
+  reason text,
+  withdrawn_micros bigint not null default 0,
+  reinstated_micros bigint not null default 0,
+  freezes boolean not null,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint payment_disputes_pkey PRIMARY KEY (wallet_id, dispute_id),
+  constraint payment_disputes_dispute_id_key UNIQUE (dispute_id),
+  constraint payment_disputes_amount_micros_check CHECK (amount_micros > 0),
+  constraint payment_disputes_check CHECK (reinstated_micros <= withdrawn_micros),
+  constraint payment_disputes_reinstated_micros_check CHECK (reinstated_micros >= 0),
+  constraint payment_disputes_state_check CHECK (state = ANY (ARRAY['inquiry'::text, 'inquiry_closed'::text, 'open'::text, 'lost'::text, 'won'::text])),
+  constraint payment_disputes_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id),
+  constraint payment_disputes_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE INDEX payment_disputes_of_top_up ON public.payment_disputes USING btree (top_up_id);
+CREATE TRIGGER payment_disputes_never_deleted BEFORE DELETE OR TRUNCATE ON payment_disputes FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table payment_fraud_warnings (
+  wallet_id uuid not null,
+  warning_id text not null,
+  top_up_id uuid not null,
+  fraud_type text not null,
+  actionable boolean not null,
+  created_at timestamp with time zone not null,
+  constraint payment_fraud_warnings_pkey PRIMARY KEY (wallet_id, warning_id),
+  constraint payment_fraud_warnings_warning_id_key UNIQUE (warning_id),
+  constraint payment_fraud_warnings_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id),
+  constraint payment_fraud_warnings_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+
+create table payment_refunds (
+  wallet_id uuid not null,
+  id uuid not null,
+  top_up_id uuid not null,
+  stripe_refund_id text,
+  amount_micros bigint not null,
+  debited_micros bigint not null,
+  status text not null,
+  failure_code text,
+  reason text,
+  requested_by text,
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default now(),
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint payment_refunds_pkey PRIMARY KEY (wallet_id, id),
+  constraint payment_refunds_stripe_refund_id_key UNIQUE (stripe_refund_id),
+  constraint payment_refunds_amount_micros_check CHECK (amount_micros > 0),
+  constraint payment_refunds_debit CHECK (debited_micros =
+CASE
+    WHEN status = ANY (ARRAY['failed'::text, 'canceled'::text]) THEN 0::bigint
+    ELSE amount_micros
+END),
+  constraint payment_refunds_known_to_stripe CHECK (stripe_refund_id IS NOT NULL OR (status = ANY (ARRAY['reserved'::text, 'failed'::text]))),
+  constraint payment_refunds_status_check CHECK (status = ANY (ARRAY['reserved'::text, 'pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])),
+  constraint payment_refunds_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id),
+  constraint payment_refunds_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE INDEX payment_refunds_of_top_up ON public.payment_refunds USING btree (top_up_id);
+CREATE INDEX payment_refunds_reserved ON public.payment_refunds USING btree (next_attempt_at) WHERE (status = 'reserved'::text);
+CREATE TRIGGER payment_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON payment_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table rate_cards (
   id uuid not null,
   currency text not null,
@@ -5032,6 +5581,7 @@ create table stripe_inbox (
   last_error text,
   finished_at timestamp with time zone,
   trimmed_at timestamp with time zone,
+  waiting_since timestamp with time zone not null default now(),
   constraint stripe_inbox_pkey PRIMARY KEY (event_id),
   constraint stripe_inbox_status_check CHECK (status = ANY (ARRAY['waiting'::text, 'applied'::text, 'ignored'::text, 'unhandled'::text, 'dead'::text]))
 );
@@ -5169,7 +5719,7 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'limits_changed'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE INDEX wallet_events_limits ON public.wallet_events USING btree (wallet_id, seq) WHERE (type = 'limits_changed'::text);
@@ -5293,6 +5843,9 @@ grant select on journal to wallet_app;
 grant select on mail_outbox to wallet_app;
 grant select on monthly_billings to wallet_app;
 grant select on notice_cursors to wallet_app;
+grant select on payment_disputes to wallet_app;
+grant select on payment_fraud_warnings to wallet_app;
+grant select on payment_refunds to wallet_app;
 grant select on rate_cards to wallet_app;
 grant select on reconciliation_differences to wallet_app;
 grant select on reconciliation_runs to wallet_app;
@@ -5319,6 +5872,8 @@ grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
 grant execute on function affordable_micros(wallets) to wallet_app;
+grant execute on function apply_dispute(text,text,text,bigint,text,text,text,bigint,bigint,text,timestamp with time zone,jsonb) to wallet_app;
+grant execute on function apply_payment_refund(text,uuid,text,text,bigint,text,text,text,text,timestamp with time zone,jsonb) to wallet_app;
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
 grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
 grant execute on function auto_top_up_month(uuid) to wallet_app;
@@ -5333,6 +5888,7 @@ grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp wi
 grant execute on function claim_auto_top_ups(boolean,integer) to wallet_app;
 grant execute on function claim_mails(integer,integer) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
+grant execute on function claim_payment_refunds(integer) to wallet_app;
 grant execute on function claim_reconciliation(date,interval) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
 grant execute on function close_differences(text,timestamp with time zone,timestamp with time zone,timestamp with time zone) to wallet_app;
@@ -5369,16 +5925,20 @@ grant execute on function postpone_auto_top_up(uuid) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;
 grant execute on function record_differences(text,jsonb) to wallet_app;
+grant execute on function record_fraud_warning(text,text,text,boolean,timestamp with time zone) to wallet_app;
 grant execute on function record_saved_cards(text,bigint,jsonb) to wallet_app;
 grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
 grant execute on function refund_usage(uuid,uuid,bytea,uuid,uuid,text,bigint,text,jsonb) to wallet_app;
+grant execute on function refundable_micros(wallets,top_ups) to wallet_app;
 grant execute on function refuse_auto_top_up(uuid,integer,text,text,text,boolean) to wallet_app;
+grant execute on function release_payment_refund(uuid,uuid,text,text,jsonb) to wallet_app;
 grant execute on function remove_saved_card(text,boolean,text) to wallet_app;
 grant execute on function renew_recovery_link(uuid) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function replay_stripe_event(text) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
 grant execute on function reserve_auto_top_up(uuid,uuid) to wallet_app;
+grant execute on function reserve_payment_refund(uuid,uuid,bytea,uuid,bigint,text,text,jsonb) to wallet_app;
 grant execute on function resolve_quarantine(text,text,text,text,uuid,uuid,text,bigint,boolean,timestamp with time zone) to wallet_app;
 grant execute on function resume_auto_top_up(uuid,text,boolean) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;

@@ -14,9 +14,10 @@ import {
   storeEvent,
 } from '../store/stripe-inbox.ts';
 import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../store/top-ups.ts';
-import type { StripeGateway } from '../stripe/gateway.ts';
+import type { StripeGateway, StripeIntent } from '../stripe/gateway.ts';
 import { type Background, everyInterval } from './background.ts';
 import { CARD_EVENTS, readCards } from './card-reading.ts';
+import { createMoneyBack, type Ending } from './money-back.ts';
 import { topUpStatusOf } from './top-ups.ts';
 
 /**
@@ -63,6 +64,37 @@ export interface StripeEvents {
 export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }): StripeEvents {
   const { sql, gateway } = options;
 
+  /** Credits a payment that has succeeded, or puts it in quarantine. */
+  const credit = (intent: StripeIntent, topUpId: string) =>
+    applyTopUp(sql, {
+      paymentIntentId: intent.id,
+      topUpId: UUID.test(topUpId) ? topUpId : null,
+      customerId: intent.customerId,
+      currency: intent.currency,
+      amountReceivedMinor: intent.amountReceivedMinor,
+      livemode: intent.livemode,
+      actor: `stripe:${intent.id}`,
+      occurredAt: intent.createdAt,
+    });
+
+  const moneyBack = createMoneyBack({
+    sql,
+    gateway,
+    async creditPayment(paymentIntentId) {
+      const intent = await gateway.retrieveIntent(paymentIntentId);
+      const { topUpId, status } = intent;
+      if (topUpId === null) {
+        return { isOurs: false, isCredited: false };
+      }
+      if (status !== 'succeeded') {
+        // Nothing comes back of a payment that was never made: what was read is old.
+        throw new Error(`money of a payment came back that was still read as ${status}`);
+      }
+      const { code } = await credit(intent, topUpId);
+      return { isOurs: true, isCredited: code !== 'QUARANTINED' };
+    },
+  });
+
   /**
    * Brings a top-up to what Stripe says of its payment now. The event only says where to look: its
    * own copy of the intent may be older than one that has been applied.
@@ -79,16 +111,7 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
     }
     const status = topUpStatusOf(intent.status);
     if (status === 'succeeded') {
-      const applied = await applyTopUp(sql, {
-        paymentIntentId: intent.id,
-        topUpId: UUID.test(topUpId) ? topUpId : null,
-        customerId: intent.customerId,
-        currency: intent.currency,
-        amountReceivedMinor: intent.amountReceivedMinor,
-        livemode: intent.livemode,
-        actor: `stripe:${intent.id}`,
-        occurredAt: intent.createdAt,
-      });
+      const applied = await credit(intent, topUpId);
       return applied.reason === null ? applied.code : `${applied.code}: ${applied.reason}`;
     }
     if (eventType === 'payment_intent.succeeded') {
@@ -123,14 +146,15 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
     return readCards({ sql, gateway }, customerId);
   }
 
-  /** Applies an event of a type that changes something here; null for all others. */
-  async function applyByType(event: InboxEvent): Promise<string | null> {
+  async function ending(event: InboxEvent): Promise<Ending> {
     if (CARD_EVENTS.has(event.type)) {
-      return applyCardEvent(event);
+      return { status: 'applied', outcome: await applyCardEvent(event) };
     }
-    return event.type.startsWith('payment_intent.') && event.objectId !== null
-      ? applyPaymentIntent(event.objectId, event.type)
-      : null;
+    if (event.type.startsWith('payment_intent.') && event.objectId !== null) {
+      return { status: 'applied', outcome: await applyPaymentIntent(event.objectId, event.type) };
+    }
+    const nothing = { status: 'ignored', outcome: 'moves no money' } as const;
+    return (await moneyBack.apply(event)) ?? nothing;
   }
 
   const events: StripeEvents = {
@@ -157,14 +181,8 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
         return { outcome: event.outcome ?? event.status };
       }
       try {
-        const outcome = await applyByType(event);
-        if (outcome === null) {
-          const movesMoney = /^(?:refund|charge\.refund|charge\.dispute)/.test(event.type);
-          const reason = movesMoney ? 'waits for a person' : 'moves no money';
-          await finishEvent(sql, eventId, movesMoney ? 'unhandled' : 'ignored', reason);
-          return { outcome: reason };
-        }
-        await finishEvent(sql, eventId, 'applied', outcome);
+        const { status, outcome } = await ending(event);
+        await finishEvent(sql, eventId, status, outcome);
         return { outcome };
       } catch (error) {
         const reason = error instanceof Error ? error.message : 'unknown error';

@@ -231,7 +231,7 @@ describe('a top-up', () => {
     const intentId = await pay(started);
     const eventId = await arrived(intentId, 'payment_intent.succeeded');
     await database.owner`
-      update stripe_inbox set received_at = now() - interval '8 days' where event_id = ${eventId}`;
+      update stripe_inbox set waiting_since = now() - interval '8 days' where event_id = ${eventId}`;
     await expect(eventsWithoutStripe.apply(eventId)).rejects.toThrow('did not answer');
     expect(await statusOf(eventId)).toBe('dead');
   });
@@ -366,21 +366,34 @@ describe('a payment that does not match is quarantined and not credited', () => 
 });
 
 describe('what a person has to look at', () => {
+  /** The charge of a payment that names a top-up which there is not. */
+  async function disputedCharge(): Promise<string> {
+    const intent = await stripe.paymentIntents.create({
+      amount: 500,
+      currency: 'usd',
+      metadata: { topupId: 'none' },
+      automatic_payment_methods: { enabled: true },
+      confirm: true,
+      payment_method: 'pm_card_visa',
+      return_url: 'http://localhost/done',
+    });
+    return String(intent.latest_charge);
+  }
+
   it('is counted for operators: payments in quarantine, refunds and disputes, events given up', async () => {
     const before = await inboxSummary(database.app);
     await database.owner`
       insert into stripe_quarantine (payment_intent_id, reason) values ('pi_look', 'amount differs')`;
-    for (const [id, type] of [
-      ['evt_dispute', 'charge.dispute.created'],
-      ['evt_customer', 'customer.updated'],
-    ] as const) {
-      await database.owner`
-        insert into stripe_inbox (event_id, type, object_id, livemode, payload)
-        values (${id}, ${type}, 'x', false, '{}')`;
-      await events.apply(id);
-    }
+    // A dispute of a payment in quarantine, and an event that moves no money.
+    const dispute = standIn.controls.disputeCharge(await disputedCharge());
+    const disputeEventId = await arrived(dispute.id, 'charge.dispute.created');
+    await database.owner`
+      insert into stripe_inbox (event_id, type, object_id, livemode, payload)
+      values ('evt_customer', 'customer.updated', 'x', false, '{}')`;
+    await events.apply(disputeEventId);
+    await events.apply('evt_customer');
     expect(await inboxSummary(database.app)).toMatchObject({
-      quarantined: before.quarantined + 1,
+      quarantined: before.quarantined + 2,
       unhandled: before.unhandled + 1,
       ignored: before.ignored + 1,
     });
@@ -389,7 +402,7 @@ describe('what a person has to look at', () => {
       async () => 0,
     ).text();
     expect(metrics).toContain(
-      `stripe_inbox_events{status="quarantined"} ${before.quarantined + 1}\n`,
+      `stripe_inbox_events{status="quarantined"} ${before.quarantined + 2}\n`,
     );
     expect(metrics).toContain(`stripe_inbox_events{status="unhandled"} ${before.unhandled + 1}\n`);
   });

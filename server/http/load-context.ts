@@ -282,7 +282,7 @@ export interface InboxSummary {
   received: number;
   applied: number;
   ignored: number;
-  /** Refunds and disputes, which move money at Stripe and not yet in a wallet. */
+  /** Refunds and disputes of payments that are in quarantine, or that do not fit their payment. */
   unhandled: number;
   waiting: number;
   /** Given up: a person has to look. */

@@ -18,6 +18,8 @@ interface Sums {
   expiredMicros: bigint;
   /** Usage that deferred wallets reserve until the month is closed. */
   accruedMicros: bigint;
+  /** What went back to cards and to their banks. */
+  returnedMicros: bigint;
 }
 
 const noSums: Sums = {
@@ -26,6 +28,7 @@ const noSums: Sums = {
   refundedMicros: 0n,
   expiredMicros: 0n,
   accruedMicros: 0n,
+  returnedMicros: 0n,
 };
 
 function sumsAfter(sums: Sums, event: WalletEvent): Sums {
@@ -46,6 +49,11 @@ function sumsAfter(sums: Sums, event: WalletEvent): Sums {
       };
     case 'usage_refund':
       return { ...sums, refundedMicros: sums.refundedMicros + balanceDeltaMicros };
+    case 'payment_refund':
+    case 'payment_refund_failed':
+    case 'dispute_withdrawn':
+    case 'dispute_reinstated':
+      return { ...sums, returnedMicros: sums.returnedMicros - balanceDeltaMicros };
     case 'grant_expired':
       return { ...sums, expiredMicros: sums.expiredMicros - balanceDeltaMicros };
     default:
@@ -53,12 +61,22 @@ function sumsAfter(sums: Sums, event: WalletEvent): Sums {
   }
 }
 
+function isOfStripe(event: WalletEvent): boolean {
+  return event.type === 'payment_refund' && event.key === undefined;
+}
+
 function expectConserved(wallet: OpenWallet, sums: Sums, borrowed: boolean, event: string): void {
   const { balanceMicros, heldMicros, arrearsMicros } = wallet;
   expect(
     balanceMicros - sums.accruedMicros - arrearsMicros,
     `${event}: nothing is made or lost`,
-  ).toBe(sums.creditedMicros + sums.refundedMicros - sums.billedMicros - sums.expiredMicros);
+  ).toBe(
+    sums.creditedMicros +
+      sums.refundedMicros -
+      sums.billedMicros -
+      sums.expiredMicros -
+      sums.returnedMicros,
+  );
   const holds = [...wallet.holds.values()];
   expect(heldMicros, `${event}: what is held is what holds and reserved usage hold`).toBe(
     holds.reduce((sum, hold) => sum + hold.heldMicros, 0n) + sums.accruedMicros,
@@ -125,6 +143,10 @@ function takeAll(history: readonly Step[]): void {
           const total = sumsAfter(sums.get(step.wallet) ?? noSums, event);
           states.set(step.wallet, after);
           sums.set(step.wallet, total);
+          // Stripe and the banks take what they take; what we reserve ourselves must be there.
+          if (event.type === 'dispute_withdrawn' || isOfStripe(event)) {
+            borrowed.add(step.wallet);
+          }
           expectConserved(after, total, borrowed.has(step.wallet), event.type);
         }
         const { outcome } = decided;

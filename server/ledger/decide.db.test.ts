@@ -4,9 +4,11 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
+import { applyDispute } from '../store/disputes.ts';
 import { authorizeHold, captureHold, extendHold, voidHold } from '../store/holds.ts';
 import { streamEvents, verifyRange } from '../store/ledger.ts';
 import { limitsOf, setLimits } from '../store/limits.ts';
+import { applyPaymentRefund, reservePaymentRefund } from '../store/payment-refunds.ts';
 import { refundUsage } from '../store/refunds.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { type Command, decide } from './decide.ts';
@@ -16,7 +18,15 @@ import { deltasOf, detailOf, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
 import { chainStart, eventHash } from './hash.ts';
-import { actor, commandOf, identity, openings, type Step, steps } from './histories.fixtures.ts';
+import {
+  actor,
+  commandOf,
+  identity,
+  openings,
+  paymentKeys,
+  type Step,
+  steps,
+} from './histories.fixtures.ts';
 import type { HoldCommand } from './holds.ts';
 import { ledgerKey } from './key.ts';
 import { limitStandings } from './limits.ts';
@@ -192,7 +202,7 @@ async function take(next: Step, model: Model): Promise<void> {
       return;
     case 'command': {
       model.lastStep = next;
-      const command = ownedBy(model.walletId, commandOf(next, nowMs));
+      const command = ownedBy(model, commandOf(next, nowMs));
       const decided = attempt(() => decide(command, model.state, nowMs));
       const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
@@ -210,13 +220,28 @@ async function take(next: Step, model: Model): Promise<void> {
 }
 
 /** The command with ids that no other wallet has. */
-function ownedBy(walletId: string, command: Command): Command {
-  if (command.type === 'open_wallet') {
-    return { ...command, userId: `user-${walletId}` };
+function ownedBy({ walletId, state }: Model, command: Command): Command {
+  switch (command.type) {
+    case 'open_wallet':
+      return { ...command, userId: `user-${walletId}` };
+    case 'apply_dispute':
+      return { ...command, disputeId: `${command.disputeId}_${walletId}` };
+    case 'apply_payment_refund': {
+      const stripeRefundId = `${command.refundId}_${walletId}`;
+      const detail = { ...command.detail, refundId: stripeRefundId };
+      // Stripe answers with what our reservation asked for; what came before it is Stripe's own.
+      const refunds = state.opened ? state.payments.refunds : new Map<string, never>();
+      const stripesId = ledgerKey('payment_refund', stripeRefundId);
+      const own = refunds.has(stripesId) ? undefined : refunds.get(command.refundId);
+      return own === undefined
+        ? { ...command, refundId: stripesId, detail }
+        : { ...command, paymentKey: own.paymentKey, amountMicros: own.amountMicros, detail };
+    }
+    default:
+      return 'holdId' in command
+        ? { ...command, holdId: ledgerKey(walletId, command.holdId) }
+        : command;
   }
-  return 'holdId' in command
-    ? { ...command, holdId: ledgerKey(walletId, command.holdId) }
-    : command;
 }
 
 function attempt<T>(decision: () => T): T | undefined {
@@ -279,6 +304,9 @@ async function call(
   if (command.type === 'set_limits') {
     return setLimits(database.app, { ...command, walletId });
   }
+  if (command.type === 'apply_payment_refund' || command.type === 'apply_dispute') {
+    return applyMoneyBack(command, walletId);
+  }
   const request = { ...command, walletId, requestHash: Buffer.from(command.requestHash, 'hex') };
   switch (request.type) {
     case 'charge_wallet':
@@ -287,6 +315,12 @@ async function call(
       return grantCredit(database.app, {
         ...request,
         expiresAt: typeof request.expiresAtMs === 'number' ? new Date(request.expiresAtMs) : null,
+      });
+    case 'reserve_payment_refund':
+      return reservePaymentRefund(database.app, {
+        ...request,
+        topUpId: topUpOf(walletId, request.paymentKey),
+        reason: null,
       });
     case 'credit_top_up': {
       const { key, requestHash, amountMicros, actor, detail } = request;
@@ -299,6 +333,12 @@ async function call(
         cross join lateral credit_wallet(w, 'top_up', ${key}, ${requestHash}, ${amountMicros},
           ${actor}, null, ${JSON.stringify(detail)}::text::json) o
         where w.id = ${walletId}`;
+      if (outcome?.code === 'OK' && !outcome.replayed) {
+        await database.owner`
+          update top_ups set status = 'succeeded', amount_micros = ${amountMicros},
+            credited_seq = ${outcome.seq}
+          where id = ${topUpOf(walletId, key)}`;
+      }
       return outcome;
     }
     case 'authorize_hold':
@@ -316,6 +356,42 @@ async function call(
       throw new TypeError(`unknown command ${String(unknown)}`);
     }
   }
+}
+
+/** The top-up that asked for a payment. It is there before the payment is, as always. */
+function topUpOf(walletId: string, paymentKey: string): string {
+  return ledgerKey(walletId, paymentKey);
+}
+
+async function applyMoneyBack(
+  command: Extract<Command, { type: 'apply_payment_refund' | 'apply_dispute' }>,
+  walletId: string,
+) {
+  const topUpId = topUpOf(walletId, command.paymentKey);
+  const minor = (micros: bigint) => micros / 10_000n;
+  const common = {
+    ...command,
+    topUpId,
+    paymentIntentId: `pi_${topUpId}`,
+    currency: 'USD',
+    amountMinor: minor(command.amountMicros),
+    reason: null,
+    occurredAt: new Date(nowMs),
+  };
+  return common.type === 'apply_dispute'
+    ? applyDispute(database.app, {
+        ...common,
+        status: common.state,
+        withdrawnMinor: minor(common.withdrawnMicros),
+        reinstatedMinor: minor(common.reinstatedMicros),
+      })
+    : applyPaymentRefund(database.app, {
+        ...common,
+        stripeRefundId: String(common.detail.refundId),
+        ownId: common.refundId,
+        status: common.failed ? 'failed' : 'succeeded',
+        failureCode: null,
+      });
 }
 
 async function extend(
@@ -340,6 +416,14 @@ async function openWallet(
       null as detail
     from open_wallet(${walletId}, ${userId}, ${currency}, ${timezone}, ${mode}, ${actor})`;
   expect.assert(row);
+  if (!row.replayed) {
+    for (const topUpId of paymentKeys.map((key) => topUpOf(walletId, key))) {
+      await database.owner`
+        insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
+          livemode, payment_intent_id)
+        values (${topUpId}, ${walletId}, ${topUpId}, ${currency}, 1, 1, false, ${`pi_${topUpId}`})`;
+    }
+  }
   return { code: 'OK', ...row };
 }
 
@@ -378,7 +462,8 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     expect(row).toBeUndefined();
     return;
   }
-  const { opened, answers, holds, originals, grants, limits, usage, atMs, ...projected } = state;
+  const { opened, answers, holds, originals, payments, grants, limits, usage, atMs, ...projected } =
+    state;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({
@@ -397,10 +482,18 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   expect(new Map(refundRows.map(({ seq, refundedMicros }) => [seq, refundedMicros]))).toEqual(
     originals.refunded,
   );
+  expect(await moneyBackOf(walletId)).toEqual({
+    refunds: [...payments.refunds.values()]
+      .map(({ refundId, amountMicros, failed }) => ({ refundId, amountMicros, failed }))
+      .sort((a, b) => (a.refundId < b.refundId ? -1 : 1)),
+    disputes: [...payments.disputes.values()]
+      .map(({ paymentKey, ...dispute }) => ({ ...dispute, topUpId: topUpOf(walletId, paymentKey) }))
+      .sort((a, b) => (a.disputeId < b.disputeId ? -1 : 1)),
+  });
   await expectSameView(walletId, state);
   const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
   // Here top-ups come without a payment, and a limit is set without an event.
-  const expected = ['EVENT_WITHOUT_TOP_UP', 'WALLET_OVERDRAFT'];
+  const expected = ['EVENT_WITHOUT_TOP_UP', 'TOP_UP_DIFFERS', 'WALLET_OVERDRAFT'];
   expect(verified.differences.filter(({ problem }) => !expected.includes(problem))).toEqual([]);
 }
 
@@ -446,6 +539,21 @@ async function expectSameLimits(walletId: string, state: WalletState): Promise<v
       resetsAt: new Date(resetsAtMs),
     })),
   );
+}
+
+/** Inquiries are no events. */
+async function moneyBackOf(walletId: string) {
+  const refunds = await database.app`
+    select r.id as "refundId", r.amount_micros as "amountMicros", r.debited_micros = 0 as failed
+    from payment_refunds r
+    where r.wallet_id = ${walletId} order by r.id`;
+  const disputes = await database.app`
+    select dispute_id as "disputeId", top_up_id as "topUpId", state,
+      withdrawn_micros as "withdrawnMicros", reinstated_micros as "reinstatedMicros", freezes
+    from payment_disputes
+    where wallet_id = ${walletId} and state not in ('inquiry', 'inquiry_closed')
+    order by dispute_id`;
+  return { refunds: [...refunds], disputes: [...disputes] };
 }
 
 async function holdsOf(walletId: string) {

@@ -14,6 +14,7 @@ import {
   refuseByLimit,
   repayArrears,
 } from './decision.ts';
+import { type ApplyDispute, applyDispute } from './disputes.ts';
 import { settleDue } from './due.ts';
 import { type Detail, detailOf, type Keyed, type WalletEvent, type WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
@@ -29,6 +30,12 @@ import {
 } from './limit-list.ts';
 import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
+import {
+  type ApplyPaymentRefund,
+  applyPaymentRefund,
+  type ReservePaymentRefund,
+  reservePaymentRefund,
+} from './payment-refunds.ts';
 import { type RefundUsage, refundUsage } from './refunds.ts';
 import { answerOf, at, availableMicros, type OpenWallet, type WalletState } from './state.ts';
 import { type ChangeWalletStatus, changeWalletStatus } from './wallet-status.ts';
@@ -88,6 +95,9 @@ export type Command =
   | ChargeWallet
   | SettleAccruals
   | RefundUsage
+  | ReservePaymentRefund
+  | ApplyPaymentRefund
+  | ApplyDispute
   | ChangeWalletStatus
   | SetLimits
   | HoldCommand;
@@ -126,6 +136,12 @@ function decideSettled(
       return settleAccruals(command, state);
     case 'refund_usage':
       return refundUsage(command, state, nowMs);
+    case 'reserve_payment_refund':
+      return reservePaymentRefund(command, state);
+    case 'apply_payment_refund':
+      return applyPaymentRefund(command, state, nowMs);
+    case 'apply_dispute':
+      return applyDispute(command, state, nowMs);
     case 'change_wallet_status':
       return changeWalletStatus(command, state);
     case 'set_limits':

@@ -30,6 +30,10 @@ export type RefusalCode =
   | 'USAGE_TYPE_DIFFERS'
   /** There is no such original, or less is left of it: the answer's amount says how much. */
   | 'NOT_REFUNDABLE'
+  /** A payment that comes back never came in here. */
+  | 'PAYMENT_NOT_CREDITED'
+  /** What comes back is not what came in: another amount, or another currency. */
+  | 'PAYMENT_DIFFERS'
   /** Only an empty wallet is closed. */
   | 'WALLET_NOT_EMPTY';
 

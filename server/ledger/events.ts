@@ -1,5 +1,6 @@
 /** What can happen to a wallet. Amounts are micros and never negative; `deltasOf` gives the signs. */
 import { limitTerms, type SpendingLimit } from './limit-list.ts';
+import type { Dispute, PaymentRefund } from './payments.ts';
 import type { GrantPart, Hold } from './state.ts';
 
 export type Detail = Readonly<Record<string, unknown>>;
@@ -137,9 +138,34 @@ interface ArrearsRepaid extends Spending {
   readonly bySeq: bigint;
 }
 
-/** Support staff changed what the wallet may be used for; the detail says why. */
+/** What the wallet may be used for changed; the detail says why. */
 interface StatusChanged {
   readonly type: 'wallet_frozen' | 'wallet_unfrozen' | 'wallet_closed';
+  /** A dispute froze it, and not support staff. */
+  readonly byDispute?: true;
+  readonly detail: Detail;
+}
+
+/** Money goes back to the card; keyed when it is our refund. A failed one is credited again. */
+interface PaymentRefunded extends Partial<Keyed> {
+  readonly type: 'payment_refund' | 'payment_refund_failed';
+  readonly amountMicros: bigint;
+  readonly refund: PaymentRefund;
+  readonly detail: Detail;
+}
+
+/** The bank's money moves: taken for a dispute, or given back. */
+interface DisputeMoved {
+  readonly type: 'dispute_withdrawn' | 'dispute_reinstated';
+  readonly amountMicros: bigint;
+  readonly dispute: Dispute;
+  readonly detail: Detail;
+}
+
+/** The bank disputes a payment, or has decided; no money moves by it. */
+interface DisputeTold {
+  readonly type: 'dispute_opened' | 'dispute_closed';
+  readonly dispute: Dispute;
   readonly detail: Detail;
 }
 
@@ -164,6 +190,9 @@ export type WalletEvent = { readonly actor: string } & (
   | HoldVoided
   | HoldExpired
   | UsageRefunded
+  | PaymentRefunded
+  | DisputeMoved
+  | DisputeTold
   | StatusChanged
   | LimitsChanged
 );
@@ -182,11 +211,18 @@ export function deltasOf(event: WalletEvent): Deltas {
     case 'wallet_unfrozen':
     case 'wallet_closed':
     case 'limits_changed':
+    case 'dispute_opened':
+    case 'dispute_closed':
       return deltas(0n, 0n, 0n);
     case 'top_up':
     case 'grant':
     case 'usage_refund':
+    case 'payment_refund_failed':
+    case 'dispute_reinstated':
       return deltas(event.amountMicros, 0n, 0n);
+    case 'payment_refund':
+    case 'dispute_withdrawn':
+      return deltas(-event.amountMicros, 0n, 0n);
     case 'charge':
       return deltas(-event.takenMicros, 0n, event.owedMicros);
     case 'accrual':
@@ -273,6 +309,12 @@ function ownDetailOf(event: WalletEvent): Detail {
     case 'wallet_frozen':
     case 'wallet_unfrozen':
     case 'wallet_closed':
+    case 'payment_refund':
+    case 'payment_refund_failed':
+    case 'dispute_opened':
+    case 'dispute_withdrawn':
+    case 'dispute_reinstated':
+    case 'dispute_closed':
       return event.detail;
     default: {
       const unknown: never = event;

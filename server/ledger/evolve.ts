@@ -3,6 +3,7 @@ import { deltasOf, detailOf, type Keyed, type WalletEvent } from './events.ts';
 import { grantsAfter } from './grants.ts';
 import { usageAfter } from './limits.ts';
 import { noOriginals, originalsAfter } from './originals.ts';
+import { noPayments, paymentsAfter } from './payments.ts';
 import {
   type Answer,
   answerOf,
@@ -33,6 +34,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       overdraftLimitMicros: 0n,
       holds: new Map(),
       originals: noOriginals,
+      payments: noPayments,
       grants: new Map(),
       limits: [],
       usage: [],
@@ -53,6 +55,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     arrearsMicros: state.arrearsMicros + arrearsDeltaMicros,
     holds: holdsAfter(state, event),
     originals: originalsAfter(state.originals, event, state.seq + 1n),
+    payments: paymentsAfter(state.payments, event),
     grants: grantsAfter(state.grants, event, state.seq + 1n),
     usage: usageAfter(state, event),
   };
@@ -61,6 +64,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     case 'top_up':
     case 'grant':
     case 'usage_refund':
+    case 'payment_refund':
     case 'hold_placed':
       return remember(wallet, event, answerOf(wallet, event.amountMicros, detail));
     case 'charge':
@@ -86,6 +90,11 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     case 'hold_extended':
     case 'hold_expired':
     case 'grant_expired':
+    case 'payment_refund_failed':
+    case 'dispute_opened':
+    case 'dispute_withdrawn':
+    case 'dispute_reinstated':
+    case 'dispute_closed':
       return wallet;
     case 'accrual_settled':
       return remember(wallet, event, answerOf(wallet, event.settledMicros, detail));

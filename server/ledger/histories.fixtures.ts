@@ -254,6 +254,64 @@ const statusCommand = (...statuses: WalletStatus[]): fc.Arbitrary<Command> =>
     detail: fc.constantFrom({ reason: 'zwölf' }, { reason: 'asked for' }),
   });
 
+/** The opening's payment, and those that random credits may have made. */
+export const paymentKeys = [
+  ledgerKey('top_up', 'opening'),
+  ...[0, 1, 2].map((reference) => ledgerKey('call', `ref-${reference}`)),
+];
+const paymentKey = fc.constantFrom(
+  ...paymentKeys,
+  ...paymentKeys.slice(0, 1),
+  paymentKeys[0] ?? '',
+);
+/** Exact in the cents that Stripe counts in. */
+const cents = fc.constantFrom(10_000n, 500_000n, 1_000_000n, 2_000_000n, 3_000_000n);
+
+const reserveCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({ paymentKey, amountMicros: fc.option(fc.oneof(cents, amount), { freq: 2 }) })
+    .map((request) => ({
+      type: 'reserve_payment_refund',
+      key: ledgerKey('payment_refund', `${number}`),
+      requestHash: requestHash(request).toString('hex'),
+      ...request,
+      unitMicros: 10_000n,
+      actor,
+      detail: { reason: 'zwölf' },
+    }));
+
+/** Of the reservation with this number, or of a refund that was made at Stripe. */
+const moneyBackCommand = (number: number, isOurs: boolean): fc.Arbitrary<Command> =>
+  fc.record({ paymentKey, amountMicros: cents, failed: fc.boolean() }).map((request) => ({
+    type: 'apply_payment_refund',
+    refundId: isOurs ? ledgerKey('payment_refund', `${number}`) : `re_${number}`,
+    ...request,
+    actor,
+    detail: { refundId: `re_${number}` },
+  }));
+
+const disputeCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({
+      paymentKey: fc.constant(paymentKeys[number % 2] ?? ''),
+      state: fc.constantFrom('inquiry', 'inquiry_closed', 'open', 'open', 'lost', 'won'),
+      withdrawnMicros: fc.constantFrom(0n, 1_000_000n, 1_000_000n, 2_000_000n),
+      reinstatedMicros: fc.constantFrom(0n, 0n, 1_000_000n),
+    })
+    .map(({ withdrawnMicros, reinstatedMicros, ...request }) => {
+      const isInquiry = request.state.startsWith('inquiry');
+      return {
+        type: 'apply_dispute',
+        disputeId: `du_${number}`,
+        amountMicros: 2_000_000n,
+        ...request,
+        withdrawnMicros: isInquiry ? 0n : withdrawnMicros,
+        reinstatedMicros: isInquiry ? 0n : reinstatedMicros,
+        actor,
+        detail: { reason: 'fraudulent' },
+      };
+    });
+
 const command = fc.oneof(
   { weight: 2, arbitrary: statusCommand('open', 'open', 'frozen', 'closed') },
   { weight: 3, arbitrary: fc.nat(keyCount - 1).chain(refundCommand) },
@@ -369,6 +427,28 @@ const limitedSteps: fc.Arbitrary<Step[]> = fc
       .map((commands) => commands.map((command) => stepOf(wallet, command))),
   );
 
+/** What comes back of payments: refunds of both kinds, disputes, and people who freeze meanwhile. */
+const moneyBackSteps: fc.Arbitrary<Step[]> = wallet.chain((wallet) =>
+  fc
+    .array(
+      fc.oneof(
+        { weight: 3, arbitrary: fc.nat(2).chain(reserveCommand) },
+        {
+          weight: 4,
+          arbitrary: fc
+            .tuple(fc.nat(2), fc.boolean())
+            .chain(([number, isOurs]) => moneyBackCommand(number, isOurs)),
+        },
+        { weight: 5, arbitrary: fc.nat(2).chain(disputeCommand) },
+        { weight: 1, arbitrary: statusCommand('open', 'frozen') },
+        { weight: 1, arbitrary: chargeCommand() },
+        { weight: 1, arbitrary: creditCommand },
+      ),
+      { minLength: 2, maxLength: 8 },
+    )
+    .map((commands) => commands.map((command) => stepOf(wallet, command))),
+);
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -379,6 +459,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 2, arbitrary: refundSteps },
   { weight: 3, arbitrary: creditSteps },
   { weight: 3, arbitrary: limitedSteps },
+  { weight: 3, arbitrary: moneyBackSteps },
   {
     weight: 12,
     arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),

@@ -28,6 +28,13 @@ function reachedBy(history: readonly Step[]): string[] {
           if (parts.some(({ seq }) => (expiry(seq) ?? Infinity) <= nowMs)) {
             reached.push(`${event.type}, grant past its expiry`);
           }
+          if (event.type === 'payment_refund' && event.key !== undefined) {
+            reached.push('payment_refund by reservation');
+          }
+          if (event.type === 'wallet_frozen' || event.type === 'wallet_unfrozen') {
+            const by = 'disputeId' in event.detail ? 'by dispute' : 'by hand';
+            reached.push(`${event.type.slice('wallet_'.length)} ${by}`);
+          }
           if (event.type === 'grant_expired') {
             reached.push(
               `grant_expired, ${event.takenMicros < event.endedMicros ? 'gone before' : 'taken whole'}`,
@@ -43,7 +50,9 @@ function reachedBy(history: readonly Step[]): string[] {
   return reached;
 }
 
-test('random histories come to every event and refusal, and to credit burned and given back', () => {
+test('random histories come to every event and refusal, and to credit burned and given back', {
+  timeout: 60_000,
+}, () => {
   const histories = fc.sample(fc.array(steps, { maxLength: 30, size: 'max' }), {
     seed: 1,
     numRuns: 300,
@@ -69,6 +78,10 @@ test('random histories come to every event and refusal, and to credit burned and
         .filter((type) => type !== 'charge')
         .map((type) => `${type}, grant past its expiry`),
       ...['grant_expired, taken whole', 'grant_expired, gone before'],
+      ...['NOT_REFUNDABLE', 'PAYMENT_NOT_CREDITED', 'PAYMENT_DIFFERS'],
+      ...['payment_refund', 'payment_refund_failed', 'dispute_opened', 'dispute_withdrawn'],
+      ...['dispute_reinstated', 'dispute_closed', 'frozen by dispute', 'unfrozen by dispute'],
+      'payment_refund by reservation',
     ]),
   );
 });

@@ -3,6 +3,7 @@ import type { Detail, WalletMode } from './events.ts';
 import type { SpendingLimit } from './limit-list.ts';
 import type { CountedUsage } from './limits.ts';
 import type { Originals } from './originals.ts';
+import type { Payments } from './payments.ts';
 
 export type WalletStatus = 'open' | 'frozen' | 'closed';
 
@@ -74,6 +75,7 @@ export interface OpenWallet {
   /** Every hold there ever was, by its id. */
   readonly holds: ReadonlyMap<string, Hold>;
   readonly originals: Originals;
+  readonly payments: Payments;
   /** Every grant there ever was, by its number. */
   readonly grants: ReadonlyMap<bigint, Grant>;
   readonly limits: readonly SpendingLimit[];

@@ -1,5 +1,6 @@
 /** Freezing, unfreezing and closing a wallet. */
 import { answer, type Decision, refuse } from './decision.ts';
+import { isFrozenByDispute } from './disputes.ts';
 import type { Detail, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { answerOf, type OpenWallet, type WalletState, type WalletStatus } from './state.ts';
@@ -12,13 +13,16 @@ export interface ChangeWalletStatus {
   readonly detail: Detail;
 }
 
-/** Needs no key: a wallet that has the status already stays as it is. Only an empty one is closed. */
+/**
+ * Needs no key: a wallet that has the status already stays as it is, but one that a dispute froze can
+ * be frozen by hand, so that no end of the dispute unfreezes it. Only an empty one is closed.
+ */
 export function changeWalletStatus(command: ChangeWalletStatus, state: WalletState): Decision {
   const { status, actor, detail } = command;
   if (!state.opened) {
     return answer({ code: 'WALLET_NOT_FOUND' });
   }
-  if (state.status === status) {
+  if (state.status === status && !(status === 'frozen' && isFrozenByDispute(state))) {
     return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
   }
   if (state.status === 'closed') {

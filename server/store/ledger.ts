@@ -58,15 +58,17 @@ export async function verifyRange(
   listAtMost: number,
 ): Promise<Verification> {
   const [row] = await sql<Verification[]>`
-    select w.wallets, w.events, w.found + h.found + r.found + g.found + l.found + a.found as found,
+    select w.wallets, w.events,
+      w.found + h.found + r.found + g.found + l.found + a.found + p.found as found,
       w.differences || h.differences || r.differences || g.differences
-        || l.differences || a.differences as differences
+        || l.differences || a.differences || p.differences as differences
     from verify_wallets(${range.from}, ${range.to}, ${listAtMost}) w
     cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h
     cross join verify_refunds(${range.from}, ${range.to}, ${listAtMost}) r
     cross join verify_grants(${range.from}, ${range.to}, ${listAtMost}) g
     cross join verify_limits(${range.from}, ${range.to}, ${listAtMost}) l
-    cross join verify_auto_top_ups(${range.from}, ${range.to}, ${listAtMost}) a`;
+    cross join verify_auto_top_ups(${range.from}, ${range.to}, ${listAtMost}) a
+    cross join verify_payments(${range.from}, ${range.to}, ${listAtMost}) p`;
   return one(row);
 }
 

@@ -13,6 +13,8 @@ export interface InboxEvent {
   objectId: string | null;
   /** The customer that the event's object belongs to, or belonged to before; null without one. */
   customerId: string | null;
+  /** The state that the object had when the event was made. */
+  objectStatus: string | null;
   livemode: boolean;
   status: 'waiting' | 'applied' | 'ignored' | 'unhandled' | 'dead';
   outcome: string | null;
@@ -43,6 +45,7 @@ export async function storeEvent(
 export async function findEvent(sql: Sql, eventId: string): Promise<InboxEvent | null> {
   const [row] = await sql<InboxEvent[]>`
     select event_id as "eventId", type, object_id as "objectId", livemode, status, outcome, failures,
+      payload #>> '{data,object,status}' as "objectStatus",
       case when type like 'customer.%' then object_id else coalesce(
         payload #>> '{data,object,customer}', payload #>> '{data,previous_attributes,customer}')
       end as "customerId"
@@ -63,7 +66,7 @@ export async function finishEvent(
     where event_id = ${eventId} and status in ('waiting', 'dead')`;
 }
 
-/** Counts a failed application; `giveUpAfterSeconds` after its receipt the event waits for a person. */
+/** Counts a failed application; having waited for `giveUpAfterSeconds` the event waits for a person. */
 export async function failEvent(
   sql: Sql,
   eventId: string,
@@ -73,7 +76,7 @@ export async function failEvent(
   await sql`
     update stripe_inbox set failures = failures + 1, last_error = ${error},
       status = case
-        when received_at < clock_timestamp() - ${giveUpAfterSeconds} * interval '1 second'
+        when waiting_since < clock_timestamp() - ${giveUpAfterSeconds} * interval '1 second'
         then 'dead' else status end
     where event_id = ${eventId} and status = 'waiting'`;
 }

@@ -1,6 +1,7 @@
 import Stripe from 'stripe';
 import { cardGateway, type StripeCardGateway } from './cards.ts';
 import { StripeGatewayError, toGatewayError } from './errors.ts';
+import { type MoneyBackGateway, moneyBackGateway } from './money-back.ts';
 
 const INTENT_STATUSES = [
   'requires_payment_method',
@@ -43,7 +44,7 @@ export interface StripeIntent {
   createdAt: Date;
 }
 
-export interface StripeGateway extends StripeCardGateway {
+export interface StripeGateway extends StripeCardGateway, MoneyBackGateway {
   createCustomer(input: {
     userId: string;
     email?: string | undefined;
@@ -211,6 +212,7 @@ export function createStripeGateway(options: {
   const expand = ['latest_charge'];
   return {
     ...cardGateway(stripe, call),
+    ...moneyBackGateway(stripe),
 
     createCustomer: ({ userId, email, idempotencyKey }) =>
       call('to create a customer', async () => {

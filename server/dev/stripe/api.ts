@@ -7,6 +7,7 @@ import { ApiError, invalidRequest } from './errors.ts';
 import { API_VERSION } from './events.ts';
 import { expand } from './expand.ts';
 import type { ApiFault } from './faults.ts';
+import { fraudWarningRoutes } from './fraud-warnings.ts';
 import { newId } from './ids.ts';
 import { decodeForm, type ParamTree } from './params.ts';
 import { paymentIntentRoutes } from './payment-intents.ts';
@@ -20,6 +21,7 @@ const ROUTES: readonly Route[] = [
   ...customerRoutes,
   ...customerSessionRoutes,
   ...disputeRoutes,
+  ...fraudWarningRoutes,
   ...paymentIntentRoutes,
   ...paymentMethodRoutes,
   ...readRoutes,

@@ -2,9 +2,10 @@ import type Stripe from 'stripe';
 import { z } from 'zod';
 import { automaticCall, type World } from './call.ts';
 import type { CardBehaviour } from './cards.ts';
-import { closeDispute, type DisputeEnd, openDispute } from './disputes.ts';
+import { closeDispute, type DisputeEnd, escalateInquiry, openDispute } from './disputes.ts';
 import { invalidRequest, noSuch } from './errors.ts';
 import type { ApiFault, DeliveryFault } from './faults.ts';
+import { warnOfFraud } from './fraud-warnings.ts';
 import type { DisputeStart } from './objects-charge.ts';
 import { renewCard } from './payment-methods.ts';
 import { createRefund, failRefund } from './refunds.ts';
@@ -25,7 +26,11 @@ export interface StripeControls {
     chargeId: string,
     options?: { status?: DisputeStart; amount?: number },
   ): Stripe.Dispute;
+  /** The bank makes a dispute of its inquiry. */
+  escalateInquiry(disputeId: string): Stripe.Dispute;
   closeDispute(disputeId: string, end: DisputeEnd): Stripe.Dispute;
+  /** The card network's early warning that a payment is fraud. */
+  warnOfFraud(chargeId: string): Stripe.Radar.EarlyFraudWarning;
   /** A refund made in Stripe's dashboard rather than through the API. Amount in minor units. */
   refundCharge(chargeId: string, amount?: number): Stripe.Refund;
   failRefund(refundId: string): Stripe.Refund;
@@ -45,7 +50,9 @@ export function createControls(world: World): StripeControls {
     api: (fault, options) => world.faults.addApi(fault, options),
     declineNext: (behaviour) => world.faults.addDecline(behaviour),
     disputeCharge: (chargeId, options) => openDispute(automaticCall(world), chargeId, options),
+    escalateInquiry: (disputeId) => escalateInquiry(automaticCall(world), disputeId),
     closeDispute: (disputeId, end) => closeDispute(automaticCall(world), disputeId, end),
+    warnOfFraud: (chargeId) => warnOfFraud(automaticCall(world), chargeId),
     refundCharge: (charge, amount) => createRefund(automaticCall(world), { charge, amount }),
     failRefund: (refundId) => failRefund(automaticCall(world), refundId),
     renewCard: (paymentMethodId) => renewCard(automaticCall(world), paymentMethodId),
@@ -103,10 +110,12 @@ const commands = {
     status: z.enum(['needs_response', 'warning_needs_response']).optional(),
     amount: minorUnits,
   }),
+  'escalate-inquiry': z.strictObject({ dispute: z.string() }),
   'close-dispute': z.strictObject({
     dispute: z.string(),
     end: z.enum(['won', 'lost', 'warning_closed']),
   }),
+  'warn-of-fraud': z.strictObject({ charge: z.string() }),
   'refund-charge': z.strictObject({ charge: z.string(), amount: minorUnits }),
   'fail-refund': z.strictObject({ refund: z.string() }),
   'renew-card': z.strictObject({ card: z.string() }),
@@ -151,10 +160,14 @@ export function runCommand(controls: StripeControls, command: string, body: unkn
       const { charge, ...options } = parse(command, body);
       return controls.disputeCharge(charge, defined(options));
     }
+    case 'escalate-inquiry':
+      return controls.escalateInquiry(parse(command, body).dispute);
     case 'close-dispute': {
       const { dispute, end } = parse(command, body);
       return controls.closeDispute(dispute, end);
     }
+    case 'warn-of-fraud':
+      return controls.warnOfFraud(parse(command, body).charge);
     case 'refund-charge': {
       const { charge, amount } = parse(command, body);
       return controls.refundCharge(charge, amount);

@@ -63,6 +63,24 @@ export function openDispute(
   return withdrawn;
 }
 
+/** The bank makes a dispute of its inquiry, and takes the money. */
+export function escalateInquiry(call: Call, disputeId: string): Stripe.Dispute {
+  const inquiry = call.store.get('dispute', disputeId);
+  if (!inquiry) throw noSuch('dispute', disputeId);
+  if (!OPEN_INQUIRY_STATUSES.includes(inquiry.status)) {
+    throw invalidRequest(`A dispute that is ${inquiry.status} cannot be escalated.`);
+  }
+  const dispute = call.store.put('dispute', disputeId, {
+    ...inquiry,
+    is_charge_refundable: false,
+    status: 'needs_response',
+  });
+  emit(call, 'charge.dispute.updated', dispute, { status: inquiry.status });
+  const withdrawn = moveFunds(call, dispute, -1);
+  emit(call, 'charge.dispute.funds_withdrawn', withdrawn);
+  return withdrawn;
+}
+
 /** Ends a dispute; one that is won gets its money back, an inquiry can only be closed. */
 export function closeDispute(call: Call, disputeId: string, end: DisputeEnd): Stripe.Dispute {
   const dispute = call.store.get('dispute', disputeId);

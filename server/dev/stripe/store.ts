@@ -53,6 +53,7 @@ export interface Tables {
   deleted_customer: Stripe.DeletedCustomer;
   delivery: Delivery;
   dispute: Stripe.Dispute;
+  early_fraud_warning: Stripe.Radar.EarlyFraudWarning;
   event: Stripe.Event;
   idempotency: StoredAnswer;
   payment_intent: Stripe.PaymentIntent;
@@ -72,6 +73,7 @@ const TABLE_NAMES: readonly TableName[] = [
   'deleted_customer',
   'delivery',
   'dispute',
+  'early_fraud_warning',
   'event',
   'idempotency',
   'payment_intent',
