@@ -4154,6 +4154,43 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.tell_of_payment_dispute()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if tg_op = 'INSERT' or old.state <> new.state then
+    perform enqueue_notice(
+      new.wallet_id, case new.state when 'open' then 'dispute_opened' else 'dispute_closed' end,
+      concat_ws(':', new.dispute_id, new.state), jsonb_build_object(
+        'at', clock_timestamp(), 'topUpId', new.top_up_id,
+        'amountMicros', new.amount_micros::text, 'outcome', nullif(new.state, 'open'),
+        'freezes', new.freezes
+      ));
+  end if;
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.tell_of_payment_refund()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if tg_op = 'INSERT' or old.status <> new.status then
+    perform enqueue_notice(
+      new.wallet_id, case new.status when 'succeeded' then 'refund_done' else 'refund_failed' end,
+      new.id::text, jsonb_build_object(
+        'at', clock_timestamp(), 'topUpId', new.top_up_id,
+        'amountMicros', new.amount_micros::text
+      ));
+  end if;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.tightest_limit(w wallets, p_usage_type text, p_destination text, p_except_hold uuid)
  RETURNS limit_standing
  LANGUAGE plpgsql
@@ -5350,6 +5387,7 @@ create table payment_disputes (
 );
 CREATE INDEX payment_disputes_of_top_up ON public.payment_disputes USING btree (top_up_id);
 CREATE TRIGGER payment_disputes_never_deleted BEFORE DELETE OR TRUNCATE ON payment_disputes FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER payment_disputes_told AFTER INSERT OR UPDATE OF state ON payment_disputes FOR EACH ROW WHEN (new.state = ANY (ARRAY['open'::text, 'lost'::text, 'won'::text])) EXECUTE FUNCTION tell_of_payment_dispute();
 
 create table payment_fraud_warnings (
   wallet_id uuid not null,
@@ -5395,6 +5433,7 @@ END),
 CREATE INDEX payment_refunds_of_top_up ON public.payment_refunds USING btree (top_up_id);
 CREATE INDEX payment_refunds_reserved ON public.payment_refunds USING btree (next_attempt_at) WHERE (status = 'reserved'::text);
 CREATE TRIGGER payment_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON payment_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER payment_refunds_told AFTER INSERT OR UPDATE OF status ON payment_refunds FOR EACH ROW WHEN (new.status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])) EXECUTE FUNCTION tell_of_payment_refund();
 
 create table rate_cards (
   id uuid not null,

@@ -65,6 +65,28 @@ const noticeSchema = z.discriminatedUnion('kind', [
     kind: z.literal('auto_top_up_cap_reached'),
     monthlyCapMicros: microsSchema,
   }),
+  z.object({
+    ...common,
+    kind: z.enum(['refund_done', 'refund_failed']),
+    amountMicros: microsSchema,
+    topUpId: z.string(),
+  }),
+  z.object({
+    ...common,
+    kind: z.literal('dispute_opened'),
+    amountMicros: microsSchema,
+    topUpId: z.string(),
+    /** Nothing can be spent until it is decided. */
+    freezes: z.boolean(),
+  }),
+  z.object({
+    ...common,
+    kind: z.literal('dispute_closed'),
+    amountMicros: microsSchema,
+    topUpId: z.string(),
+    /** As the bank decided: `won` is for the payment. */
+    outcome: z.enum(['won', 'lost']),
+  }),
 ]);
 
 export type Notice = z.infer<typeof noticeSchema>;

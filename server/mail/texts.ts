@@ -2,6 +2,7 @@
 import { formatMicros } from '../ledger/money.ts';
 import { autoTopUpLetter } from './auto-top-up-texts.ts';
 import type { Letter } from './letter.ts';
+import { moneyBackLetter } from './money-back-texts.ts';
 import type { Notice } from './notice.ts';
 
 const SETTINGS_PATH = '/account/settings#alerts';
@@ -38,6 +39,11 @@ export function letterOf(notice: Notice): Letter {
     case 'auto_top_up_paused':
     case 'auto_top_up_cap_reached':
       return autoTopUpLetter(notice, money, when);
+    case 'refund_done':
+    case 'refund_failed':
+    case 'dispute_opened':
+    case 'dispute_closed':
+      return moneyBackLetter(notice, money, when);
     default: {
       const unknown: never = notice;
       throw new TypeError(`unknown notice ${JSON.stringify(unknown)}`);
