@@ -15,10 +15,12 @@ export const eventGroups = {
     label: 'Payments and refunds',
     types: [
       'top_up',
-      'card_refund',
-      'card_refund_failed',
+      'payment_refund',
+      'payment_refund_failed',
+      'dispute_opened',
       'dispute_withdrawn',
       'dispute_reinstated',
+      'dispute_closed',
     ],
   },
   holds: {
