@@ -4,8 +4,8 @@
  * the charge and the database decides it; see `charge_many`.
  */
 import type { Sql } from '../store/sql.ts';
-import type { WalletName } from '../store/wallets.ts';
-import { onlyWallet } from './wallets.ts';
+import { type WalletName, walletIdentities } from '../store/wallets.ts';
+import { currencyRequired } from './wallets.ts';
 
 export interface KnownWallet {
   readonly walletId: string;
@@ -33,9 +33,12 @@ export function createWalletDirectory(sql: Sql): WalletDirectory {
       if (cached !== undefined) {
         return cached;
       }
-      const wallet = await onlyWallet(sql, name);
-      if (wallet === null) {
+      const [wallet, another] = await walletIdentities(sql, name);
+      if (wallet === undefined) {
         return null;
+      }
+      if (another !== undefined) {
+        throw currencyRequired();
       }
       const { walletId, currency } = wallet;
       const found = { walletId, currency, alone: 'userId' in name && name.currency === undefined };

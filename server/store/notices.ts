@@ -3,12 +3,16 @@ import type { BalanceAlerts } from '../http/load-context.ts';
 import { arrayLiteral, type Sql } from './sql.ts';
 
 /**
- * Wallets with events that no notices were derived from yet. It compares every wallet with its
- * cursor: an index that told them faster would have to be kept by each charge.
+ * Wallets with events that no notices were derived from yet, of users who have an account here: to
+ * others nothing is told, and looking at their wallets cost as much as charging them. It compares
+ * every wallet with its cursor: an index that told them faster would have to be kept by each charge.
  */
 export async function walletsWithNews(sql: Sql, limit: number): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
-    select w.id from wallets w left join notice_cursors c on c.wallet_id = w.id
+    select w.id
+    from users u
+    join wallets w on w.user_id = u.id
+    left join notice_cursors c on c.wallet_id = w.id
     where w.seq > coalesce(c.seq, 0) limit ${limit}`;
   return rows.map(({ id }) => id);
 }

@@ -63,6 +63,18 @@ export async function findWallets(sql: Sql, name: WalletName): Promise<WalletVie
     order by w.opened_at, w.currency`;
 }
 
+/** What of the named wallets never changes, without a look at how they stand. */
+export async function walletIdentities(
+  sql: Sql,
+  name: WalletName,
+): Promise<{ walletId: string; currency: string }[]> {
+  return 'walletId' in name
+    ? sql`select id as "walletId", currency from wallets where id = ${name.walletId}`
+    : sql`
+        select id as "walletId", currency from wallets
+        where user_id = ${name.userId} and currency = coalesce(${name.currency ?? null}, currency)`;
+}
+
 /** Wallets whose user id starts with `prefix`, for support staff. */
 export async function searchWallets(
   sql: Sql,
