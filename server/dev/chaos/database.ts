@@ -50,6 +50,9 @@ export function hurtDatabase(
   return {
     async killAndAwaitRestart() {
       const { pid } = await postmaster();
+      // Stopped, it starts no process that the list would miss and that, left alive, would keep the
+      // shared memory from the next postmaster.
+      signal(pid, 'SIGSTOP');
       // The postmaster first: it would take its processes' deaths for a crash and start new ones.
       for (const process of [pid, ...(await childrenOf(pid))]) {
         signal(process, 'SIGKILL');
