@@ -55,6 +55,15 @@ describe('automatic top-up tells its user', () => {
     },
   );
 
+  it('why support must be asked also when it is off', () => {
+    const off = { ...settings, status: 'off', reason: 'fraud_warning', burst: null } as const;
+    expect(describeAutoTopUp(off, view, null).text).toContain(
+      'reported a payment of yours as fraud',
+    );
+    const byUser = { ...off, reason: 'user' } as const;
+    expect(describeAutoTopUp(byUser, view, null).text).toContain('Turn it on again');
+  });
+
   it('that a payment waits to be confirmed', () => {
     const waits = { ...settings, reason: 'authentication_required', burst: null } as const;
     expect(describeAutoTopUp(waits, view, null).action).toBe('recover');

@@ -24,7 +24,9 @@ export function describeAutoTopUp(
   if (settings.status === 'off') {
     return {
       title: 'Automatic top-up is off',
-      text: 'Nothing is charged automatically. Turn it on again with the form below.',
+      text:
+        supportReason(settings.reason) ??
+        'Nothing is charged automatically. Turn it on again with the form below.',
       tone: 'info',
       action: null,
     };
@@ -103,17 +105,24 @@ function describePause(
       );
     case 'wallet_frozen':
       return paused('Your wallet was frozen. When it is open again, you can go on.', 'resume');
+    default: {
+      const why = supportReason(reason);
+      return why === null ? paused('It can go on when you want.', 'resume') : paused(why, null);
+    }
+  }
+}
+
+/** The reason where only support can let it go on, whether it is paused or off; else null. */
+function supportReason(reason: Settings['reason']): string | null {
+  switch (reason) {
     case 'dispute':
-      return paused('A payment of yours is disputed. Please contact support.', null);
+      return 'A payment of yours is disputed. Please contact support.';
     case 'fraud_warning':
-      return paused('A bank reported a payment of yours as fraud. Please contact support.', null);
+      return 'A bank reported a payment of yours as fraud. Please contact support.';
     case 'under_review':
-      return paused(
-        'A payment is not what was asked for, and support is looking into it. Nothing is lost.',
-        null,
-      );
+      return 'A payment is not what was asked for, and support is looking into it. Nothing is lost.';
     default:
-      return paused('It can go on when you want.', 'resume');
+      return null;
   }
 }
 

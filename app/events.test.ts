@@ -166,6 +166,12 @@ describe('describeEvent', () => {
     expect(row.facts).toContainEqual({ label: 'Payment', value: 'pi_1' });
   });
 
+  it('tells a top-up that was charged automatically from one that its user made', () => {
+    const title = (detail: EventView['detail']) => describeInBerlin('top_up', { detail }).title;
+    expect(title({ automatic: true })).toBe('Automatic top-up by card');
+    expect(title({})).toBe('Top-up by card');
+  });
+
   it('explains the price by its breakdown', () => {
     const breakdown = {
       schema: 1,

@@ -74,7 +74,7 @@ export function describeEvent(
   const { amount, tone, amountNote } = movement(event, currency);
   return {
     seq: event.seq.toString(),
-    title: titleOf(event.type, usage?.title),
+    title: titleOf(event, usage?.title),
     subtitle: subtitleOf(detail, usage?.to ?? null),
     tone,
     amount,
@@ -94,7 +94,8 @@ export function describeEvent(
   };
 }
 
-function titleOf(type: string, usageTitle: string | undefined): string {
+function titleOf({ type, detail }: EventView, usageTitle: string | undefined): string {
+  if (type === 'top_up' && detail.automatic === true) return 'Automatic top-up by card';
   const title = titles[type] ?? humanize(type);
   if (usageTitle === undefined) return title;
   return isUsage(type) ? usageTitle : `${title}: ${usageTitle}`;

@@ -13,6 +13,10 @@ test('a page that says "received" never shows the balance from before the credit
     amountMicros: 25_000_000n,
     failureMessage: null,
     creditedSeq: 2n,
+    refundedMicros: 0n,
+    refundingMicros: 0n,
+    dispute: null,
+    disputedMicros: 0n,
     createdAt: new Date(0),
     updatedAt: new Date(0),
   };

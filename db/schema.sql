@@ -378,7 +378,9 @@ begin
     w, 'top_up', ledger_key('top_up', p_payment_intent_id),
     sha256(convert_to(t.id || E'\n' || t.amount_micros, 'UTF8')),
     t.amount_micros, p_actor, p_occurred_at,
-    json_build_object('topUpId', t.id, 'paymentIntentId', p_payment_intent_id)
+    json_strip_nulls(json_build_object(
+      'topUpId', t.id, 'paymentIntentId', p_payment_intent_id,
+      'automatic', nullif(t.kind = 'auto', false)))
   );
   if outcome.code <> 'OK' then
     -- Nothing is recorded, so the event stays in the inbox with this as its error.
@@ -2907,14 +2909,28 @@ CREATE OR REPLACE FUNCTION public.record_fraud_warning(p_warning_id text, p_paym
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
+declare
+  locked record;
+  t top_ups;
 begin
-  insert into payment_fraud_warnings as f (
+  select * into locked from lock_payment(p_payment_intent_id);
+  t := locked.t;
+  if t.status is distinct from 'succeeded' then
+    return false;
+  end if;
+  insert into payment_fraud_warnings (
     wallet_id, warning_id, top_up_id, fraud_type, actionable, created_at
-  )
-  select wallet_id, p_warning_id, id, p_fraud_type, p_actionable, p_created_at
-  from top_ups where payment_intent_id = p_payment_intent_id and status = 'succeeded'
-  on conflict (warning_id) do update set actionable = f.actionable and excluded.actionable;
-  return found;
+  ) values (
+    t.wallet_id, p_warning_id, t.id, p_fraud_type, p_actionable, p_created_at
+  ) on conflict (warning_id) do nothing;
+  if found then
+    perform pause_auto_top_up(t.wallet_id, 'fraud_warning', 'stripe:' || p_warning_id,
+      jsonb_build_object('warningId', p_warning_id, 'topUpId', t.id));
+  else
+    update payment_fraud_warnings set actionable = actionable and p_actionable
+    where warning_id = p_warning_id;
+  end if;
+  return true;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.record_saved_cards(p_customer_id text, p_read bigint, p_cards jsonb)

@@ -1,11 +1,14 @@
 import { formatDateTime } from '../format.ts';
+import { describeMoneyBack, type MoneyBack } from '../money-back.ts';
 import type { TopUpPhase } from '../top-up-phase.ts';
 import { Card } from './card.tsx';
 import { Money } from './money.tsx';
 import { TextLink } from './text-link.tsx';
 
-export interface RecentTopUp {
+export interface RecentTopUp extends MoneyBack {
   topUpId: string;
+  /** Charged by the automatic top-up. */
+  isAutomatic: boolean;
   phase: TopUpPhase;
   amountMicros: string;
   currency: string;
@@ -25,21 +28,34 @@ export function RecentTopUps({ topUps, timezone }: RecentTopUpsProps) {
     <Card title="Your latest top-ups">
       <ul className="divide-y divide-line">
         {topUps.map((topUp) => (
-          <li key={topUp.topUpId} className="py-3 first:pt-0 last:pb-0">
-            <p className="flex flex-wrap justify-between gap-x-4">
-              <TextLink to={`/account/top-up/${topUp.topUpId}`}>
-                <Money micros={topUp.amountMicros} currency={topUp.currency} />
-                <span className="sr-only"> of </span>
-                <span aria-hidden="true"> · </span>
-                {formatDateTime(topUp.createdAt, timezone)}
-              </TextLink>
-              <span className={tones[topUp.phase]}>{labels[topUp.phase]}</span>
-            </p>
-            <p className="text-sm text-ink-soft">{explanation(topUp)}</p>
-          </li>
+          <TopUpRow key={topUp.topUpId} topUp={topUp} timezone={timezone} />
         ))}
       </ul>
     </Card>
+  );
+}
+
+function TopUpRow({ topUp, timezone }: { topUp: RecentTopUp; timezone: string }) {
+  const back = topUp.phase === 'received' ? describeMoneyBack(topUp) : null;
+  const isBad = back === null ? badPhases.has(topUp.phase) : back.tone === 'bad';
+  return (
+    <li className="py-3 first:pt-0 last:pb-0">
+      <p className="flex flex-wrap justify-between gap-x-4">
+        <TextLink to={`/account/top-up/${topUp.topUpId}`}>
+          <Money micros={topUp.amountMicros} currency={topUp.currency} />
+          <span className="sr-only"> of </span>
+          <span aria-hidden="true"> · </span>
+          {formatDateTime(topUp.createdAt, timezone)}
+        </TextLink>
+        <span className={`font-medium ${isBad ? 'text-danger' : ''}`}>
+          {back?.label ?? labels[topUp.phase]}
+        </span>
+      </p>
+      <p className="text-sm text-ink-soft">
+        {topUp.isAutomatic && 'Automatic top-up. '}
+        {back?.text ?? explanation(topUp)}
+      </p>
+    </li>
   );
 }
 
@@ -53,17 +69,7 @@ const labels: Record<TopUpPhase, string> = {
   under_review: 'Under review',
 };
 
-const calm = 'font-medium';
-const bad = 'font-medium text-danger';
-const tones: Record<TopUpPhase, string> = {
-  received: calm,
-  processing: calm,
-  unfinished: calm,
-  action_needed: calm,
-  failed: bad,
-  canceled: calm,
-  under_review: bad,
-};
+const badPhases: ReadonlySet<TopUpPhase> = new Set(['failed', 'under_review']);
 
 function explanation({ phase, failureMessage }: RecentTopUp): string {
   switch (phase) {

@@ -7,6 +7,7 @@ import { PageHeader } from '../components/page-header.tsx';
 import { RecentTopUps } from '../components/recent-top-ups.tsx';
 import { TopUpForm } from '../components/top-up-form.tsx';
 import { requireUser } from '../guards.server.ts';
+import { moneyBackOf } from '../money-back.ts';
 import { pageTitle } from '../page-meta.ts';
 import { isOver, topUpPhase } from '../top-up-phase.ts';
 import { useHydrated } from '../use-hydrated.ts';
@@ -33,11 +34,13 @@ export async function loader({ context }: LoaderFunctionArgs) {
     isClosed,
     topUps: recent.slice(0, SHOWN_TOP_UPS).map((topUp) => ({
       topUpId: topUp.topUpId,
+      isAutomatic: topUp.kind === 'auto',
       phase: topUpPhase(topUp, now),
       amountMicros: topUp.amountMicros.toString(),
       currency: topUp.currency,
       failureMessage: topUp.failureMessage,
       createdAt: topUp.createdAt.toISOString(),
+      ...moneyBackOf(topUp),
     })),
     form: {
       ...toWire(topUps.limits(wallet.currency)),

@@ -5,8 +5,10 @@ import { AvailableBalance } from '../components/available-balance.tsx';
 import { ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { Money } from '../components/money.tsx';
+import { Notice } from '../components/notice.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { notFound, requireUser } from '../guards.server.ts';
+import { describeMoneyBack, moneyBackOf } from '../money-back.ts';
 import { pageTitle } from '../page-meta.ts';
 import type { RefreshHandle } from '../refresh.ts';
 import { tabStorage, topUpAttempts } from '../top-up-attempt.ts';
@@ -49,6 +51,7 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
     creditedSeq: topUp.creditedSeq?.toString() ?? null,
     walletId: wallet.walletId,
     availableMicros: wallet.availableMicros.toString(),
+    ...moneyBackOf(topUp),
   });
 }
 
@@ -116,12 +119,18 @@ function PhaseText({ topUp }: { topUp: Followed }) {
   const { phase, currency, creditedSeq, isAutomatic } = topUp;
   // An automatic top-up is gone on with, or another card is chosen for it, where it is set up.
   const wayOn = isAutomatic ? '/account/auto-top-up' : '/account/top-up';
+  const back = describeMoneyBack(topUp);
   const amount = <Money micros={topUp.amountMicros} currency={currency} />;
   switch (phase) {
     case 'received':
       return (
         <>
           <p>{amount} was added to your wallet.</p>
+          {back !== null && (
+            <Notice tone={back.tone === 'bad' ? 'warning' : 'info'} title={back.label}>
+              {back.text}
+            </Notice>
+          )}
           <div>
             <p className="text-ink-soft">Available to spend</p>
             <AvailableBalance micros={topUp.availableMicros} currency={currency} />

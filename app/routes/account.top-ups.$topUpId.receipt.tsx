@@ -8,6 +8,7 @@ import { PrintButton } from '../components/print-button.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { formatDateTime } from '../format.ts';
 import { notFound, requireUser } from '../guards.server.ts';
+import { moneyBackFacts, moneyBackOf } from '../money-back.ts';
 import { pageTitle } from '../page-meta.ts';
 
 export const meta: MetaFunction<typeof loader> = pageTitle('Receipt');
@@ -30,11 +31,13 @@ export async function loader({ params, context }: LoaderFunctionArgs) {
     email: user.email,
     timezone,
     topUpId: topUp.topUpId,
+    isAutomatic: topUp.kind === 'auto',
     currency: topUp.currency,
     amountMicros: topUp.amountMicros.toString(),
     receivedAt: credit.recordedAt.toISOString(),
     payment: String(credit.detail.paymentIntentId ?? ''),
     seq: credit.seq.toString(),
+    ...moneyBackOf(topUp),
   });
 }
 
@@ -67,7 +70,14 @@ export default function ReceiptPage() {
                   </time>
                 ),
               },
+              ...moneyBackFacts(receipt).map(({ label, micros }) => ({
+                label,
+                value: <Money micros={micros} currency={currency} />,
+              })),
               { label: 'For', value: 'Prepaid credit, added to your wallet in full' },
+              ...(receipt.isAutomatic
+                ? [{ label: 'Charged', value: 'Automatically, to a saved card' }]
+                : []),
               { label: 'Payment service', value: 'Stripe' },
               { label: 'Receipt', value: <span className="break-all">{topUpId}</span> },
               { label: 'Payment', value: <span className="break-all">{receipt.payment}</span> },

@@ -216,3 +216,42 @@ test('a warning of fraud is remembered, and moves and freezes nothing', async ()
     warnings: [{ warningId: warning.id, topUpId: payment.topUpId, actionable: true }],
   });
 });
+
+describe('a top-up that its user looks at', () => {
+  const backOf = async ({ userId, topUpId }: Payment) => {
+    const [topUp] = await world.topUps.list(userId);
+    expect(topUp).toEqual(await world.topUps.get(userId, topUpId));
+    expect.assert(topUp !== undefined);
+    const { refundedMicros, refundingMicros, dispute, disputedMicros } = topUp;
+    return [refundedMicros, refundingMicros, dispute, disputedMicros];
+  };
+
+  it('tells what was refunded from what is on its way, and leaves out what failed', async () => {
+    const payment = await paid();
+    expect(await backOf(payment)).toEqual([0n, 0n, null, 0n]);
+    world.standIn.controls.refundCharge(payment.chargeId, 300);
+    const failed = world.standIn.controls.refundCharge(payment.chargeId, 200);
+    await world.deliverAll();
+    await world.database.owner`update payment_refunds set status = 'pending'
+      where stripe_refund_id = ${failed.id}`;
+    expect(await backOf(payment)).toEqual([3_000_000n, 2_000_000n, null, 0n]);
+    world.standIn.controls.failRefund(failed.id);
+    await world.deliverAll();
+    expect(await backOf(payment)).toEqual([3_000_000n, 0n, null, 0n]);
+  });
+
+  it('tells how a dispute of it stands, and of no inquiry', async () => {
+    const payment = await paid();
+    const inquiry = world.standIn.controls.disputeCharge(payment.chargeId, {
+      status: 'warning_needs_response',
+    });
+    await world.deliverAll();
+    expect(await backOf(payment)).toEqual([0n, 0n, null, 0n]);
+    world.standIn.controls.escalateInquiry(inquiry.id);
+    await world.deliverAll();
+    expect(await backOf(payment)).toEqual([0n, 0n, 'open', 10_000_000n]);
+    world.standIn.controls.closeDispute(inquiry.id, 'lost');
+    await world.deliverAll();
+    expect(await backOf(payment)).toEqual([0n, 0n, 'lost', 10_000_000n]);
+  });
+});

@@ -90,7 +90,7 @@ export function createMoneyBack(options: {
       return endingOf(outcome, `dispute ${dispute.status}`);
     });
 
-  /** A warning is remembered and shown. It moves nothing: a refund is support's decision. */
+  /** A warning pauses automatic top-up and moves nothing: a refund is support's decision. */
   async function applyWarning(id: string): Promise<Ending> {
     const warning = await gateway.retrieveFraudWarning(id);
     return ofPayment(warning.paymentIntentId, async (paymentIntentId) => {

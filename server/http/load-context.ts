@@ -1,3 +1,5 @@
+import type { MoneyBackView } from './money-back-views.ts';
+
 /**
  * What a Remix loader or action is given. `app/` imports these types and nothing else from
  * `server/`; the values arrive through `getLoadContext`.
@@ -79,7 +81,7 @@ export type TopUpStatus =
   | 'canceled'
   | 'quarantined';
 
-export interface TopUpView {
+export interface TopUpView extends MoneyBackView {
   topUpId: string;
   /** `auto`: charged to a saved card by the automatic top-up. */
   kind: 'manual' | 'auto';

@@ -35,7 +35,10 @@ export async function applyDispute(
   return outcome;
 }
 
-/** Remembers a warning; false when its payment is none of ours. */
+/**
+ * Remembers a warning, which pauses the wallet's automatic top-up the first time; false when its
+ * payment is none of ours.
+ */
 export async function recordFraudWarning(
   sql: Sql,
   warning: {

@@ -8,12 +8,22 @@ export type StoredTopUp = TopUpView & {
   paymentIntentId: string | null;
 };
 
+/** Of several disputes of a payment the one counts that is not decided, else one that was lost. */
 const topUpColumns = (sql: Sql) => sql`
   (t).id as "topUpId", (t).kind, (t).wallet_id as "walletId", (t).status, (t).currency,
   (t).amount_micros as "amountMicros", (t).amount_minor as "amountMinor",
   (t).payment_intent_id as "paymentIntentId", (t).failure_code as "failureCode",
   (t).failure_message as "failureMessage", (t).credited_seq as "creditedSeq",
-  (t).created_at as "createdAt", (t).updated_at as "updatedAt"`;
+  (t).created_at as "createdAt", (t).updated_at as "updatedAt",
+  (select coalesce(sum(debited_micros), 0)::bigint from payment_refunds
+   where top_up_id = (t).id and status = 'succeeded') as "refundedMicros",
+  (select coalesce(sum(debited_micros), 0)::bigint from payment_refunds
+   where top_up_id = (t).id and status <> 'succeeded') as "refundingMicros",
+  (select state from payment_disputes
+   where top_up_id = (t).id and state in ('open', 'lost', 'won')
+   order by array_position('{open,lost,won}', state) limit 1) as dispute,
+  (select coalesce(sum(withdrawn_micros - reinstated_micros), 0)::bigint from payment_disputes
+   where top_up_id = (t).id) as "disputedMicros"`;
 
 export type StartTopUpRefusal =
   | 'WALLET_NOT_FOUND'
