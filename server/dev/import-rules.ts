@@ -21,6 +21,8 @@ interface Allowed {
 
 /** The shapes that loaders, use cases and the store agree on; it has no values. */
 const CONTEXT = 'load-context';
+/** The context, and the views of single areas that it is made of. */
+const CONTEXT_FILES = /^server\/http\/(?:load-context|views\/[a-z-]+)\.ts$/;
 
 const ALLOWED: Readonly<Record<string, Allowed>> = {
   /** Limits look destinations up among prefixes as rates do. */
@@ -73,7 +75,7 @@ export function zoneOf(path: string): string {
   if (/\.(?:test|fixtures)\.tsx?$/.test(path)) return 'test';
   if (top === 'app' || top === 'e2e') return top;
   if (top !== 'server') return 'config';
-  if (path === 'server/http/load-context.ts') return CONTEXT;
+  if (CONTEXT_FILES.test(path)) return CONTEXT;
   if (MAIN_FILES.has(path)) return 'main';
   return rest === undefined ? 'base' : (folder ?? 'base');
 }

@@ -1,4 +1,4 @@
-import type { MoneyBackView } from './money-back-views.ts';
+import type { MoneyBackView } from './views/money-back.ts';
 
 /**
  * What a Remix loader or action is given. `app/` imports these types and nothing else from
