@@ -1,6 +1,6 @@
 /** Users, their sessions and the counters of attempts. Each function is one statement. */
 import type { SessionUser } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export type StoredUser = SessionUser & { passwordHash: string };
 
@@ -155,8 +155,7 @@ export async function countAttempt(
       window_ends_at =
         case when a.window_ends_at > now() then a.window_ends_at else excluded.window_ends_at end
     returning a.attempts, ceil(extract(epoch from a.window_ends_at - now()))::int as "secondsLeft"`;
-  if (row === undefined) throw new Error('counting an attempt returned nothing');
-  return row;
+  return only(row);
 }
 
 /** Takes back one counted attempt. */

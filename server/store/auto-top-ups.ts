@@ -1,6 +1,6 @@
 /** Automatic top-ups: the terms, the charges, and what became of them. */
 import type { AutoTopUpMode, AutoTopUpReason, AutoTopUpStatus } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export interface StoredAutoTopUp {
   status: AutoTopUpStatus;
@@ -68,7 +68,7 @@ export async function setAutoTopUp(
       ${terms.mode}, ${terms.amountMicros}, ${terms.monthlyCapMicros}, ${terms.minChargeMicros},
       ${terms.maxChargeMicros}, ${terms.chargeStepMicros}, ${terms.consentVersion},
       ${terms.actor}) as code`;
-  return one(row).code;
+  return only(row).code;
 }
 
 /** Pauses it; `user` and `wallet_closed` turn it off. False when there was nothing to do. */
@@ -84,7 +84,7 @@ export async function pauseAutoTopUp(
   const [row] = await sql<{ done: boolean }[]>`
     select pause_auto_top_up(${pause.walletId}, ${pause.reason}, ${pause.actor},
       ${sql.json(pause.detail ?? {})}) as done`;
-  return one(row).done;
+  return only(row).done;
 }
 
 export type ResumeAutoTopUpRefusal =
@@ -101,7 +101,7 @@ export async function resumeAutoTopUp(
 ): Promise<'OK' | ResumeAutoTopUpRefusal> {
   const [row] = await sql<{ code: 'OK' | ResumeAutoTopUpRefusal }[]>`
     select resume_auto_top_up(${resume.walletId}, ${resume.actor}, ${resume.bySupport}) as code`;
-  return one(row).code;
+  return only(row).code;
 }
 
 /** Wallets below their threshold for which a charge may be reserved. */
@@ -136,7 +136,7 @@ export async function reserveAutoTopUp(
   const [row] = await sql<{ code: ReserveCode; amountMicros: bigint | null }[]>`
     select code, amount_micros as "amountMicros"
     from reserve_auto_top_up(${walletId}, ${topUpId})`;
-  return one(row);
+  return only(row);
 }
 
 /** Takes charges whose outcome is open, so that no other process does for a while. */
@@ -236,7 +236,7 @@ export async function refuseAutoTopUp(
   const [row] = await sql<{ state: AttemptState }[]>`
     select refuse_auto_top_up(${refusal.topUpId}, ${refusal.try}, ${refusal.class},
       ${refusal.code}, ${refusal.message}, ${refusal.hasPayment}) as state`;
-  return one(row).state;
+  return only(row).state;
 }
 
 /** Ends a charge of which Stripe has no payment. */
@@ -282,7 +282,7 @@ export async function spendRecoveryLink(
   const [row] = await sql<Row[]>`
     select code, payment_intent_id as "paymentIntentId", payment_method_id as "paymentMethodId"
     from use_recovery_link(${topUpId}, ${no})`;
-  return one(row);
+  return only(row);
 }
 
 /** A new link for the payment that waits for its user; null when none waits. */
@@ -293,13 +293,6 @@ export async function renewRecoveryLink(
   const [row] = await sql<{ topUpId: string | null; no: number; expiresAt: Date }[]>`
     select top_up_id as "topUpId", no, expires_at as "expiresAt"
     from renew_recovery_link(${walletId})`;
-  const { topUpId, no, expiresAt } = one(row);
+  const { topUpId, no, expiresAt } = only(row);
   return topUpId === null ? null : { topUpId, no, expiresAt };
-}
-
-function one<T>(row: T | undefined): T {
-  if (row === undefined) {
-    throw new Error('the database answered no row');
-  }
-  return row;
 }

@@ -1,5 +1,5 @@
 /** The money operations of services. Each is one call of one SQL function. */
-import { arrayLiteral, type Sql } from './sql.ts';
+import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /** What names a write and says what it asks; see server/ledger/key.ts. */
 export interface WriteKey {
@@ -124,11 +124,4 @@ export async function grantCredit(
       ${grant.walletId}, ${grant.key}, ${grant.requestHash}, ${grant.amountMicros},
       ${grant.actor}, ${JSON.stringify(grant.detail)}::text::json, ${grant.expiresAt ?? null})`;
   return only(outcome);
-}
-
-function only<T>(outcome: T | undefined): T {
-  if (outcome === undefined) {
-    throw new Error('a ledger function returned no outcome');
-  }
-  return outcome;
 }

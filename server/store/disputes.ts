@@ -1,7 +1,7 @@
 /** Disputes of payments, and the card networks' warnings of fraud. */
 import { outcomeColumns } from './charges.ts';
 import type { MoneyBackOutcome } from './payment-refunds.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** Brings the ledger to what Stripe says of a dispute; `replayed` when nothing happened. */
 export async function applyDispute(
@@ -29,10 +29,7 @@ export async function applyDispute(
       ${dispute.state}, ${dispute.status}, ${dispute.reason},
       ${dispute.withdrawnMinor}, ${dispute.reinstatedMinor}, ${dispute.actor},
       ${dispute.occurredAt}, ${JSON.stringify(dispute.detail)}::text::jsonb)`;
-  if (outcome === undefined) {
-    throw new Error('a ledger function returned no outcome');
-  }
-  return outcome;
+  return only(outcome);
 }
 
 /**

@@ -2,7 +2,7 @@
 import type { Report } from '../ledger/state.ts';
 import type { UsageType } from '../rating/usage.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** What a hold's functions may answer beside the refusals of every write. */
 export type HoldRefusalCode =
@@ -179,11 +179,4 @@ export async function settleDueWallets(
 
 function json(value: Report | null): string | null {
   return value === null ? null : JSON.stringify(value);
-}
-
-function only<T>(row: T | undefined): T {
-  if (row === undefined) {
-    throw new Error('a ledger function returned no row');
-  }
-  return row;
 }

@@ -1,6 +1,6 @@
 /** Reading the whole ledger: verification, the projection's rebuild, exports, the trial balance. */
 import type { StoredEvent } from '../ledger/hash.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** Wallet ids from `from` to `to`, both included. */
 export interface WalletRange {
@@ -69,7 +69,7 @@ export async function verifyRange(
     cross join verify_limits(${range.from}, ${range.to}, ${listAtMost}) l
     cross join verify_auto_top_ups(${range.from}, ${range.to}, ${listAtMost}) a
     cross join verify_payments(${range.from}, ${range.to}, ${listAtMost}) p`;
-  return one(row);
+  return only(row);
 }
 
 export interface RebuildDifference {
@@ -98,7 +98,7 @@ export async function rebuildRange(
   const [row] = await sql<Rebuild[]>`
     select wallets, events, differences
     from rebuild_wallets(${range.from}, ${range.to}, ${repair})`;
-  return one(row);
+  return only(row);
 }
 
 /** An event with all that its hash covers, and the hash in lower-case hex. */
@@ -195,12 +195,5 @@ export async function trialBalance(sql: Sql): Promise<AccountBalance[]> {
 export async function walletExists(sql: Sql, walletId: string): Promise<boolean> {
   const [row] = await sql<{ found: boolean }[]>`
     select exists (select from wallets where id = ${walletId}) as found`;
-  return one(row).found;
-}
-
-function one<T>(row: T | undefined): T {
-  if (row === undefined) {
-    throw new Error('the database answered no row');
-  }
-  return row;
+  return only(row).found;
 }

@@ -2,7 +2,7 @@
 import type { SpendingLimit } from '../ledger/limit-list.ts';
 import type { LedgerOutcome } from './charges.ts';
 import { outcomeColumns } from './charges.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** A limit, and how it stands now. */
 export interface LimitRow extends SpendingLimit {
@@ -26,10 +26,7 @@ export async function setLimits(
   const [outcome] = await sql<LedgerOutcome[]>`
     select ${outcomeColumns(sql)} from set_limits(
       ${request.walletId}, ${JSON.stringify(limits)}::text::jsonb, ${request.actor})`;
-  if (outcome === undefined) {
-    throw new Error('set_limits returned no outcome');
-  }
-  return outcome;
+  return only(outcome);
 }
 
 /** A wallet's limits as they stand at this moment; none when it has none. */

@@ -1,6 +1,6 @@
 /** The outbox of mails: leased to one sender at a time, sent at least once, dead after some days. */
 import type { MailSummary } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export interface ClaimedMail {
   id: string;
@@ -68,8 +68,5 @@ export async function mailSummary(sql: Sql): Promise<MailSummary> {
       (select last_error from mail_outbox where status <> 'sent' and last_error is not null
        order by next_attempt_at desc limit 1) as "lastError"
     from mail_outbox`;
-  if (row === undefined) {
-    throw new Error('a count returned nothing');
-  }
-  return row;
+  return only(row);
 }

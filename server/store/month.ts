@@ -1,6 +1,6 @@
 /** The month in the database: runs, ranges of wallets, statements. One call is one SQL function. */
 import type { BillingStatus, StatementView } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** A run of a period (YYYY-MM), as it is announced to the scheduler. */
 export interface MonthRun {
@@ -179,11 +179,4 @@ function statementOf(row: StatementRow): StoredStatement {
 
 function lineOf(line: StoredLine): UsageLine {
   return { ...line, amountMicros: BigInt(line.amountMicros) };
-}
-
-function only<Row>(row: Row | undefined): Row {
-  if (row === undefined) {
-    throw new Error('a function of the month returned no row');
-  }
-  return row;
 }

@@ -1,6 +1,6 @@
 /** Refunds to the card, of which the ledger and Stripe must know the same. */
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** What Stripe calls the states of a refund. */
 export type StripeRefundStatus =
@@ -43,7 +43,7 @@ export async function reservePaymentRefund(
       ${refund.walletId}, ${refund.key}, ${refund.requestHash}, ${refund.topUpId},
       ${refund.amountMicros}, ${refund.reason}, ${refund.actor},
       ${JSON.stringify(refund.detail)}::text::jsonb)`;
-  return one(outcome);
+  return only(outcome);
 }
 
 /** Brings the ledger to what Stripe says of a refund; `replayed` when nothing moved. */
@@ -70,7 +70,7 @@ export async function applyPaymentRefund(
       ${refund.currency}, ${refund.amountMinor}, ${refund.status}, ${refund.failureCode},
       ${refund.reason}, ${refund.actor}, ${refund.occurredAt ?? new Date()},
       ${JSON.stringify(refund.detail)}::text::jsonb)`;
-  return one(outcome);
+  return only(outcome);
 }
 
 /** Gives a reservation's money back, which Stripe refused; false when Stripe has the refund. */
@@ -87,7 +87,7 @@ export async function releasePaymentRefund(
   const [row] = await sql<{ released: boolean }[]>`
     select release_payment_refund(${refund.walletId}, ${refund.refundId}, ${refund.failureCode},
       ${refund.actor}, ${JSON.stringify(refund.detail)}::text::jsonb) as released`;
-  return one(row).released;
+  return only(row).released;
 }
 
 /** Takes up to so many reservations whose end nobody knows; nobody else takes them for a while. */
@@ -97,11 +97,4 @@ export async function claimPaymentRefunds(
 ): Promise<{ walletId: string; refundId: string; attempt: number }[]> {
   return sql<{ walletId: string; refundId: string; attempt: number }[]>`
     select wallet_id as "walletId", id as "refundId", attempt from claim_payment_refunds(${limit})`;
-}
-
-function one<T>(row: T | undefined): T {
-  if (row === undefined) {
-    throw new Error('a ledger function returned no outcome');
-  }
-  return row;
 }

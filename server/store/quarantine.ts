@@ -1,6 +1,6 @@
 /** Payments that are not what was asked for, and what people decided about them. */
 import type { QuarantineView, TopUpStatus } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 interface Row {
   paymentIntentId: string;
@@ -154,6 +154,5 @@ export async function resolveQuarantine(
       ${decision.paymentIntentId}, ${decision.as}, ${decision.note}, ${decision.actor},
       ${decision.walletId}, ${decision.topUpId}, ${decision.currency},
       ${decision.amountReceivedMinor}, ${decision.livemode}, ${decision.occurredAt})`;
-  if (row === undefined) throw new Error('resolve_quarantine returned nothing');
-  return row;
+  return only(row);
 }

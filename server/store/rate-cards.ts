@@ -1,6 +1,6 @@
 /** Published rate cards. */
 import type { RateCardJson } from '../rating/rate-card.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 /** Every published card of every currency, oldest first. */
 export async function publishedRateCards(sql: Sql): Promise<{ card: unknown }[]> {
@@ -23,8 +23,5 @@ export async function publishRateCard(
 ): Promise<{ code: PublishRateCard; version: number }> {
   const [row] = await sql<{ code: PublishRateCard; version: number }[]>`
     select code, version from publish_rate_card(${JSON.stringify(card)}::text::jsonb, ${actor})`;
-  if (row === undefined) {
-    throw new Error('publish_rate_card returned nothing');
-  }
-  return row;
+  return only(row);
 }

@@ -1,6 +1,6 @@
 /** The ledger's side of a comparison with Stripe's list, and the differences that were found. */
 import type { TopUpStatus } from '../http/load-context.ts';
-import { arrayLiteral, type Sql } from './sql.ts';
+import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /** A top-up as the ledger has it. */
 export interface LedgerPayment {
@@ -114,8 +114,7 @@ export async function recordDifferences(
 /** The database's time: what is seen from now on was seen after it. */
 export async function lookBegins(sql: Sql): Promise<string> {
   const [row] = await sql<{ at: string }[]>`select clock_timestamp()::text as at`;
-  if (row === undefined) throw new Error('the database has no time');
-  return row.at;
+  return only(row).at;
 }
 
 /** Closes the open differences of `[from, to)` that were not seen since `lookBegins`. */

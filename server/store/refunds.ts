@@ -1,6 +1,6 @@
 /** Refunds of usage. */
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export type RefundLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
   /** With NOT_REFUNDABLE the amount is what is left to refund. */
@@ -27,8 +27,5 @@ export async function refundUsage(
       ${refund.walletId}, ${refund.key}, ${refund.requestHash}, ${refund.chargeKey},
       ${refund.holdKey}, ${refund.usageType}, ${refund.amountMicros}, ${refund.actor},
       ${JSON.stringify(refund.detail)}::text::jsonb)`;
-  if (outcome === undefined) {
-    throw new Error('a ledger function returned no outcome');
-  }
-  return outcome;
+  return only(outcome);
 }

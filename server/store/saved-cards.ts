@@ -1,5 +1,5 @@
 /** The cards that Stripe keeps for a user, as Stripe last told, in the user's order. */
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export interface StoredCard {
   /** Stripe's `pm_…`. */
@@ -60,10 +60,7 @@ export async function recordSavedCards(
 ): Promise<CardRecording> {
   const [row] = await sql<{ code: CardRecording }[]>`
     select record_saved_cards(${customerId}, ${read}, ${JSON.stringify(cards)}::text::jsonb) as code`;
-  if (row === undefined) {
-    throw new Error('record_saved_cards returned nothing');
-  }
-  return row.code;
+  return only(row).code;
 }
 
 interface CardOfUser {
@@ -112,10 +109,8 @@ export async function startCardSetup(
   const [row] = await sql<{ code: 'OK' | 'THROTTLED' | 'NO_CUSTOMER'; id: string }[]>`
     select code, id from start_card_setup(
       ${setup.setupId}, ${setup.userId}, ${setup.livemode}, ${setup.attemptKey})`;
-  if (row === undefined) {
-    throw new Error('start_card_setup returned nothing');
-  }
-  return row.code === 'OK' ? { code: row.code, setupId: row.id } : { code: row.code };
+  const { code, id } = only(row);
+  return code === 'OK' ? { code, setupId: id } : { code };
 }
 
 /** Notes that a customer was deleted at Stripe; its user's cards are gone with it. */

@@ -67,6 +67,17 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
   return sql;
 }
 
+/**
+ * The row of a statement that always answers one, such as the call of a function.
+ * @throws Error when it answered none
+ */
+export function only<Row>(row: Row | undefined): Row {
+  if (row === undefined) {
+    throw new Error('a statement that always answers a row answered none');
+  }
+  return row;
+}
+
 const PLAIN_ELEMENT = /^[\w:.+-]+$/;
 
 /**

@@ -5,7 +5,7 @@ import type {
   InboxFilter,
   InboxSummary,
 } from '../http/load-context.ts';
-import { arrayLiteral, type Sql } from './sql.ts';
+import { arrayLiteral, only, type Sql } from './sql.ts';
 
 export interface InboxEvent {
   eventId: string;
@@ -108,10 +108,7 @@ export async function inboxSummary(sql: Sql): Promise<InboxSummary> {
       count(*) filter (where status = 'dead')::int as dead,
       (select count(*)::int from stripe_quarantine where resolution is null) as quarantined
     from stripe_inbox`;
-  if (row === undefined) {
-    throw new Error('a count returned nothing');
-  }
-  return row;
+  return only(row);
 }
 
 const eventView = (sql: Sql) => sql`

@@ -1,6 +1,6 @@
 /** Top-ups, and the customers of Stripe that pay them. */
 import type { TopUpStatus, TopUpView } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export type StoredTopUp = TopUpView & {
   walletId: string;
@@ -53,10 +53,7 @@ export async function startTopUp(
         ${topUp.topUpId}, ${topUp.walletId}, ${topUp.attemptKey}, ${topUp.amountMicros},
         ${topUp.amountMinor}, ${topUp.livemode})
     ) started`;
-  if (row === undefined) {
-    throw new Error('start_top_up returned nothing');
-  }
-  const { code, ...stored } = row;
+  const { code, ...stored } = only(row);
   return code === 'OK' ? { code, topUp: stored } : { code };
 }
 
@@ -140,10 +137,7 @@ export async function applyTopUp(
     select code, reason, seq from apply_top_up(
       ${payment.paymentIntentId}, ${payment.topUpId}, ${payment.customerId}, ${payment.currency},
       ${payment.amountReceivedMinor}, ${payment.livemode}, ${payment.actor}, ${payment.occurredAt})`;
-  if (row === undefined) {
-    throw new Error('apply_top_up returned nothing');
-  }
-  return row;
+  return only(row);
 }
 
 /** The customer of Stripe that stands for a user, or null when there is none, or none any more. */

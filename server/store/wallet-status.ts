@@ -1,6 +1,6 @@
 /** Freezing, unfreezing and closing wallets. */
 import { type LedgerOutcome, outcomeColumns } from './charges.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export type WalletStatus = 'open' | 'frozen' | 'closed';
 
@@ -23,8 +23,5 @@ export async function changeWalletStatus(
     select ${outcomeColumns(sql)} from change_wallet_status(
       ${change.walletId}, ${change.status}, ${change.actor},
       ${JSON.stringify(change.detail)}::text::json)`;
-  if (outcome === undefined) {
-    throw new Error('a ledger function returned no outcome');
-  }
-  return outcome;
+  return only(outcome);
 }
