@@ -5,7 +5,9 @@
 import {
   accept,
   answer,
+  applied,
   assertAllowed,
+  closedTo,
   type Decision,
   maxAmountMicros,
   maxStandingMicros,
@@ -21,13 +23,7 @@ import { evolve } from './evolve.ts';
 import { burn, ofGrants } from './grants.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
-import {
-  areSameLimits,
-  hasDuplicates,
-  inOrder,
-  maxLimits,
-  type SpendingLimit,
-} from './limit-list.ts';
+import { areSameLimits, inOrder, type SpendingLimit } from './limit-list.ts';
 import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import {
@@ -37,6 +33,7 @@ import {
   reservePaymentRefund,
 } from './payment-refunds.ts';
 import { type RefundUsage, refundUsage } from './refunds.ts';
+import { assertSendable } from './sendable.ts';
 import { answerOf, at, availableMicros, type OpenWallet, type WalletState } from './state.ts';
 import { type ChangeWalletStatus, changeWalletStatus } from './wallet-status.ts';
 
@@ -109,33 +106,36 @@ export type Command =
  * settled than is held
  */
 export function decide(command: Command, before: WalletState, nowMs: number): Decision {
+  assertSendable(command);
   const state = at(before, nowMs);
   if (command.type === 'open_wallet') {
     return openWallet(command, state);
   }
+  if (!state.opened) {
+    return answer({ code: 'WALLET_NOT_FOUND' });
+  }
   // The month is closed as its events left it, whatever has fallen due since.
-  const settles = state.opened && command.type !== 'settle_accruals';
-  const due = settles ? settleDue(state, nowMs) : [];
+  const due = command.type === 'settle_accruals' ? [] : settleDue(state, nowMs);
   const { outcome, events } = decideSettled(command, due.reduce(evolve, state), nowMs);
   return { outcome, events: [...due, ...events] };
 }
 
 function decideSettled(
   command: Exclude<Command, OpenWalletCommand>,
-  state: WalletState,
+  state: OpenWallet,
   nowMs: number,
 ): Decision {
   switch (command.type) {
     case 'grant_credit':
-      return grantCredit(command, state, nowMs);
+      return recall(command, state) ?? grantCredit(command, state, nowMs);
     case 'credit_top_up':
-      return creditTopUp(command, state, nowMs);
+      return recall(command, state) ?? creditTopUp(command, state, nowMs);
     case 'charge_wallet':
-      return chargeWallet(command, state, nowMs);
+      return recall(command, state) ?? chargeWallet(command, state, nowMs);
     case 'settle_accruals':
-      return settleAccruals(command, state);
+      return recall(command, state) ?? settleAccruals(command, state);
     case 'refund_usage':
-      return refundUsage(command, state, nowMs);
+      return recall(command, state) ?? refundUsage(command, state, nowMs);
     case 'reserve_payment_refund':
       return reservePaymentRefund(command, state);
     case 'apply_payment_refund':
@@ -147,7 +147,7 @@ function decideSettled(
     case 'set_limits':
       return setLimits(command, state);
     case 'authorize_hold':
-      return authorizeHold(command, state, nowMs);
+      return recall(command, state) ?? authorizeHold(command, state, nowMs);
     case 'extend_hold':
       return extendHold(command, state, nowMs);
     case 'capture_hold':
@@ -163,7 +163,7 @@ function decideSettled(
 
 function openWallet(command: OpenWalletCommand, state: WalletState): Decision {
   if (state.opened) {
-    return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
+    return applied(state, 0n, []);
   }
   const { userId, currency, timezone, mode, actor } = command;
   const event: WalletEvent = { type: 'wallet_opened', userId, currency, timezone, mode, actor };
@@ -174,15 +174,7 @@ function openWallet(command: OpenWalletCommand, state: WalletState): Decision {
   };
 }
 
-function grantCredit(command: GrantCredit, state: WalletState, nowMs: number): Decision {
-  assertAllowed(command.amountMicros > 0n, 'a grant must be positive');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
-  const known = recall(command, state);
-  if (known) {
-    return answer(known);
-  }
+function grantCredit(command: GrantCredit, state: OpenWallet, nowMs: number): Decision {
   // A frozen wallet may not spend, but it may receive.
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, command.amountMicros);
@@ -200,15 +192,7 @@ function grantCredit(command: GrantCredit, state: WalletState, nowMs: number): D
 }
 
 /** Paid money is credited whatever the wallet's status: it is the user's. */
-function creditTopUp(command: CreditTopUp, state: WalletState, nowMs: number): Decision {
-  assertAllowed(command.amountMicros > 0n, 'a top-up must be positive');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
-  const known = recall(command, state);
-  if (known) {
-    return answer(known);
-  }
+function creditTopUp(command: CreditTopUp, state: OpenWallet, nowMs: number): Decision {
   const { key, requestHash, amountMicros, actor, detail } = command;
   return credit({ type: 'top_up', key, requestHash, amountMicros, actor, detail }, state, nowMs);
 }
@@ -226,19 +210,10 @@ function credit(
   return accept(credited, wallet, [credited, ...repaid]);
 }
 
-function chargeWallet(command: ChargeWallet, state: WalletState, nowMs: number): Decision {
+function chargeWallet(command: ChargeWallet, state: OpenWallet, nowMs: number): Decision {
   const { key, requestHash, amountMicros, overrun, actor, detail } = command;
-  assertAllowed(amountMicros === null || amountMicros >= 0n, 'a charge is never negative');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
-  const known = recall(command, state);
-  if (known) {
-    return answer(known);
-  }
   if (state.status !== 'open') {
-    const code = state.status === 'frozen' ? 'WALLET_FROZEN' : 'WALLET_CLOSED';
-    return refuse(code, state, amountMicros);
+    return refuse(closedTo(state), state, amountMicros);
   }
   if (amountMicros === null) {
     return refuse('NO_RATE', state, null);
@@ -269,16 +244,8 @@ function chargeWallet(command: ChargeWallet, state: WalletState, nowMs: number):
   ]);
 }
 
-function settleAccruals(command: SettleAccruals, state: WalletState): Decision {
+function settleAccruals(command: SettleAccruals, state: OpenWallet): Decision {
   const { key, requestHash, amountMicros, actor, detail } = command;
-  assertAllowed(amountMicros > 0n, 'a settlement must be positive');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
-  const known = recall(command, state);
-  if (known) {
-    return answer(known);
-  }
   assertAllowed(amountMicros <= state.heldMicros, 'a settlement debits what was reserved, no more');
   return accept(command, state, [
     { type: 'accrual_settled', key, requestHash, settledMicros: amountMicros, actor, detail },
@@ -286,29 +253,14 @@ function settleAccruals(command: SettleAccruals, state: WalletState): Decision {
 }
 
 /** The same limits again write nothing. A frozen wallet's may change. */
-function setLimits({ limits, actor }: SetLimits, state: WalletState): Decision {
-  assertAllowed(limits.length <= maxLimits, `a wallet has at most ${maxLimits} limits`);
-  for (const { amountMicros } of limits) {
-    assertAllowed(
-      amountMicros >= 0n && amountMicros <= maxAmountMicros,
-      'a limit is no such amount',
-    );
-  }
-  assertAllowed(!hasDuplicates(limits), 'a wallet has no limit twice');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
+function setLimits({ limits, actor }: SetLimits, state: OpenWallet): Decision {
   const ordered = inOrder(limits);
   if (areSameLimits(ordered, state.limits)) {
-    return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
+    return applied(state, 0n, []);
   }
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, 0n);
   }
   const changed: WalletEvent = { type: 'limits_changed', limits: ordered, actor };
-  const after = evolve(state, changed);
-  return {
-    outcome: { code: 'OK', replayed: false, ...answerOf(after, 0n, detailOf(changed)) },
-    events: [changed],
-  };
+  return applied(state, 0n, [changed], detailOf(changed));
 }

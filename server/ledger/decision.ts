@@ -78,14 +78,14 @@ export interface Decision {
 }
 
 /** The answer to a key that was used before, if it was. */
-export function recall({ key, requestHash }: Keyed, wallet: OpenWallet): Outcome | undefined {
+export function recall({ key, requestHash }: Keyed, wallet: OpenWallet): Decision | undefined {
   const known = wallet.answers.get(key);
   if (!known) {
     return undefined;
   }
   return known.requestHash === requestHash
-    ? { code: 'OK', replayed: true, ...known.answer }
-    : { code: 'KEY_REUSED', replayed: false, ...known.answer };
+    ? answer({ code: 'OK', replayed: true, ...known.answer })
+    : answer({ code: 'KEY_REUSED', replayed: false, ...known.answer });
 }
 
 /** The answer is what a replay will find, so both are read from the same place. */
@@ -100,6 +100,21 @@ export function accept(
     throw new Error('an accepted command leaves its key behind');
   }
   return { outcome: { code: 'OK', replayed: false, ...written.answer }, events };
+}
+
+/**
+ * The answer of what needs no key: the wallet as it stands then, replayed when nothing happened.
+ * `detail` is what the events say.
+ */
+export function applied(
+  wallet: OpenWallet,
+  amountMicros: bigint,
+  events: readonly WalletEvent[],
+  detail: Detail | null = null,
+): Decision {
+  const after = events.reduce(evolve, wallet);
+  const replayed = events.length === 0;
+  return { outcome: { code: 'OK', replayed, ...answerOf(after, amountMicros, detail) }, events };
 }
 
 /**
@@ -160,6 +175,11 @@ export function refuse(
   amountMicros: bigint | null,
 ): Decision {
   return answer({ code, replayed: false, ...answerOf(wallet, amountMicros, null) });
+}
+
+/** Why a wallet that is not open refuses to be spent from. */
+export function closedTo({ status }: OpenWallet): 'WALLET_FROZEN' | 'WALLET_CLOSED' {
+  return status === 'frozen' ? 'WALLET_FROZEN' : 'WALLET_CLOSED';
 }
 
 /** The refusal by a limit that leaves less than is asked, if one does. */

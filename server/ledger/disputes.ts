@@ -1,11 +1,10 @@
 /** Payments that the cardholder's bank takes back, or tries to. */
-import { answer, assertAllowed, type Decision, refuse, repayArrears } from './decision.ts';
+import { applied, type Decision, refuse, repayArrears } from './decision.ts';
 import type { Detail, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { most } from './money.ts';
-import { applied } from './payment-refunds.ts';
 import type { Dispute, DisputeState } from './payments.ts';
-import type { OpenWallet, WalletState } from './state.ts';
+import type { OpenWallet } from './state.ts';
 
 /** What the processor says of a dispute. An inquiry moves nothing until the bank disputes. */
 export interface ApplyDispute {
@@ -29,17 +28,8 @@ const ranks = { inquiry: 0, inquiry_closed: 1, open: 2, lost: 3, won: 4 } as con
  * What was taken and given back only grows and a state is never left for an earlier one, so what is
  * heard late changes nothing.
  */
-export function applyDispute(command: ApplyDispute, wallet: WalletState, nowMs: number): Decision {
+export function applyDispute(command: ApplyDispute, wallet: OpenWallet, nowMs: number): Decision {
   const { disputeId, paymentKey, amountMicros, actor } = command;
-  assertAllowed(
-    amountMicros > 0n &&
-      command.reinstatedMicros >= 0n &&
-      command.withdrawnMicros >= command.reinstatedMicros,
-    'no more is given back than was taken',
-  );
-  if (!wallet.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
   if (!wallet.payments.credited.has(paymentKey)) {
     return refuse('PAYMENT_NOT_CREDITED', wallet, amountMicros);
   }

@@ -1,7 +1,7 @@
 /** The heartbeat of a hold: usage so far, a later expiry, more money ahead. */
 import {
   answer,
-  assertAllowed,
+  closedTo,
   type Decision,
   type HeartbeatOutcome,
   maxAmountMicros,
@@ -9,17 +9,11 @@ import {
 } from './decision.ts';
 import { type Detail, instant, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import { assertTtl, type CommandOnHold, closedTo, isOfAnotherType, linkOf } from './hold.ts';
+import { type CommandOnHold, isOfAnotherType, linkOf } from './hold.ts';
 import { correctionDetail, differenceEvent } from './hold-billing.ts';
 import { type LimitStanding, limitRefused, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
-import {
-  availableMicros,
-  type Hold,
-  type OpenWallet,
-  type Report,
-  type WalletState,
-} from './state.ts';
+import { availableMicros, type Hold, type OpenWallet, type Report } from './state.ts';
 
 export interface ExtendHold extends CommandOnHold {
   readonly type: 'extend_hold';
@@ -31,16 +25,8 @@ export interface ExtendHold extends CommandOnHold {
   readonly ttlSeconds: number | null;
 }
 
-export function extendHold(command: ExtendHold, state: WalletState, nowMs: number): Decision {
+export function extendHold(command: ExtendHold, state: OpenWallet, nowMs: number): Decision {
   const { report, amountMicros, addMicros, ttlSeconds, actor } = command;
-  assertAllowed(amountMicros === null || amountMicros >= 0n, 'usage is never negative');
-  assertAllowed(addMicros === null || addMicros > 0n, 'an addition is positive');
-  if (ttlSeconds !== null) {
-    assertTtl(ttlSeconds);
-  }
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
   const hold = state.holds.get(command.holdId);
   if (hold === undefined) {
     return answer({ code: 'HOLD_NOT_FOUND' });

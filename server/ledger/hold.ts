@@ -29,10 +29,6 @@ export function isOfAnotherType(hold: Hold, report: Report): boolean {
   return hold.usageType !== null && hold.usageType !== report.usage.type;
 }
 
-export function closedTo({ status }: OpenWallet): 'WALLET_FROZEN' | 'WALLET_CLOSED' {
-  return status === 'frozen' ? 'WALLET_FROZEN' : 'WALLET_CLOSED';
-}
-
 export function assertTtl(ttlSeconds: number): void {
   const allowed = ttlSeconds >= minTtlSeconds && ttlSeconds <= maxTtlSeconds;
   assertAllowed(allowed, `a hold lasts from ${minTtlSeconds} to ${maxTtlSeconds} seconds`);

@@ -2,7 +2,7 @@
 import {
   accept,
   answer,
-  assertAllowed,
+  closedTo,
   type Decision,
   giveBack,
   maxAmountMicros,
@@ -12,21 +12,13 @@ import {
   refuseByLimit,
 } from './decision.ts';
 import { type Detail, instant, type Keyed } from './events.ts';
-import {
-  assertTtl,
-  type CommandOnHold,
-  closedTo,
-  isOfAnotherType,
-  keyOf,
-  linkOf,
-  reachOf,
-} from './hold.ts';
+import { type CommandOnHold, isOfAnotherType, keyOf, linkOf, reachOf } from './hold.ts';
 import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';
 import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import { refundedOfHold } from './originals.ts';
-import { answerOf, availableMicros, type Hold, type Report, type WalletState } from './state.ts';
+import { answerOf, availableMicros, type Hold, type OpenWallet, type Report } from './state.ts';
 
 export interface AuthorizeHold extends CommandOnHold, Keyed {
   readonly type: 'authorize_hold';
@@ -54,17 +46,8 @@ export interface VoidHold extends CommandOnHold, Keyed {
 
 export type HoldCommand = AuthorizeHold | ExtendHold | CaptureHold | VoidHold;
 
-export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs: number): Decision {
+export function authorizeHold(command: AuthorizeHold, state: OpenWallet, nowMs: number): Decision {
   const { holdId, amountMicros, referenceId, rateCardId, ttlSeconds } = command;
-  assertAllowed(amountMicros === null || amountMicros >= 0n, 'a hold is never negative');
-  assertTtl(ttlSeconds);
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
-  const known = recall(command, state);
-  if (known) {
-    return answer(known);
-  }
   if (state.status !== 'open') {
     return refuse(closedTo(state), state, amountMicros);
   }
@@ -115,22 +98,15 @@ export function authorizeHold(command: AuthorizeHold, state: WalletState, nowMs:
   ]);
 }
 
-export function captureHold(command: CaptureHold, state: WalletState, nowMs: number): Decision {
+export function captureHold(command: CaptureHold, state: OpenWallet, nowMs: number): Decision {
   const { overrun, actor } = command;
-  assertAllowed(
-    command.amountMicros === null || command.amountMicros >= 0n,
-    'a capture is never negative',
-  );
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
   const hold = state.holds.get(command.holdId);
   if (hold === undefined) {
     return refuse('HOLD_NOT_FOUND', state, command.amountMicros);
   }
   const known = recall(command, state);
-  if (known?.code === 'OK') {
-    return answer(known);
+  if (known?.outcome.code === 'OK') {
+    return known;
   }
   if (hold.status !== 'open' && hold.status !== 'expired') {
     return refuse('HOLD_NOT_OPEN', state, command.amountMicros);
@@ -201,17 +177,14 @@ export function captureHold(command: CaptureHold, state: WalletState, nowMs: num
   );
 }
 
-export function voidHold(command: VoidHold, state: WalletState, nowMs: number): Decision {
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
+export function voidHold(command: VoidHold, state: OpenWallet, nowMs: number): Decision {
   const hold = state.holds.get(command.holdId);
   if (hold === undefined) {
     return refuse('HOLD_NOT_FOUND', state, null);
   }
   const known = recall(command, state);
-  if (known?.code === 'OK') {
-    return answer(known);
+  if (known?.outcome.code === 'OK') {
+    return known;
   }
   if (hold.status !== 'open' && hold.status !== 'expired') {
     return refuse('HOLD_NOT_OPEN', state, null);

@@ -1,7 +1,7 @@
 /** Money that goes back to the card which it came from. */
 import {
   accept,
-  answer,
+  applied,
   assertAllowed,
   type Decision,
   recall,
@@ -12,7 +12,7 @@ import type { Detail, Keyed, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
 import { refundableMicros } from './payments.ts';
-import { answerOf, type OpenWallet, type WalletState } from './state.ts';
+import type { OpenWallet } from './state.ts';
 
 /** Takes the money of a refund that we are about to ask the processor for. Its key is its id. */
 export interface ReservePaymentRefund extends Keyed {
@@ -39,16 +39,12 @@ export interface ApplyPaymentRefund {
 }
 
 /** Support may refund from a frozen wallet. The refusal says how much may go back. */
-export function reservePaymentRefund(command: ReservePaymentRefund, state: WalletState): Decision {
+export function reservePaymentRefund(command: ReservePaymentRefund, state: OpenWallet): Decision {
   const { key, requestHash, paymentKey, unitMicros, actor } = command;
-  assertAllowed(command.amountMicros === null || command.amountMicros > 0n, 'a refund is positive');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
   assertAllowed((command.amountMicros ?? 0n) % unitMicros === 0n, 'a card takes whole units');
   const known = recall(command, state);
-  if (known) {
-    return answer(known);
+  if (known !== undefined) {
+    return known;
   }
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, command.amountMicros);
@@ -73,14 +69,10 @@ export function reservePaymentRefund(command: ReservePaymentRefund, state: Walle
  */
 export function applyPaymentRefund(
   command: ApplyPaymentRefund,
-  state: WalletState,
+  state: OpenWallet,
   nowMs: number,
 ): Decision {
   const { refundId, paymentKey, amountMicros, actor } = command;
-  assertAllowed(amountMicros > 0n, 'a refund is positive');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
   const creditedMicros = state.payments.credited.get(paymentKey);
   if (creditedMicros === undefined) {
     return refuse('PAYMENT_NOT_CREDITED', state, amountMicros);
@@ -109,15 +101,4 @@ export function applyPaymentRefund(
     events.push(...repayArrears(events.reduce(evolve, state), actor, nowMs));
   }
   return applied(state, amountMicros, events);
-}
-
-/** The answer of what needs no key: the wallet as it stands then, replayed when nothing moved. */
-export function applied(
-  wallet: OpenWallet,
-  amountMicros: bigint,
-  events: readonly WalletEvent[],
-): Decision {
-  const after = events.reduce(evolve, wallet);
-  const numbers = answerOf(after, amountMicros, null);
-  return { outcome: { code: 'OK', replayed: events.length === 0, ...numbers }, events };
 }

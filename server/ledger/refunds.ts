@@ -1,18 +1,9 @@
 /** Giving usage back that was billed: all of a charge or a hold, or part of it. */
-import {
-  accept,
-  answer,
-  assertAllowed,
-  type Decision,
-  giveBack,
-  maxStandingMicros,
-  recall,
-  refuse,
-} from './decision.ts';
+import { accept, type Decision, giveBack, maxStandingMicros, refuse } from './decision.ts';
 import type { Detail, Keyed } from './events.ts';
 import { stillBurned } from './grants.ts';
 import { findOriginal } from './originals.ts';
-import type { WalletState } from './state.ts';
+import type { OpenWallet } from './state.ts';
 
 export interface RefundUsage extends Keyed {
   readonly type: 'refund_usage';
@@ -27,15 +18,7 @@ export interface RefundUsage extends Keyed {
 }
 
 /** A frozen wallet may receive. A refusal for the original says how much of it is refundable. */
-export function refundUsage(command: RefundUsage, state: WalletState, nowMs: number): Decision {
-  assertAllowed(command.amountMicros === null || command.amountMicros > 0n, 'a refund is positive');
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
-  const known = recall(command, state);
-  if (known) {
-    return answer(known);
-  }
+export function refundUsage(command: RefundUsage, state: OpenWallet, nowMs: number): Decision {
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, command.amountMicros);
   }

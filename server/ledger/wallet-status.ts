@@ -1,9 +1,8 @@
 /** Freezing, unfreezing and closing a wallet. */
-import { answer, type Decision, refuse } from './decision.ts';
+import { answer, applied, type Decision, refuse } from './decision.ts';
 import { isFrozenByDispute } from './disputes.ts';
 import type { Detail, WalletEvent } from './events.ts';
-import { evolve } from './evolve.ts';
-import { answerOf, type OpenWallet, type WalletState, type WalletStatus } from './state.ts';
+import { answerOf, type OpenWallet, type WalletStatus } from './state.ts';
 
 export interface ChangeWalletStatus {
   readonly type: 'change_wallet_status';
@@ -17,13 +16,10 @@ export interface ChangeWalletStatus {
  * Needs no key: a wallet that has the status already stays as it is, but one that a dispute froze can
  * be frozen by hand, so that no end of the dispute unfreezes it. Only an empty one is closed.
  */
-export function changeWalletStatus(command: ChangeWalletStatus, state: WalletState): Decision {
+export function changeWalletStatus(command: ChangeWalletStatus, state: OpenWallet): Decision {
   const { status, actor, detail } = command;
-  if (!state.opened) {
-    return answer({ code: 'WALLET_NOT_FOUND' });
-  }
   if (state.status === status && !(status === 'frozen' && isFrozenByDispute(state))) {
-    return answer({ code: 'OK', replayed: true, ...answerOf(state, 0n, null) });
+    return applied(state, 0n, []);
   }
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, 0n);
@@ -33,12 +29,7 @@ export function changeWalletStatus(command: ChangeWalletStatus, state: WalletSta
     const numbers = answerOf(state, 0n, { openHolds });
     return answer({ code: 'WALLET_NOT_EMPTY', replayed: false, ...numbers });
   }
-  const event: WalletEvent = { type: eventTypes[status], actor, detail };
-  const changed = evolve(state, event);
-  return {
-    outcome: { code: 'OK', replayed: false, ...answerOf(changed, 0n, detail) },
-    events: [event],
-  };
+  return applied(state, 0n, [{ type: eventTypes[status], actor, detail }], detail);
 }
 
 const eventTypes = {

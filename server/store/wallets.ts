@@ -1,6 +1,6 @@
 /** Wallets and their events: opening, reading, paging. */
 import type { EventPage, EventView, WalletView } from '../http/load-context.ts';
-import type { Sql } from './sql.ts';
+import { only, type Sql } from './sql.ts';
 
 export type WalletMode = 'live' | 'deferred';
 
@@ -40,11 +40,8 @@ export async function openWallet(
   const [opened] = await sql<{ id: string }[]>`
     select ((open_wallet(${wallet.walletId}, ${wallet.userId}, ${wallet.currency},
       ${wallet.timezone}, ${wallet.mode}, ${wallet.actor})).wallet).id`;
-  const [row] = opened === undefined ? [] : await findWallets(sql, { walletId: opened.id });
-  if (row === undefined) {
-    throw new Error('open_wallet returned no wallet');
-  }
-  return row;
+  const [row] = await findWallets(sql, { walletId: only(opened).id });
+  return only(row);
 }
 
 /**
