@@ -5402,6 +5402,7 @@ create table payment_disputes (
   constraint payment_disputes_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
 CREATE INDEX payment_disputes_of_top_up ON public.payment_disputes USING btree (top_up_id);
+CREATE INDEX payment_disputes_opened ON public.payment_disputes USING btree (created_at);
 CREATE TRIGGER payment_disputes_never_deleted BEFORE DELETE OR TRUNCATE ON payment_disputes FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 CREATE TRIGGER payment_disputes_told AFTER INSERT OR UPDATE OF state ON payment_disputes FOR EACH ROW WHEN (new.state = ANY (ARRAY['open'::text, 'lost'::text, 'won'::text])) EXECUTE FUNCTION tell_of_payment_dispute();
 
@@ -5446,6 +5447,7 @@ END),
   constraint payment_refunds_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id),
   constraint payment_refunds_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
+CREATE INDEX payment_refunds_made ON public.payment_refunds USING btree (created_at);
 CREATE INDEX payment_refunds_of_top_up ON public.payment_refunds USING btree (top_up_id);
 CREATE INDEX payment_refunds_reserved ON public.payment_refunds USING btree (next_attempt_at) WHERE (status = 'reserved'::text);
 CREATE TRIGGER payment_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON payment_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();

@@ -10,6 +10,7 @@ import { createAutoTopUpWorker } from './billing/auto-top-up-worker.ts';
 import { createAutoTopUps } from './billing/auto-top-ups.ts';
 import { type Background, everyInterval } from './billing/background.ts';
 import { createCharging } from './billing/charging.ts';
+import { stripeComparisons } from './billing/comparisons.ts';
 import { createExplaining } from './billing/explaining.ts';
 import { createHoldSweeper } from './billing/hold-sweeper.ts';
 import { createHolds } from './billing/holds.ts';
@@ -20,9 +21,8 @@ import { createAlerts, createNoticeFollower } from './billing/notices.ts';
 import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createRateCards } from './billing/rate-cards.ts';
-import { paymentComparer } from './billing/reconcile-payments.ts';
 import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
-import { comparison, createReconciliation } from './billing/reconciling.ts';
+import { createReconciliation } from './billing/reconciling.ts';
 import { createRecoveryLinks } from './billing/recovery-links.ts';
 import { createRefunds } from './billing/refunds.ts';
 import { createSpendingLimits } from './billing/spending-limits.ts';
@@ -128,12 +128,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const stripeEvents = createStripeEvents({ sql, gateway });
   const reconciliation = createReconciliation({
     sql,
-    comparisons: [
-      comparison(
-        sql,
-        paymentComparer({ sql, gateway, settlePayment: stripeEvents.applyPayment, logger }),
-      ),
-    ],
+    comparisons: stripeComparisons({ sql, gateway, events: stripeEvents, logger }),
     clock,
     logger,
   });

@@ -127,10 +127,14 @@ function contradicts(intent: StripeIntent, topUp: LedgerPayment | null): boolean
   return known !== topUpStatusOf(intent.status);
 }
 
-/** Micros that Stripe received; null in a currency that the ledger does not have. */
 function receivedMicros(intent: StripeIntent): bigint | null {
-  const exponent = CURRENCY_EXPONENTS[intent.currency];
-  return exponent === undefined ? null : microsFromMinor(intent.amountReceivedMinor, exponent);
+  return microsOfMinor(intent.amountReceivedMinor, intent.currency);
+}
+
+/** An amount of Stripe's in micros; null in a currency that the ledger does not have. */
+export function microsOfMinor(minor: bigint, currency: string): bigint | null {
+  const exponent = CURRENCY_EXPONENTS[currency];
+  return exponent === undefined ? null : microsFromMinor(minor, exponent);
 }
 
 function differenceOf(
@@ -164,7 +168,8 @@ function describeTopUp(topUp: LedgerPayment): Record<string, string | null> {
   };
 }
 
-function amountText(micros: bigint | null, currency: string): string | null {
+/** An amount as a difference shows it; null where there is none. */
+export function amountText(micros: bigint | null, currency: string): string | null {
   const exponent = CURRENCY_EXPONENTS[currency];
   return micros === null || exponent === undefined
     ? null
@@ -173,11 +178,4 @@ function amountText(micros: bigint | null, currency: string): string | null {
 
 function modeName(livemode: boolean): string {
   return livemode ? 'live' : 'test';
-}
-
-/** A problem in words. */
-export function meaningOf(problem: string): string {
-  return Object.hasOwn(PAYMENT_PROBLEMS, problem)
-    ? PAYMENT_PROBLEMS[problem as PaymentProblem]
-    : problem.replaceAll('_', ' ');
 }

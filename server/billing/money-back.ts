@@ -29,7 +29,9 @@ export interface MoneyBack {
    * @throws Error when what was read is older than the event: it must be applied later
    */
   apply(event: ToldEvent): Promise<Ending | null>;
+  /** Applies what was read of a refund, or of a dispute. */
   applyRefund(refund: StripeRefund): Promise<Ending>;
+  applyDispute(dispute: StripeDispute): Promise<Ending>;
 }
 
 export function createMoneyBack(options: {
@@ -120,6 +122,7 @@ export function createMoneyBack(options: {
 
   return {
     applyRefund,
+    applyDispute: applyDisputeOf,
 
     async apply(event) {
       const { type, objectId } = event;
@@ -132,7 +135,7 @@ export function createMoneyBack(options: {
       }
       if (type.startsWith('refund.') || type === 'charge.refund.updated') {
         const refund = await gateway.retrieveRefund(objectId);
-        assertNotOlder(refund, event, isEndOfRefund(event) && !isFailed(refund.status));
+        assertNotOlder(refund, event, isEndOfRefund(event) && !isFailedRefund(refund.status));
         return applyRefund(refund);
       }
       if (type.startsWith('charge.dispute.')) {
@@ -159,12 +162,13 @@ export function disputeStateOf({
   return status === 'won' || status === 'prevented' ? 'won' : status === 'lost' ? 'lost' : 'open';
 }
 
-function isFailed(status: string | null): boolean {
+/** Whether it did not reach the card, and never will. */
+export function isFailedRefund(status: string | null): boolean {
   return status === 'failed' || status === 'canceled';
 }
 
 function isEndOfRefund({ type, objectStatus }: ToldEvent): boolean {
-  return type === 'refund.failed' || isFailed(objectStatus);
+  return type === 'refund.failed' || isFailedRefund(objectStatus);
 }
 
 /** Before the bank has decided. An appeal comes after it, and so may words that are not known. */

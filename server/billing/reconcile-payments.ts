@@ -16,11 +16,14 @@ import {
   type PaymentProblem,
   unknownAtStripe,
 } from './compare-payments.ts';
-import type { Comparer, TimeRange } from './reconciling.ts';
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const LEDGER_PAGE = 500;
-const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+import {
+  type Comparer,
+  FIRST_UUID,
+  LEDGER_PAGE,
+  ledgerRows,
+  type TimeRange,
+  UUID,
+} from './reconciling.ts';
 
 /** Problems that reading the payment at Stripe again, and applying what it says, may end. */
 const SETTLED_BY_APPLYING: ReadonlySet<string> = new Set([
@@ -67,20 +70,17 @@ export function paymentComparer(options: {
     now: Date,
   ): Promise<Difference[]> {
     const found: Difference[] = [];
-    let afterId = FIRST_ID;
-    for (;;) {
-      const credited = await creditedPayments(sql, { ...span, afterId, limit: LEDGER_PAGE });
-      for (const topUp of credited) {
-        if (!listed.has(topUp.paymentIntentId ?? '')) {
-          found.push(...(await compareCredit(topUp, now)));
-        }
+    const rows = ledgerRows(
+      (afterId) => creditedPayments(sql, { ...span, afterId, limit: LEDGER_PAGE }),
+      ({ topUpId }) => topUpId,
+      FIRST_UUID,
+    );
+    for await (const topUp of rows) {
+      if (!listed.has(topUp.paymentIntentId ?? '')) {
+        found.push(...(await compareCredit(topUp, now)));
       }
-      const last = credited.at(-1);
-      if (last === undefined || credited.length < LEDGER_PAGE) {
-        return found;
-      }
-      afterId = last.topUpId;
     }
+    return found;
   }
 
   return {

@@ -46,6 +46,30 @@ export interface Comparison {
   }): Promise<{ checked: number; differences: number }>;
 }
 
+/** Ids of rows of the ledger: their form, and what comes before all of them. */
+export const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const FIRST_UUID = '00000000-0000-0000-0000-000000000000';
+/** Rows of the ledger that are read at a time. */
+export const LEDGER_PAGE = 500;
+
+/** Rows that are read by their id, `LEDGER_PAGE` at a time. */
+export async function* ledgerRows<Row>(
+  read: (afterId: string) => Promise<readonly Row[]>,
+  idOf: (row: Row) => string,
+  firstId: string,
+): AsyncGenerator<Row> {
+  let afterId = firstId;
+  for (;;) {
+    const rows = await read(afterId);
+    yield* rows;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < LEDGER_PAGE) {
+      return;
+    }
+    afterId = idOf(last);
+  }
+}
+
 /** Objects of a page: as many as one call of Stripe's lists. */
 const PAGE_SIZE = 100;
 
@@ -100,22 +124,31 @@ async function* pages<Item>(
 const DAY_MS = 86_400_000;
 /** How far back the daily run looks: a payment by a slow method may be made weeks before it is paid. */
 export const DAILY_REACH_DAYS = 35;
+/** Disputes are few, and a bank may take months to decide. */
+export const DISPUTE_REACH_DAYS = 200;
 const REPORT_LIMIT = 200;
+
+/** One step of the daily run. Instants are ISO 8601. */
+export interface DailyRange {
+  from: string;
+  to: string;
+  /** What is compared in it; all there is when it is left out. */
+  kinds?: DifferenceKind[] | undefined;
+}
 
 export interface Reconciliation {
   /** The ranges that the daily run of the UTC day of `at` goes through. */
-  plan(at: Date): { day: string; ranges: { from: string; to: string }[] };
-  /** Credits what no webhook brought in the range, then compares it. Safe to repeat. */
-  reconcileRange(input: {
-    day: string;
-    from: string;
-    to: string;
-  }): Promise<{ checked: number; differences: number }>;
+  plan(at: Date): { day: string; ranges: DailyRange[] };
+  /** Applies what no webhook brought in the range, then compares it. Safe to repeat. */
+  reconcileRange(
+    input: DailyRange & { day: string },
+  ): Promise<{ checked: number; differences: number }>;
   /** Ends the day's run, and tells of the differences that nobody was told of yet. */
   finish(day: string): Promise<{ reported: number }>;
   /** All of it, for a command or a process that does it by itself. */
   compare(given: {
     range: TimeRange;
+    kinds?: readonly DifferenceKind[] | undefined;
     settle: boolean;
     onDifference: (kind: DifferenceKind, difference: Difference) => Promise<void> | void;
   }): Promise<{ checked: Record<string, number>; differences: number }>;
@@ -130,10 +163,12 @@ export function createReconciliation(options: {
 }): Reconciliation {
   const { sql, comparisons, clock, logger } = options;
 
-  const compare: Reconciliation['compare'] = async ({ range, settle, onDifference }) => {
+  const compare: Reconciliation['compare'] = async (given) => {
+    const { range, kinds, settle, onDifference } = given;
     const checked: Record<string, number> = {};
     let differences = 0;
     for (const { kind, run } of comparisons) {
+      if (kinds !== undefined && !kinds.includes(kind)) continue;
       const counts = await run({
         range,
         settle,
@@ -152,17 +187,23 @@ export function createReconciliation(options: {
     plan(at) {
       const midnightMs = Math.floor(at.getTime() / DAY_MS) * DAY_MS;
       const iso = (ms: number) => new Date(ms).toISOString();
-      const ranges = Array.from({ length: DAILY_REACH_DAYS + 1 }, (_, index) => {
+      const days = Array.from({ length: DAILY_REACH_DAYS + 1 }, (_, index) => {
         const fromMs = midnightMs - (DAILY_REACH_DAYS - index) * DAY_MS;
         return { from: iso(fromMs), to: iso(fromMs + DAY_MS) };
       });
-      return { day: iso(midnightMs).slice(0, 10), ranges };
+      const before: DailyRange = {
+        from: iso(midnightMs - DISPUTE_REACH_DAYS * DAY_MS),
+        to: iso(midnightMs - DAILY_REACH_DAYS * DAY_MS),
+        kinds: ['dispute'],
+      };
+      return { day: iso(midnightMs).slice(0, 10), ranges: [...days, before] };
     },
 
-    async reconcileRange({ day, from, to }) {
+    async reconcileRange({ day, from, to, kinds }) {
       await touchReconciliation(sql, day, false);
       const { checked, differences } = await compare({
         range: { from: new Date(from), to: new Date(to) },
+        kinds,
         settle: true,
         onDifference: () => {},
       });

@@ -13,7 +13,7 @@ import { openDifferences } from '../store/reconciliation.ts';
 import type { Sql } from '../store/sql.ts';
 import { findEventDetail, listEvents } from '../store/stripe-inbox.ts';
 import type { StripeGateway, StripeIntent } from '../stripe/gateway.ts';
-import { meaningOf } from './compare-payments.ts';
+import { meaningOf } from './comparisons.ts';
 import type { StripeEvents } from './stripe-events.ts';
 import { withoutPersonalData } from './stripe-payload.ts';
 
@@ -157,7 +157,7 @@ export function createStripeDesk(options: {
       return {
         differences: page.map(({ atStripe, inLedger, resolvedAt: _, ...difference }) => ({
           ...difference,
-          meaning: meaningOf(difference.problem),
+          meaning: meaningOf(difference.kind, difference.problem),
           atStripe: atStripe && { ...atStripe },
           inLedger: inLedger && { ...inLedger },
         })),

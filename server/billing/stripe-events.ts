@@ -17,7 +17,7 @@ import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../store/top-u
 import type { StripeGateway, StripeIntent } from '../stripe/gateway.ts';
 import { type Background, everyInterval } from './background.ts';
 import { CARD_EVENTS, readCards } from './card-reading.ts';
-import { createMoneyBack, type Ending } from './money-back.ts';
+import { createMoneyBack, type Ending, type MoneyBack } from './money-back.ts';
 import { topUpStatusOf } from './top-ups.ts';
 
 /**
@@ -52,6 +52,9 @@ export interface StripeEvents {
   apply(eventId: string): Promise<{ outcome: string }>;
   /** Brings a payment's top-up to what Stripe says of it now. Safe to repeat. */
   applyPayment(paymentIntentId: string): Promise<{ outcome: string }>;
+  /** Brings the ledger to what was read of a refund, or of a dispute. Safe to repeat. */
+  applyRefund: MoneyBack['applyRefund'];
+  applyDispute: MoneyBack['applyDispute'];
   /**
    * Asks Stripe about every top-up of the last three days whose end no event has told, so that a
    * payment is credited even when its webhooks never come. Returns how many it asked about.
@@ -194,6 +197,9 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
     applyPayment: async (paymentIntentId) => ({
       outcome: await applyPaymentIntent(paymentIntentId, null),
     }),
+
+    applyRefund: moneyBack.applyRefund,
+    applyDispute: moneyBack.applyDispute,
 
     async sweep(now) {
       const intents = await unsettledIntents(sql, {

@@ -13,8 +13,8 @@ import { stripeWebhook } from '../http/stripe-webhook.ts';
 import type { StartTopUp } from '../http/views/top-ups.ts';
 import { createLogger } from '../log.ts';
 import { createStripeGateway, type StripeGateway } from '../stripe/gateway.ts';
-import { paymentComparer } from './reconcile-payments.ts';
-import { comparison, createReconciliation, type Reconciliation } from './reconciling.ts';
+import { stripeComparisons } from './comparisons.ts';
+import { createReconciliation, type Reconciliation } from './reconciling.ts';
 import { createStripeEvents, type StripeEvents } from './stripe-events.ts';
 import { createTopUps, type TopUps } from './top-ups.ts';
 import { createWallets, type Wallets } from './wallets.ts';
@@ -89,7 +89,6 @@ export async function startStripeWorld(
   const wallets = createWallets(sql);
   const topUps = createTopUps({ sql, wallets, gateway, livemode: false, logger });
   const events = createStripeEvents({ sql, gateway });
-  const settlePayment = events.applyPayment;
 
   return {
     database,
@@ -104,7 +103,7 @@ export async function startStripeWorld(
     reconciliation: (now) =>
       createReconciliation({
         sql,
-        comparisons: [comparison(sql, paymentComparer({ sql, gateway, settlePayment, logger }))],
+        comparisons: stripeComparisons({ sql, gateway, events, logger }),
         clock: () => now,
         logger,
       }),

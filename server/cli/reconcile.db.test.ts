@@ -56,7 +56,7 @@ describe('npm run reconcile', () => {
       expect(out).toContain(`${lost.intentId}  not_credited: paid at Stripe and not credited\n`);
       expect(out).toContain(`top-up ${lost.topUpId}\n`);
       expect(out).toContain('Stripe: status succeeded, amount 25.00 USD');
-      expect(out).toMatch(/2 payments of Stripe's compared, 1 difference\n$/);
+      expect(out).toMatch(/2 payments, 0 refunds, 0 disputes of Stripe's compared, 1 difference\n$/);
     }
     expect(await world.balanceOf('lost')).toBe(0n);
   });
@@ -65,7 +65,7 @@ describe('npm run reconcile', () => {
     const { code, out } = await reconcile(['--json', '--from', at(-HOUR_MS), '--to', at(HOUR_MS)]);
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({
-      checked: { payment: 2 },
+      checked: { payment: 2, refund: 0, dispute: 0 },
       found: 1,
       differences: [{ kind: 'payment', objectId: lost.intentId, problem: 'not_credited' }],
     });
@@ -75,7 +75,7 @@ describe('npm run reconcile', () => {
     const empty = ['--from', '2026-01-01', '--to', '2026-01-02'];
     expect(await reconcile(empty)).toMatchObject({
       code: 0,
-      out: "2026-01-01T00:00:00.000Z to 2026-01-02T00:00:00.000Z: 0 payments of Stripe's compared, 0 differences\n",
+      out: "2026-01-01T00:00:00.000Z to 2026-01-02T00:00:00.000Z: 0 payments, 0 refunds, 0 disputes of Stripe's compared, 0 differences\n",
     });
     const { code, out } = await reconcile([...empty, '--json']);
     expect([code, JSON.parse(out)]).toMatchObject([0, { differences: [], found: 0 }]);

@@ -1,9 +1,8 @@
 /** `npm run reconcile`: the ledger against Stripe. */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { meaningOf } from '../billing/compare-payments.ts';
-import { paymentComparer } from '../billing/reconcile-payments.ts';
-import { comparison, createReconciliation } from '../billing/reconciling.ts';
+import { meaningOf, stripeComparisons } from '../billing/comparisons.ts';
+import { createReconciliation } from '../billing/reconciling.ts';
 import { createStripeEvents } from '../billing/stripe-events.ts';
 import { describeProblems, type EnvSource, readStripeEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
@@ -15,13 +14,15 @@ import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
 import { type Output, standardOutput } from './output.ts';
 
-const HELP = `Compares Stripe's list with the ledger, both ways, and lists each difference.
+const HELP = `Compares Stripe's payments, refunds and disputes with the ledger, both ways, and lists each
+difference.
 
   npm run reconcile -- --from DATE --to DATE [--settle] [--json]
 
 DATE is a UTC day (2026-11-01, from its first moment) or an instant (2026-11-01T12:00:00Z); the
 range is half-open, so that --to names the first moment that is not in it. With --settle, what
-Stripe says was paid is credited first, as the daily run does; without it no wallet changes.
+Stripe says was paid, refunded or disputed is applied first, as the daily run does; without it no
+wallet changes.
 
 Exit code 0: no difference; 1: differences, or it failed; 2: misused.
 
@@ -68,11 +69,11 @@ export async function runReconcile(
         secretKey: stripe.secretKey,
         ...(stripe.apiBase !== null && { apiBase: stripe.apiBase }),
       });
-      const { applyPayment: settlePayment } = createStripeEvents({ sql, gateway });
+      const events = createStripeEvents({ sql, gateway });
       const logger = createLogger('silent');
       const reconciliation = createReconciliation({
         sql,
-        comparisons: [comparison(sql, paymentComparer({ sql, gateway, settlePayment, logger }))],
+        comparisons: stripeComparisons({ sql, gateway, events, logger }),
         clock,
         logger,
       });
@@ -152,11 +153,11 @@ function textReport({ from, to }: Arguments, output: Output): Report {
           .map(([name, value]) => `${name} ${value}`)
           .join(', ');
   return {
-    async difference(_kind, { objectId, problem, happenedAt, walletId, topUpId, ...sides }) {
+    async difference(kind, { objectId, problem, happenedAt, walletId, topUpId, ...sides }) {
       const place = [walletId && `wallet ${walletId}`, topUpId && `top-up ${topUpId}`];
       await output.out(
         [
-          `${objectId}  ${problem}: ${meaningOf(problem)}`,
+          `${objectId}  ${problem}: ${meaningOf(kind, problem)}`,
           `    ${[happenedAt.toISOString(), ...place].filter(Boolean).join('  ')}`,
           `    Stripe: ${side(sides.atStripe)}`,
           `    ledger: ${side(sides.inLedger)}\n`,

@@ -1,4 +1,5 @@
 import { cron, type Inngest, type InngestFunction } from 'inngest';
+import type { DailyRange } from '../billing/reconciling.ts';
 import { billingMonthRequested, billingRangeRequested, stripeEventReceived } from './client.ts';
 
 /** 02:00 UTC on the 1st of each month. */
@@ -47,14 +48,12 @@ export interface BillingUseCases {
   /** The ranges of Stripe's list that the run of the UTC day of `at` goes through. */
   planReconciliation(at: Date): Promise<{
     day: string;
-    ranges: { from: string; to: string }[];
+    ranges: DailyRange[];
   }>;
   /** Credits what no webhook brought in the range, and compares it with the ledger. */
-  reconcileRange(input: {
-    day: string;
-    from: string;
-    to: string;
-  }): Promise<{ checked: number; differences: number }>;
+  reconcileRange(
+    input: DailyRange & { day: string },
+  ): Promise<{ checked: number; differences: number }>;
   /** Ends the day's run, and tells of what is new. */
   finishReconciliation(day: string): Promise<{ reported: number }>;
 }

@@ -2,6 +2,7 @@ import Stripe from 'stripe';
 import { cardGateway, type StripeCardGateway } from './cards.ts';
 import { StripeGatewayError, toGatewayError } from './errors.ts';
 import { type MoneyBackGateway, moneyBackGateway } from './money-back.ts';
+import { createdIn, orNull, readList } from './reading.ts';
 
 const INTENT_STATUSES = [
   'requires_payment_method',
@@ -210,6 +211,10 @@ export function createStripeGateway(options: {
   }
 
   const expand = ['latest_charge'];
+  const retrieveIntent = (id: string) =>
+    call('to read a payment intent', async () =>
+      toIntent(await stripe.paymentIntents.retrieve(id, { expand })),
+    );
   return {
     ...cardGateway(stripe, call),
     ...moneyBackGateway(stripe),
@@ -277,44 +282,25 @@ export function createStripeGateway(options: {
         ),
       ),
 
-    retrieveIntent: (id) =>
-      call('to read a payment intent', async () =>
-        toIntent(await stripe.paymentIntents.retrieve(id, { expand })),
-      ),
+    retrieveIntent,
 
-    findIntent: async (id) => {
-      try {
-        return toIntent(await stripe.paymentIntents.retrieve(id, { expand }));
-      } catch (error) {
-        const known = toGatewayError('to read a payment intent', error);
-        if (known instanceof StripeGatewayError && known.providerCode === 'resource_missing') {
-          return null;
-        }
-        throw known;
-      }
-    },
+    findIntent: (id) => orNull(retrieveIntent(id)),
 
     cancelIntent: (id) =>
       call('to cancel a payment intent', async () =>
         toIntent(await stripe.paymentIntents.cancel(id, { expand })),
       ),
 
-    async *listIntents({ from, to, customerId }) {
-      const created = {
-        gte: Math.ceil(from.getTime() / 1000),
-        lt: Math.ceil(to.getTime() / 1000),
-      };
-      const params = {
-        created,
-        expand: ['data.latest_charge'],
-        limit: 100,
-        ...(customerId === undefined ? {} : { customer: customerId }),
-      };
-      try {
-        for await (const intent of stripe.paymentIntents.list(params)) yield toIntent(intent);
-      } catch (error) {
-        throw toGatewayError('to list payment intents', error);
-      }
-    },
+    listIntents: ({ customerId, ...range }) =>
+      readList(
+        'to list payment intents',
+        stripe.paymentIntents.list({
+          created: createdIn(range),
+          expand: ['data.latest_charge'],
+          limit: 100,
+          ...(customerId === undefined ? {} : { customer: customerId }),
+        }),
+        toIntent,
+      ),
   };
 }

@@ -1,6 +1,7 @@
 /** What comes back of payments, as Stripe tells it: refunds, disputes, warnings of fraud. */
 import type Stripe from 'stripe';
 import { toGatewayError } from './errors.ts';
+import { createdIn, orNull, readList } from './reading.ts';
 
 const REFUND_STATUSES = ['pending', 'requires_action', 'succeeded', 'failed', 'canceled'] as const;
 
@@ -55,7 +56,15 @@ export interface MoneyBackGateway {
   retrieveRefund(id: string): Promise<StripeRefund>;
   /** All refunds of a payment, or of one charge of it. */
   listRefunds(of: { paymentIntentId: string } | { chargeId: string }): Promise<StripeRefund[]>;
+  /** As `retrieveRefund`; null when Stripe knows no such refund. */
+  findRefund(id: string): Promise<StripeRefund | null>;
+  /** Refunds of all payments made in `[from, to)`, to whole seconds, newest first, page by page. */
+  listRefundsMade(range: { from: Date; to: Date }): AsyncIterable<StripeRefund>;
   retrieveDispute(id: string): Promise<StripeDispute>;
+  /** As `retrieveDispute`; null when Stripe knows no such dispute. */
+  findDispute(id: string): Promise<StripeDispute | null>;
+  /** Disputes, and inquiries, opened in `[from, to)`, as `listRefundsMade`. */
+  listDisputes(range: { from: Date; to: Date }): AsyncIterable<StripeDispute>;
   retrieveFraudWarning(id: string): Promise<StripeFraudWarning>;
 }
 
@@ -116,6 +125,11 @@ export function moneyBackGateway(stripe: Stripe): MoneyBackGateway {
     }
   }
 
+  const retrieveRefund = (id: string) =>
+    call('to read a refund', async () => toRefund(await stripe.refunds.retrieve(id)));
+  const retrieveDispute = (id: string) =>
+    call('to read a dispute', async () => toDispute(await stripe.disputes.retrieve(id)));
+
   return {
     createRefund: ({ paymentIntentId, amountMinor, ownRefundId, idempotencyKey }) =>
       call('to refund a payment', async () => {
@@ -132,22 +146,36 @@ export function moneyBackGateway(stripe: Stripe): MoneyBackGateway {
         );
       }),
 
-    retrieveRefund: (id) =>
-      call('to read a refund', async () => toRefund(await stripe.refunds.retrieve(id))),
+    retrieveRefund,
+    findRefund: (id) => orNull(retrieveRefund(id)),
 
-    listRefunds: (of) =>
-      call('to list refunds', async () => {
-        const refunds: StripeRefund[] = [];
-        const params =
-          'chargeId' in of ? { charge: of.chargeId } : { payment_intent: of.paymentIntentId };
-        for await (const refund of stripe.refunds.list({ ...params, limit: 100 })) {
-          refunds.push(toRefund(refund));
-        }
-        return refunds;
-      }),
+    async listRefunds(of) {
+      const params =
+        'chargeId' in of ? { charge: of.chargeId } : { payment_intent: of.paymentIntentId };
+      const list = stripe.refunds.list({ ...params, limit: 100 });
+      const refunds: StripeRefund[] = [];
+      for await (const refund of readList('to list refunds', list, toRefund)) {
+        refunds.push(refund);
+      }
+      return refunds;
+    },
 
-    retrieveDispute: (id) =>
-      call('to read a dispute', async () => toDispute(await stripe.disputes.retrieve(id))),
+    listRefundsMade: (range) =>
+      readList(
+        'to list refunds',
+        stripe.refunds.list({ created: createdIn(range), limit: 100 }),
+        toRefund,
+      ),
+
+    retrieveDispute,
+    findDispute: (id) => orNull(retrieveDispute(id)),
+
+    listDisputes: (range) =>
+      readList(
+        'to list disputes',
+        stripe.disputes.list({ created: createdIn(range), limit: 100 }),
+        toDispute,
+      ),
 
     retrieveFraudWarning: (id) =>
       call('to read a warning of fraud', async () => {
