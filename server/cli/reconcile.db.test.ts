@@ -56,7 +56,9 @@ describe('npm run reconcile', () => {
       expect(out).toContain(`${lost.intentId}  not_credited: paid at Stripe and not credited\n`);
       expect(out).toContain(`top-up ${lost.topUpId}\n`);
       expect(out).toContain('Stripe: status succeeded, amount 25.00 USD');
-      expect(out).toMatch(/2 payments, 0 refunds, 0 disputes of Stripe's compared, 1 difference\n$/);
+      expect(out).toMatch(
+        /2 payments, 0 refunds, 0 disputes of Stripe's compared, 1 difference\n$/,
+      );
     }
     expect(await world.balanceOf('lost')).toBe(0n);
   });
