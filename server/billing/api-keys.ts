@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import {
   type ApiKeyRow,
-  findLiveApiKey,
+  findLiveApiKeys,
   insertApiKey,
   type LiveApiKey,
   listApiKeys,
@@ -10,6 +10,7 @@ import {
   touchApiKey,
 } from '../store/api-keys.ts';
 import type { Sql } from '../store/sql.ts';
+import { coalescedLookup } from './coalesced-lookup.ts';
 import { randomBase32, randomBase62 } from './random-ids.ts';
 import { createRateLimiter, type RateLimit, type RateLimiter } from './rate-limit.ts';
 
@@ -89,6 +90,9 @@ export function createApiKeys(options: {
   /** By key id. In memory, so each server process grants the whole limit: it protects the service
    * from a caller gone wild, and no money depends on it. */
   const limiters = new Map<string, RateLimiter>();
+  const findKey = coalescedLookup((secretHashes: readonly Uint8Array[]) =>
+    findLiveApiKeys(sql, secretHashes, USE_STALE_AFTER_SECONDS),
+  );
 
   function limiterOf(key: LiveApiKey): RateLimiter | null {
     const { id, rateLimitPerSecond: perSecond, rateLimitBurst: burst } = key;
@@ -126,7 +130,7 @@ export function createApiKeys(options: {
     revoke: (id) => revokeApiKey(sql, id),
 
     async authenticate(secret) {
-      const found = await findLiveApiKey(sql, hashSecret(secret), USE_STALE_AFTER_SECONDS);
+      const found = await findKey(hashSecret(secret));
       if (!found) return null;
       const { id, name, scopes } = found;
       if (found.useIsStale) {

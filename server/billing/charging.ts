@@ -1,17 +1,22 @@
 /** Pricing usage and charging it: from a service's words to one SQL function call. */
 import { Fault } from '../faults.ts';
-import type { WalletView } from '../http/views/wallets.ts';
+import type { WalletView } from '../http/load-context.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { type Breakdown, type RateResult, rate } from '../rating/rate.ts';
 import { canonicalUsage, type Usage, usageUnits } from '../rating/usage.ts';
-import { grantCredit, type QueuedOutcome } from '../store/charges.ts';
+import {
+  chargeMany,
+  grantCredit,
+  type QueuedCharge,
+  type QueuedOutcome,
+} from '../store/charges.ts';
 import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
-import { createDatabaseChargeQueue } from './charge-queue.ts';
 import type { RateCards } from './rate-cards.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 import { createWalletDirectory, type KnownWallet } from './wallet-directory.ts';
 import { currencyRequired, onlyWallet } from './wallets.ts';
+import { createWriteQueue } from './write-queue.ts';
 
 /** How far a service's clock may run ahead of ours. */
 const MAX_CLOCK_LEAD_MS = 5 * 60_000;
@@ -112,7 +117,13 @@ export function createCharging(options: {
   now: () => Date;
 }): Charging {
   const { sql, rateCards, now } = options;
-  const queue = createDatabaseChargeQueue(sql);
+  const queue = createWriteQueue({
+    apply: (charges: readonly QueuedCharge[]) => chargeMany(sql, charges),
+    // `charge_many` takes each key of a wallet once.
+    apart: ({ walletId, key }) => walletId + key,
+    maxBatch: 500,
+    lanes: 2,
+  });
   const directory = createWalletDirectory(sql);
 
   async function priceFor(
@@ -149,7 +160,7 @@ export function createCharging(options: {
       return { ok: false, code: 'WALLET_NOT_FOUND' };
     }
     const { request, wallet, usage, rated } = prepared;
-    const outcome = await queue.charge({
+    const outcome = await queue.send({
       walletId: wallet.walletId,
       alone: wallet.alone,
       key: ledgerKey(`usage:${usage.type}`, request.referenceId),

@@ -4,12 +4,11 @@
  * the charge and the database decides it; see `charge_many`.
  */
 import type { Sql } from '../store/sql.ts';
-import { type WalletName, walletIdentities } from '../store/wallets.ts';
+import { type WalletIdentity, type WalletName, walletIdentities } from '../store/wallets.ts';
+import { coalescedLookup } from './coalesced-lookup.ts';
 import { currencyRequired } from './wallets.ts';
 
-export interface KnownWallet {
-  readonly walletId: string;
-  readonly currency: string;
+export interface KnownWallet extends WalletIdentity {
   /** True when the name holds only as long as the user has no second wallet. */
   readonly alone: boolean;
 }
@@ -24,8 +23,24 @@ export interface WalletDirectory {
 /** Some 20 MB of names; beyond them the oldest are looked up again. */
 const MAX_KNOWN = 100_000;
 
+/**
+ * Asks the database for the one wallet that a name means, together with whatever else is being asked
+ * for; null when there is none. Throws `BAD_REQUEST` when the currency must be named.
+ */
+export function walletLookup(sql: Sql): (name: WalletName) => Promise<WalletIdentity | null> {
+  const lookup = coalescedLookup((names: readonly WalletName[]) => walletIdentities(sql, names));
+  return async (name) => {
+    const [wallet, another] = await lookup(name);
+    if (another !== undefined) {
+      throw currencyRequired();
+    }
+    return wallet ?? null;
+  };
+}
+
 export function createWalletDirectory(sql: Sql): WalletDirectory {
   const known = new Map<string, KnownWallet>();
+  const lookup = walletLookup(sql);
   return {
     async find(name) {
       const key = keyOf(name);
@@ -33,15 +48,11 @@ export function createWalletDirectory(sql: Sql): WalletDirectory {
       if (cached !== undefined) {
         return cached;
       }
-      const [wallet, another] = await walletIdentities(sql, name);
-      if (wallet === undefined) {
+      const wallet = await lookup(name);
+      if (wallet === null) {
         return null;
       }
-      if (another !== undefined) {
-        throw currencyRequired();
-      }
-      const { walletId, currency } = wallet;
-      const found = { walletId, currency, alone: 'userId' in name && name.currency === undefined };
+      const found = { ...wallet, alone: 'userId' in name && name.currency === undefined };
       if (known.size >= MAX_KNOWN) {
         const [oldest] = known.keys();
         known.delete(oldest ?? '');

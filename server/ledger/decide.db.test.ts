@@ -5,11 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
 import { applyDispute } from '../store/disputes.ts';
-import { authorizeHold, captureHold, extendHold, voidHold } from '../store/holds.ts';
+import { authorizeHolds, captureHolds, extendHolds, voidHolds } from '../store/holds.ts';
 import { streamEvents, verifyRange } from '../store/ledger.ts';
 import { limitsOf, setLimits } from '../store/limits.ts';
 import { applyPaymentRefund, reservePaymentRefund } from '../store/payment-refunds.ts';
 import { refundUsage } from '../store/refunds.ts';
+import { only } from '../store/sql.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
@@ -342,11 +343,11 @@ async function call(
       return outcome;
     }
     case 'authorize_hold':
-      return authorizeHold(database.app, request);
+      return only((await authorizeHolds(database.app, [request]))[0]);
     case 'capture_hold':
-      return captureHold(database.app, request);
+      return only((await captureHolds(database.app, [request]))[0]);
     case 'void_hold':
-      return voidHold(database.app, request);
+      return only((await voidHolds(database.app, [request]))[0]);
     case 'refund_usage':
       return refundUsage(database.app, request);
     case 'settle_accruals':
@@ -398,7 +399,7 @@ async function extend(
   command: Extract<HoldCommand, { type: 'extend_hold' }>,
   walletId: string,
 ): Promise<Decision['outcome']> {
-  const outcome = await extendHold(database.app, { ...command, walletId });
+  const outcome = only((await extendHolds(database.app, [{ ...command, walletId }]))[0]);
   const { code, expiresAt, unitsSoFar, ...answer } = outcome;
   return code === 'WALLET_NOT_FOUND' || code === 'HOLD_NOT_FOUND'
     ? { code }

@@ -53,19 +53,23 @@ export interface LiveApiKey
   useIsStale: boolean;
 }
 
-/** The key of a secret, unless it is revoked. */
-export async function findLiveApiKey(
+/** The keys of secrets that are not revoked, in the order of the secrets; null where is none. */
+export async function findLiveApiKeys(
   sql: Sql,
-  secretHash: Uint8Array,
+  secretHashes: readonly Uint8Array[],
   staleAfterSeconds: number,
-): Promise<LiveApiKey | null> {
-  const [row] = await sql<LiveApiKey[]>`
+): Promise<(LiveApiKey | null)[]> {
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+  const rows = await sql<(LiveApiKey & { secretHash: string })[]>`
     select id, name, to_jsonb(scopes) as scopes,
       rate_limit_per_second as "rateLimitPerSecond", rate_limit_burst as "rateLimitBurst",
       last_used_at is null or last_used_at < now() - make_interval(secs => ${staleAfterSeconds})
-        as "useIsStale"
-    from api_keys where secret_hash = ${secretHash} and revoked_at is null`;
-  return row ?? null;
+        as "useIsStale",
+      encode(secret_hash, 'hex') as "secretHash"
+    from api_keys
+    where secret_hash = any (${arrayLiteral(secretHashes)}::bytea[]) and revoked_at is null`;
+  const bySecret = new Map(rows.map(({ secretHash, ...key }) => [secretHash, key]));
+  return secretHashes.map((hash) => bySecret.get(hex(hash)) ?? null);
 }
 
 /** Notes that a key was used, unless another call did so just now. */

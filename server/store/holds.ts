@@ -2,7 +2,7 @@
 import type { Report } from '../ledger/state.ts';
 import type { UsageType } from '../rating/usage.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
-import { only, type Sql } from './sql.ts';
+import { type ArrayElement, arrayLiteral, only, type Sql } from './sql.ts';
 
 /** What a hold's functions may answer beside the refusals of every write. */
 export type HoldRefusalCode =
@@ -61,98 +61,184 @@ export interface OpenHold {
   expiresAt: Date;
 }
 
+/** A hold to be placed. */
+export interface HoldPlacing extends WriteKey {
+  readonly walletId: string;
+  readonly holdId: string;
+  /**
+   * Null when no rate was found, so that the database can still answer a replay, or name what
+   * stands before the rate in the order of refusals.
+   */
+  readonly amountMicros: bigint | null;
+  readonly referenceId: string;
+  readonly rateCardId: string | null;
+  readonly usageType: string | null;
+  readonly destination: string | null;
+  readonly ttlSeconds: number;
+  readonly actor: string;
+  readonly detail: Record<string, unknown>;
+}
+
+/** Usage so far, at `amountMicros` (null without a rate), and a later expiry. */
+export interface HoldHeartbeat {
+  readonly walletId: string;
+  readonly holdId: string;
+  readonly report: Report | null;
+  readonly amountMicros: bigint | null;
+  readonly addMicros: bigint | null;
+  readonly ttlSeconds: number | null;
+  readonly actor: string;
+}
+
+/** The final usage of a hold: `report` at `amountMicros`, or what was reported last. */
+export interface HoldCapture extends WriteKey {
+  readonly walletId: string;
+  readonly holdId: string;
+  readonly report: Report | null;
+  readonly amountMicros: bigint | null;
+  readonly overrun: 'refuse' | 'arrears';
+  readonly actor: string;
+}
+
+export interface HoldVoid extends WriteKey {
+  readonly walletId: string;
+  readonly holdId: string;
+  readonly actor: string;
+}
+
+/** Places holds in one transaction, and answers each, in order. */
+export async function authorizeHolds(
+  sql: Sql,
+  holds: readonly HoldPlacing[],
+): Promise<HoldLedgerOutcome[]> {
+  return inWalletOrder(
+    holds,
+    (column) => sql`
+      select w.place, ${outcomeColumns(sql)}
+      from unnest(
+        ${column(({ walletId }) => walletId)}::uuid[],
+        ${column(({ holdId }) => holdId)}::uuid[],
+        ${column(({ key }) => key)}::uuid[],
+        ${column(({ requestHash }) => requestHash)}::bytea[],
+        ${column(({ amountMicros }) => amountMicros)}::bigint[],
+        ${column(({ referenceId }) => referenceId)}::text[],
+        ${column(({ rateCardId }) => rateCardId)}::uuid[],
+        ${column(({ usageType }) => usageType)}::text[],
+        ${column(({ destination }) => destination)}::text[],
+        ${column(({ ttlSeconds }) => ttlSeconds)}::integer[],
+        ${column(({ actor }) => actor)}::text[],
+        ${column(({ detail }) => JSON.stringify(detail))}::jsonb[]
+      ) with ordinality w(wallet, hold, write_key, request, amount, reference, card, usage_type,
+        destination, ttl, by, about, place)
+      cross join lateral authorize_hold(w.wallet, w.hold, w.write_key, w.request, w.amount,
+        w.reference, w.card, w.usage_type, w.destination, w.ttl, w.by, w.about)`,
+  );
+}
+
+/** Takes heartbeats in one transaction, and answers each, in order. */
+export async function extendHolds(
+  sql: Sql,
+  heartbeats: readonly HoldHeartbeat[],
+): Promise<HeartbeatOutcome[]> {
+  return inWalletOrder(
+    heartbeats,
+    (column) => sql`
+      select w.place, code, seq, held_micros as "heldMicros", expires_at as "expiresAt",
+        amount_so_far_micros as "amountSoFarMicros", units_so_far as "unitsSoFar",
+        low_balance as "lowBalance", available_micros as "availableMicros",
+        headroom_micros as "headroomMicros", detail
+      from unnest(
+        ${column(({ walletId }) => walletId)}::uuid[],
+        ${column(({ holdId }) => holdId)}::uuid[],
+        ${column(({ report }) => json(report))}::jsonb[],
+        ${column(({ amountMicros }) => amountMicros)}::bigint[],
+        ${column(({ addMicros }) => addMicros)}::bigint[],
+        ${column(({ ttlSeconds }) => ttlSeconds)}::integer[],
+        ${column(({ actor }) => actor)}::text[]
+      ) with ordinality w(wallet, hold, report, amount, addition, ttl, by, place)
+      cross join lateral extend_hold(w.wallet, w.hold, w.report, w.amount, w.addition, w.ttl, w.by)`,
+  );
+}
+
+/** Posts the final usage of holds in one transaction, and answers each, in order. */
+export async function captureHolds(
+  sql: Sql,
+  captures: readonly HoldCapture[],
+): Promise<HoldLedgerOutcome[]> {
+  return inWalletOrder(
+    captures,
+    (column) => sql`
+      select w.place, ${outcomeColumns(sql)}
+      from unnest(
+        ${column(({ walletId }) => walletId)}::uuid[],
+        ${column(({ holdId }) => holdId)}::uuid[],
+        ${column(({ key }) => key)}::uuid[],
+        ${column(({ requestHash }) => requestHash)}::bytea[],
+        ${column(({ report }) => json(report))}::jsonb[],
+        ${column(({ amountMicros }) => amountMicros)}::bigint[],
+        ${column(({ overrun }) => overrun)}::text[],
+        ${column(({ actor }) => actor)}::text[]
+      ) with ordinality w(wallet, hold, write_key, request, report, amount, overrun, by, place)
+      cross join lateral capture_hold(w.wallet, w.hold, w.write_key, w.request, w.report, w.amount,
+        w.overrun, w.by)`,
+  );
+}
+
+/** Releases holds, of which nothing is billed, in one transaction, and answers each, in order. */
+export async function voidHolds(
+  sql: Sql,
+  holds: readonly HoldVoid[],
+): Promise<HoldLedgerOutcome[]> {
+  return inWalletOrder(
+    holds,
+    (column) => sql`
+      select w.place, ${outcomeColumns(sql)}
+      from unnest(
+        ${column(({ walletId }) => walletId)}::uuid[],
+        ${column(({ holdId }) => holdId)}::uuid[],
+        ${column(({ key }) => key)}::uuid[],
+        ${column(({ requestHash }) => requestHash)}::bytea[],
+        ${column(({ actor }) => actor)}::text[]
+      ) with ordinality w(wallet, hold, write_key, request, by, place)
+      cross join lateral void_hold(w.wallet, w.hold, w.write_key, w.request, w.by)`,
+  );
+}
+
+type Column<Write> = (value: (write: Write) => ArrayElement) => string;
+
 /**
- * Places a hold. `amountMicros` is null when no rate was found, so that the database can still
- * answer a replay, or name what stands before the rate in the order of refusals.
+ * Sends writes as columns in the order of their wallets' ids, so that batches of several processes
+ * lock wallets in one order, and gives the answers back in the order of the writes. `query` calls
+ * the function of one write for each row, and answers its place among them.
  */
-export async function authorizeHold(
-  sql: Sql,
-  hold: WriteKey & {
-    walletId: string;
-    holdId: string;
-    amountMicros: bigint | null;
-    referenceId: string;
-    rateCardId: string | null;
-    usageType: string | null;
-    destination: string | null;
-    ttlSeconds: number;
-    actor: string;
-    detail: Record<string, unknown>;
-  },
-): Promise<HoldLedgerOutcome> {
-  const [outcome] = await sql<HoldLedgerOutcome[]>`
-    select ${outcomeColumns(sql)} from authorize_hold(
-      ${hold.walletId}, ${hold.holdId}, ${hold.key}, ${hold.requestHash}, ${hold.amountMicros},
-      ${hold.referenceId}, ${hold.rateCardId}, ${hold.usageType}, ${hold.destination},
-      ${hold.ttlSeconds}, ${hold.actor}, ${JSON.stringify(hold.detail)}::text::jsonb)`;
-  return only(outcome);
+async function inWalletOrder<Write extends { readonly walletId: string }, Outcome>(
+  writes: readonly Write[],
+  query: (column: Column<Write>) => PromiseLike<readonly unknown[]>,
+): Promise<Outcome[]> {
+  const sent = [...writes.entries()].sort(([, a], [, b]) => (a.walletId < b.walletId ? -1 : 1));
+  const rows = await query((value) => arrayLiteral(sent.map(([, write]) => value(write))));
+  const outcomes: Outcome[] = [];
+  for (const { place, ...outcome } of rows as (Outcome & { place: bigint })[]) {
+    const [index] = sent[Number(place) - 1] ?? [];
+    if (index !== undefined) {
+      outcomes[index] = outcome as Outcome;
+    }
+  }
+  return outcomes;
 }
 
-/** A heartbeat: usage so far, at `amountMicros` (null without a rate), and a later expiry. */
-export async function extendHold(
-  sql: Sql,
-  heartbeat: {
-    walletId: string;
-    holdId: string;
-    report: Report | null;
-    amountMicros: bigint | null;
-    addMicros: bigint | null;
-    ttlSeconds: number | null;
-    actor: string;
-  },
-): Promise<HeartbeatOutcome> {
-  const [outcome] = await sql<HeartbeatOutcome[]>`
-    select code, seq, held_micros as "heldMicros", expires_at as "expiresAt",
-      amount_so_far_micros as "amountSoFarMicros", units_so_far as "unitsSoFar",
-      low_balance as "lowBalance", available_micros as "availableMicros",
-      headroom_micros as "headroomMicros", detail
-    from extend_hold(
-      ${heartbeat.walletId}, ${heartbeat.holdId}, ${json(heartbeat.report)}::text::jsonb,
-      ${heartbeat.amountMicros}, ${heartbeat.addMicros}, ${heartbeat.ttlSeconds},
-      ${heartbeat.actor})`;
-  return only(outcome);
-}
-
-/** Posts the final usage of a hold: `report` at `amountMicros`, or what was reported last. */
-export async function captureHold(
-  sql: Sql,
-  capture: WriteKey & {
-    walletId: string;
-    holdId: string;
-    report: Report | null;
-    amountMicros: bigint | null;
-    overrun: 'refuse' | 'arrears';
-    actor: string;
-  },
-): Promise<HoldLedgerOutcome> {
-  const [outcome] = await sql<HoldLedgerOutcome[]>`
-    select ${outcomeColumns(sql)} from capture_hold(
-      ${capture.walletId}, ${capture.holdId}, ${capture.key}, ${capture.requestHash},
-      ${json(capture.report)}::text::jsonb, ${capture.amountMicros}, ${capture.overrun},
-      ${capture.actor})`;
-  return only(outcome);
-}
-
-/** Releases a hold; nothing of it is billed. */
-export async function voidHold(
-  sql: Sql,
-  hold: WriteKey & { walletId: string; holdId: string; actor: string },
-): Promise<HoldLedgerOutcome> {
-  const [outcome] = await sql<HoldLedgerOutcome[]>`
-    select ${outcomeColumns(sql)} from void_hold(
-      ${hold.walletId}, ${hold.holdId}, ${hold.key}, ${hold.requestHash}, ${hold.actor})`;
-  return only(outcome);
-}
-
-/** The hold of an id, whatever has become of it. */
-export async function findHold(sql: Sql, holdId: string): Promise<HoldRow | null> {
-  const [row] = await sql<HoldRow[]>`
+/** The holds of ids, whatever has become of them, in the order of the ids; null where is none. */
+export async function findHolds(sql: Sql, holdIds: readonly string[]): Promise<(HoldRow | null)[]> {
+  const rows = await sql<HoldRow[]>`
     select h.id as "holdId", h.wallet_id as "walletId", w.user_id as "userId", w.currency,
       h.rate_card_id as "rateCardId", h.usage_type as "usageType", h.destination,
       h.placed_micros as "placedMicros", h.ahead_micros as "aheadMicros"
-    from holds h join wallets w on w.id = h.wallet_id
-    where h.id = ${holdId}`;
-  return row ?? null;
+    from unnest(${arrayLiteral(holdIds)}::uuid[]) asked(id)
+    -- One look-up for each, whatever the planner thinks of the number of them.
+    cross join lateral (select * from holds where id = asked.id limit 1) h
+    join wallets w on w.id = h.wallet_id`;
+  const byId = new Map(rows.map((row) => [row.holdId, row]));
+  return holdIds.map((holdId) => byId.get(holdId.toLowerCase()) ?? null);
 }
 
 /** The wallet's holds that are open and have not run out, oldest first. */

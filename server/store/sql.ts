@@ -78,6 +78,8 @@ export function only<Row>(row: Row | undefined): Row {
   return row;
 }
 
+export type ArrayElement = string | bigint | number | boolean | Uint8Array | null;
+
 const PLAIN_ELEMENT = /^[\w:.+-]+$/;
 
 /**
@@ -85,14 +87,13 @@ const PLAIN_ELEMENT = /^[\w:.+-]+$/;
  * `unnest(${arrayLiteral(ids)}::uuid[])`. Elements are quoted where the array syntax needs it.
  * @see https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
  */
-export function arrayLiteral(
-  values: readonly (string | bigint | number | boolean | null)[],
-): string {
+export function arrayLiteral(values: readonly ArrayElement[]): string {
   return `{${values.map(arrayElement).join(',')}}`;
 }
 
-function arrayElement(value: string | bigint | number | boolean | null): string {
+function arrayElement(value: ArrayElement): string {
   if (value === null) return 'NULL';
+  if (value instanceof Uint8Array) return `"\\\\x${Buffer.from(value).toString('hex')}"`;
   const text = String(value);
   // The bare word NULL, in any case, would be read as a null.
   if (PLAIN_ELEMENT.test(text) && text.toUpperCase() !== 'NULL') return text;

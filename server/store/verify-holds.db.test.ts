@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { grantCredit } from './charges.ts';
-import { authorizeHold, extendHold } from './holds.ts';
+import { authorizeHolds, extendHolds } from './holds.ts';
 import { verifyRange } from './ledger.ts';
 import { openWallet } from './wallets.ts';
 
@@ -34,26 +34,30 @@ async function holdingWallet(): Promise<string> {
     detail: {},
   });
   const holdId = randomUUID();
-  await authorizeHold(database.app, {
-    ...common,
-    ...identity('hold'),
-    holdId,
-    amountMicros: 10n,
-    referenceId: 'call-1',
-    rateCardId: randomUUID(),
-    usageType: 'call',
-    destination: null,
-    ttlSeconds: 300,
-    detail: {},
-  });
-  await extendHold(database.app, {
-    ...common,
-    holdId,
-    report: { usage: { type: 'call' }, units: 3, breakdown: { amountMicros: '7' } },
-    amountMicros: 7n,
-    addMicros: 5n,
-    ttlSeconds: null,
-  });
+  await authorizeHolds(database.app, [
+    {
+      ...common,
+      ...identity('hold'),
+      holdId,
+      amountMicros: 10n,
+      referenceId: 'call-1',
+      rateCardId: randomUUID(),
+      usageType: 'call',
+      destination: null,
+      ttlSeconds: 300,
+      detail: {},
+    },
+  ]);
+  await extendHolds(database.app, [
+    {
+      ...common,
+      holdId,
+      report: { usage: { type: 'call' }, units: 3, breakdown: { amountMicros: '7' } },
+      amountMicros: 7n,
+      addMicros: 5n,
+      ttlSeconds: null,
+    },
+  ]);
   return walletId;
 }
 

@@ -1,6 +1,6 @@
 /** Wallets and their events: opening, reading, paging. */
-import type { EventPage, EventView, WalletView } from '../http/views/wallets.ts';
-import { only, type Sql } from './sql.ts';
+import type { EventPage, EventView, WalletView } from '../http/load-context.ts';
+import { arrayLiteral, only, type Sql } from './sql.ts';
 
 export type WalletMode = 'live' | 'deferred';
 
@@ -8,6 +8,11 @@ export type WalletMode = 'live' | 'deferred';
 export type WalletName =
   | { readonly walletId: string }
   | { readonly userId: string; readonly currency?: string | undefined };
+
+export interface WalletIdentity {
+  readonly walletId: string;
+  readonly currency: string;
+}
 
 const walletColumns = (sql: Sql) => sql`
   w.id as "walletId", w.user_id as "userId", w.currency, w.timezone, w.mode, w.status,
@@ -60,16 +65,41 @@ export async function findWallets(sql: Sql, name: WalletName): Promise<WalletVie
     order by w.opened_at, w.currency`;
 }
 
-/** What of the named wallets never changes, without a look at how they stand. */
+/**
+ * What never changes of the wallets that each name fits, in the order of the names: none, one, or
+ * two of a user who has several currencies.
+ */
 export async function walletIdentities(
   sql: Sql,
-  name: WalletName,
-): Promise<{ walletId: string; currency: string }[]> {
-  return 'walletId' in name
-    ? sql`select id as "walletId", currency from wallets where id = ${name.walletId}`
-    : sql`
-        select id as "walletId", currency from wallets
-        where user_id = ${name.userId} and currency = coalesce(${name.currency ?? null}, currency)`;
+  names: readonly WalletName[],
+): Promise<WalletIdentity[][]> {
+  const ids: (string | null)[] = [];
+  const userIds: (string | null)[] = [];
+  const currencies: (string | null)[] = [];
+  for (const name of names) {
+    const byId = 'walletId' in name;
+    ids.push(byId ? name.walletId : null);
+    userIds.push(byId ? null : name.userId);
+    currencies.push(byId ? null : (name.currency ?? null));
+  }
+  const rows = await sql<(WalletIdentity & { place: bigint })[]>`
+    select n.place, w.id as "walletId", w.currency
+    from unnest(
+      ${arrayLiteral(ids)}::uuid[], ${arrayLiteral(userIds)}::text[],
+      ${arrayLiteral(currencies)}::text[]
+    ) with ordinality n(id, user_id, currency, place)
+    -- Look-ups, whatever the planner thinks of the number of names.
+    cross join lateral (
+      (select id, currency from wallets where id = n.id limit 1)
+      union all
+      (select id, currency from wallets
+       where user_id = n.user_id and currency = coalesce(n.currency, currency) limit 2)
+    ) w`;
+  const found: WalletIdentity[][] = names.map(() => []);
+  for (const { place, walletId, currency } of rows) {
+    found[Number(place) - 1]?.push({ walletId, currency });
+  }
+  return found;
 }
 
 /** Wallets whose user id starts with `prefix`, for support staff. */

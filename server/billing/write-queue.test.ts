@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { QueuedCharge, QueuedOutcome } from '../store/charges.ts';
-import { type ChargeQueueOptions, createChargeQueue } from './charge-queue.ts';
+import { createWriteQueue, type WriteQueueOptions } from './write-queue.ts';
 
 const WALLET = '00000000-0000-4000-8000-000000000000';
 
@@ -34,11 +34,13 @@ function accepted(seq: number): QueuedOutcome {
 }
 
 /** A queue over a database that answers when it is told to, and a record of its batches. */
-function queueWith(options: Partial<ChargeQueueOptions> = {}) {
+function queueWith(options: Partial<WriteQueueOptions<QueuedCharge, QueuedOutcome>> = {}) {
   const batches: string[][] = [];
   const answers: (() => void)[] = [];
-  const queue = createChargeQueue({
+  const queue = createWriteQueue<QueuedCharge, QueuedOutcome>({
     lanes: 1,
+    maxBatch: 500,
+    apart: ({ walletId, key }) => walletId + key,
     isDeadlock: (error) => error === 'deadlock',
     isOutage: (error) => error === 'outage',
     apply: async (charges) => {
@@ -61,10 +63,10 @@ function queueWith(options: Partial<ChargeQueueOptions> = {}) {
   };
 }
 
-describe('the charge queue', () => {
+describe('the write queue', () => {
   it('sends a lone charge at once', async () => {
     const { queue, batches, turn, answer } = queueWith();
-    const outcome = queue.charge(charge('a'));
+    const outcome = queue.send(charge('a'));
     await turn();
     expect(batches).toEqual([['a']]);
     await answer();
@@ -74,14 +76,14 @@ describe('the charge queue', () => {
   it('refuses at once while the batch ahead is stuck, and charges again when it is not', async () => {
     let nowMs = 0;
     const { queue, turn, answer } = queueWith({ nowMs: () => nowMs });
-    const stuck = queue.charge(charge('a'));
+    const stuck = queue.send(charge('a'));
     await turn();
     nowMs = 5_000;
-    const waiting = queue.charge(charge('b'));
+    const waiting = queue.send(charge('b'));
     nowMs = 5_001;
-    await expect(queue.charge(charge('c'))).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+    await expect(queue.send(charge('c'))).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
     await answer();
-    const again = queue.charge(charge('c'));
+    const again = queue.send(charge('c'));
     await answer();
     await answer();
     expect(await Promise.all([stuck, waiting, again])).toMatchObject(Array(3).fill({ code: 'OK' }));
@@ -89,9 +91,9 @@ describe('the charge queue', () => {
 
   it('puts what arrives while a batch is under way into the next one', async () => {
     const { queue, batches, turn, answer } = queueWith();
-    const outcomes = [queue.charge(charge('a'))];
+    const outcomes = [queue.send(charge('a'))];
     await turn();
-    outcomes.push(queue.charge(charge('b')), queue.charge(charge('c')));
+    outcomes.push(queue.send(charge('b')), queue.send(charge('c')));
     await answer();
     await answer();
     expect(batches).toEqual([['a'], ['b', 'c']]);
@@ -102,9 +104,9 @@ describe('the charge queue', () => {
     const { queue, batches, answer } = queueWith();
     const other = '11111111-1111-4111-8111-111111111111';
     const outcomes = [
-      queue.charge(charge('a')),
-      queue.charge(charge('a')),
-      queue.charge(charge('a', other)),
+      queue.send(charge('a')),
+      queue.send(charge('a')),
+      queue.send(charge('a', other)),
     ];
     await answer();
     await answer();
@@ -114,7 +116,7 @@ describe('the charge queue', () => {
 
   it('bounds a batch', async () => {
     const { queue, batches, answer } = queueWith({ maxBatch: 2 });
-    const outcomes = ['a', 'b', 'c'].map((key) => queue.charge(charge(key)));
+    const outcomes = ['a', 'b', 'c'].map((key) => queue.send(charge(key)));
     await answer();
     await answer();
     await Promise.all(outcomes);
@@ -123,8 +125,8 @@ describe('the charge queue', () => {
 
   it('turns callers away with OVERLOADED when too many wait', async () => {
     const { queue, answer } = queueWith({ maxWaiting: 2 });
-    const outcomes = [queue.charge(charge('a')), queue.charge(charge('b'))];
-    await expect(queue.charge(charge('c'))).rejects.toMatchObject({
+    const outcomes = [queue.send(charge('a')), queue.send(charge('b'))];
+    await expect(queue.send(charge('c'))).rejects.toMatchObject({
       code: 'OVERLOADED',
       retryAfterSeconds: 1,
     });
@@ -143,7 +145,7 @@ describe('the charge queue', () => {
         return charges.map((_, index) => accepted(index));
       },
     });
-    expect(await queue.charge(charge('a'))).toMatchObject({ code: 'OK' });
+    expect(await queue.send(charge('a'))).toMatchObject({ code: 'OK' });
     expect(tries).toBe(3);
   });
 
@@ -157,7 +159,7 @@ describe('the charge queue', () => {
       },
     });
     const outcomes = await Promise.allSettled(
-      ['a', 'bad', 'c'].map((key) => queue.charge(charge(key))),
+      ['a', 'bad', 'c'].map((key) => queue.send(charge(key))),
     );
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   });
@@ -172,9 +174,9 @@ describe('the charge queue', () => {
         return charges.map((_, index) => accepted(index));
       },
     });
-    const outcomes = await Promise.allSettled(['a', 'b'].map((key) => queue.charge(charge(key))));
+    const outcomes = await Promise.allSettled(['a', 'b'].map((key) => queue.send(charge(key))));
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     out = false;
-    expect(await queue.charge(charge('a'))).toMatchObject({ code: 'OK' });
+    expect(await queue.send(charge('a'))).toMatchObject({ code: 'OK' });
   });
 });

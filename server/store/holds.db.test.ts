@@ -1,0 +1,117 @@
+/** Holds of many wallets are written together; each must be answered as if it came alone. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { grantCredit } from './charges.ts';
+import { authorizeHolds, captureHolds, findHolds, type HoldPlacing, voidHolds } from './holds.ts';
+import { verifyRange } from './ledger.ts';
+import { openWallet } from './wallets.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.close());
+
+const actor = 'service:test';
+
+function identity(reference: string) {
+  return { key: ledgerKey('test', reference), requestHash: requestHash({ reference }) };
+}
+
+async function walletWith(amountMicros: bigint): Promise<string> {
+  const walletId = randomUUID();
+  const user = { userId: `user-${walletId}`, currency: 'USD', timezone: 'UTC' };
+  await openWallet(database.app, { walletId, ...user, mode: 'live', actor });
+  const grant = { walletId, actor, amountMicros, detail: {} };
+  await grantCredit(database.app, { ...grant, ...identity('grant') });
+  return walletId;
+}
+
+function placing(walletId: string, reference: string, amountMicros: bigint): HoldPlacing {
+  return {
+    walletId,
+    holdId: randomUUID(),
+    ...identity(reference),
+    amountMicros,
+    referenceId: reference,
+    rateCardId: randomUUID(),
+    usageType: 'call',
+    // What the syntax of arrays would trip over must arrive as it is.
+    destination: '"4,{1}\\ ',
+    ttlSeconds: 300,
+    actor,
+    detail: { note: 'a "quoted", {braced} \\ text' },
+  };
+}
+
+test('holds that are placed together are answered in the order of asking, each by itself', async () => {
+  const wallets = await Promise.all([walletWith(100n), walletWith(100n), walletWith(100n)]);
+  // Against the order in which they are written, which is that of the ids.
+  const [first = '', second = '', third = ''] = wallets.sort().reverse();
+  const call = placing(first, 'call-1', 60n);
+  const outcomes = await authorizeHolds(database.app, [
+    call,
+    placing(second, 'call-2', 100n),
+    { ...call, holdId: randomUUID() },
+    placing(first, 'call-3', 60n),
+    { ...call, ...identity('call-1'), requestHash: requestHash({ other: true }) },
+    placing(randomUUID(), 'nowhere', 1n),
+    placing(third, 'call-4', 40n),
+  ]);
+  expect(outcomes.map(({ code, replayed }) => `${code} ${replayed}`)).toEqual([
+    'OK false',
+    'OK false',
+    'OK true',
+    'INSUFFICIENT_FUNDS false',
+    'KEY_REUSED false',
+    'WALLET_NOT_FOUND null',
+    'OK false',
+  ]);
+  expect(outcomes.map(({ availableMicros }) => availableMicros)).toEqual([
+    40n,
+    0n,
+    40n,
+    40n,
+    40n,
+    null,
+    60n,
+  ]);
+  expect(outcomes[0]?.detail).toMatchObject({
+    holdId: call.holdId,
+    note: 'a "quoted", {braced} \\ text',
+  });
+  expect(outcomes[2]?.detail).toEqual(outcomes[0]?.detail);
+  const [hold, none] = await findHolds(database.app, [call.holdId, randomUUID()]);
+  expect(hold).toMatchObject({ walletId: first, destination: call.destination });
+  expect(none).toBeNull();
+});
+
+test('one hold captured and voided in one batch of each ends once', async () => {
+  const walletId = await walletWith(100n);
+  const hold = placing(walletId, 'call', 60n);
+  await authorizeHolds(database.app, [hold]);
+  const { holdId } = hold;
+  const breakdown = { amountMicros: '50' };
+  const capture = {
+    walletId,
+    holdId,
+    ...identity('capture'),
+    report: { usage: { type: 'call' }, units: 10, breakdown },
+    amountMicros: 50n,
+    overrun: 'refuse' as const,
+    actor,
+  };
+  const captured = await captureHolds(database.app, [capture, capture]);
+  expect(captured.map(({ code, replayed }) => [code, replayed])).toEqual([
+    ['OK', false],
+    ['OK', true],
+  ]);
+  const [voided] = await voidHolds(database.app, [
+    { walletId, holdId, ...identity('void'), actor },
+  ]);
+  expect(voided?.code).toBe('HOLD_NOT_OPEN');
+  const { differences } = await verifyRange(database.owner, { from: walletId, to: walletId }, 10);
+  expect(differences).toEqual([]);
+});
