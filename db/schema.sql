@@ -57,6 +57,13 @@ create type limit_standing as (
   resets_at timestamp with time zone
 );
 
+create type rate_card_change as (
+  type text,
+  prefix text,
+  before jsonb,
+  after jsonb
+);
+
 -- Sequences
 
 create sequence statement_numbers as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
@@ -680,6 +687,64 @@ AS $function$
 $function$;
 
 create aggregate chain_hash(bytea,text) (sfunc = next_link, stype = bytea);
+
+CREATE OR REPLACE FUNCTION public.change_rate_card_rules(p_draft_id uuid, p_put jsonb, p_removed jsonb, p_replace boolean, p_actor text, OUT code text, OUT added integer, OUT changed integer, OUT removed integer, OUT taken_id text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  changes rate_card_change[];
+begin
+  perform from rate_card_drafts where id = p_draft_id for update;
+  if not found then
+    code := 'NOT_FOUND';
+    return;
+  end if;
+  changes := array(
+    select row(coalesce(n.type, r.type), coalesce(n.prefix, r.prefix), r.rule, n.rule)::rate_card_change
+    from (select n ->> 'type' as type, n ->> 'prefix' as prefix, n as rule
+          from jsonb_array_elements(p_put) n) n
+    full join (select * from rate_card_rules where card_id = p_draft_id) r
+      on r.type = n.type and r.prefix = n.prefix
+    where r.rule is distinct from n.rule and (
+      n.rule is not null or p_replace or (r.type, r.prefix) in (
+        select x ->> 'type', x ->> 'prefix' from jsonb_array_elements(p_removed) x))
+  );
+  select count(*) filter (where c.before is null),
+    count(*) filter (where c.before is not null and c.after is not null),
+    count(*) filter (where c.after is null)
+  into added, changed, removed from unnest(changes) c;
+
+  select r.rule_id into taken_id
+  from unnest(changes) c
+  join rate_card_rules r on r.card_id = p_draft_id and r.rule_id = c.after ->> 'id'
+  where not exists (select from unnest(changes) g
+                    where g.before is not null and g.type = r.type and g.prefix = r.prefix)
+  limit 1;
+  if taken_id is not null then
+    code := 'RULE_ID_TAKEN';
+    return;
+  end if;
+
+  code := 'OK';
+  if cardinality(changes) > 0 then
+    delete from rate_card_rules r using unnest(changes) c
+    where r.card_id = p_draft_id and r.type = c.type and r.prefix = c.prefix;
+    insert into rate_card_rules (card_id, type, prefix, rule_id, rule)
+    select p_draft_id, c.type, c.prefix, c.after ->> 'id', c.after
+    from unnest(changes) c where c.after is not null;
+    update rate_card_drafts set revision = revision + 1, updated_at = ledger_now(),
+      updated_by = p_actor
+    where id = p_draft_id;
+    -- A few changes are kept as they are; of an import of thousands the counts say enough.
+    perform log_rate_card(p_draft_id, p_actor, 'rules_changed', jsonb_build_object(
+      'added', added, 'changed', changed, 'removed', removed,
+      'rules', (select jsonb_agg(jsonb_build_object('before', c.before, 'after', c.after))
+                from unnest(changes) c where cardinality(changes) <= 20)));
+  end if;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.change_wallet_status(p_wallet_id uuid, p_status text, p_actor text, p_detail json)
  RETURNS ledger_outcome
@@ -1470,6 +1535,31 @@ begin
   where n.wallet_id = c.wallet_id;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.describe_rate_card_draft(p_id uuid, p_card jsonb, p_actor text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  d rate_card_drafts;
+begin
+  select * into d from rate_card_drafts where id = p_id for update;
+  if not found then
+    return 'NOT_FOUND';
+  elsif d.currency <> p_card ->> 'currency' then
+    return 'CURRENCY_DIFFERS';
+  end if;
+  if d.card <> p_card then
+    update rate_card_drafts set card = p_card, revision = revision + 1, updated_at = ledger_now(),
+      updated_by = p_actor
+    where id = p_id;
+    perform log_rate_card(p_id, p_actor, 'described',
+                          jsonb_build_object('before', d.card, 'after', p_card));
+  end if;
+  return 'OK';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.dialled_digits(p_destination text)
  RETURNS text
  LANGUAGE sql
@@ -1492,6 +1582,27 @@ AS $function$
   ) n
 $function$;
 
+CREATE OR REPLACE FUNCTION public.discard_rate_card_draft(p_id uuid, p_actor text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  d rate_card_drafts;
+  rules bigint;
+begin
+  delete from rate_card_drafts where id = p_id returning * into d;
+  if not found then
+    return false;
+  end if;
+  delete from rate_card_rules where card_id = p_id;
+  get diagnostics rules = row_count;
+  perform log_rate_card(p_id, p_actor, 'discarded',
+    jsonb_build_object('card', d.card, 'basedOn', d.based_on, 'rules', rules));
+  return true;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.dispute_rank(p_state text)
  RETURNS integer
  LANGUAGE sql
@@ -1499,6 +1610,32 @@ CREATE OR REPLACE FUNCTION public.dispute_rank(p_state text)
 AS $function$
   select array_position(array['inquiry', 'inquiry_closed', 'open', 'lost', 'won'], p_state)
 $function$;
+
+CREATE OR REPLACE FUNCTION public.draft_rate_card(p_id uuid, p_card jsonb, p_based_on uuid, p_actor text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if not exists (select from currencies c where c.code = p_card ->> 'currency') then
+    return 'UNKNOWN_CURRENCY';
+  elsif exists (select from rate_cards where id = p_id) then
+    return 'ID_TAKEN';
+  end if;
+  insert into rate_card_drafts (id, currency, card, based_on, created_by, updated_by)
+  values (p_id, p_card ->> 'currency', p_card, p_based_on, p_actor, p_actor)
+  on conflict do nothing;
+  if not found then
+    return case when exists (select from rate_card_drafts d
+                             where d.id = p_id and d.based_on is not distinct from p_based_on)
+                then 'OK' else 'ID_TAKEN' end;
+  end if;
+  insert into rate_card_rules (card_id, type, prefix, rule_id, rule)
+  select p_id, r.type, r.prefix, r.rule_id, r.rule from rate_card_rules r where r.card_id = p_based_on;
+  perform log_rate_card(p_id, p_actor, 'drafted', jsonb_build_object('basedOn', p_based_on));
+  return 'OK';
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.drop_auto_top_up(p_top_up_id uuid)
  RETURNS boolean
@@ -2057,6 +2194,22 @@ AS $function$
   select jsonb_build_object('holdId', h.id, 'referenceId', h.reference_id)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.insert_rate_card(p_head jsonb, p_actor text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  head_id constant uuid := p_head ->> 'id';
+  rules int;
+begin
+  select count(*) into rules from rate_card_rules r where r.card_id = head_id;
+  insert into rate_cards (id, currency, version, effective_from, card, rule_count, created_by)
+  values (head_id, p_head ->> 'currency', (p_head ->> 'version')::int,
+          (p_head ->> 'effectiveFrom')::timestamptz, p_head, rules, p_actor);
+  perform log_rate_card(head_id, p_actor, 'published', jsonb_build_object(
+    'version', p_head -> 'version', 'effectiveFrom', p_head -> 'effectiveFrom', 'rules', rules));
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.is_finished(r billing_runs)
  RETURNS boolean
  LANGUAGE sql
@@ -2082,6 +2235,18 @@ CREATE OR REPLACE FUNCTION public.json_instant(p_at timestamp with time zone)
 AS $function$
   select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $function$;
+
+CREATE OR REPLACE FUNCTION public.keep_published_rules()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if exists (select from changed_rules r join rate_cards c on c.id = r.card_id) then
+    raise exception 'the rules of a published rate card never change'
+      using errcode = 'restrict_violation';
+  end if;
+  return null;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.keep_quarantine()
  RETURNS trigger
@@ -2234,6 +2399,14 @@ CREATE OR REPLACE FUNCTION public.log_auto_top_up(p_wallet_id uuid, p_actor text
 AS $function$
   insert into auto_top_up_log (wallet_id, at, actor, event, detail)
   values (p_wallet_id, ledger_now(), p_actor, p_event, p_detail)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.log_rate_card(p_card_id uuid, p_actor text, p_action text, p_detail jsonb)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  insert into rate_card_log (card_id, actor, action, detail)
+  values (p_card_id, p_actor, p_action, p_detail)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.micros_of_minor(p_amount_minor bigint, p_currency text)
@@ -2775,30 +2948,71 @@ CREATE OR REPLACE FUNCTION public.publish_rate_card(p_card jsonb, p_actor text, 
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
+begin
+  select r.code, r.version into code, version from rate_card_refusal(p_card - 'rules') r;
+  if code = 'OK' and exists (select from rate_card_drafts d where d.id = (p_card ->> 'id')::uuid) then
+    code := 'ID_TAKEN';
+  end if;
+  if code = 'OK' then
+    insert into rate_card_rules (card_id, type, prefix, rule_id, rule)
+    select (p_card ->> 'id')::uuid, r ->> 'type', r ->> 'prefix', r ->> 'id', r
+    from jsonb_array_elements(p_card -> 'rules') r;
+    perform insert_rate_card(p_card - 'rules', p_actor);
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.publish_rate_card_draft(p_id uuid, p_revision integer, p_effective_from text, p_actor text, OUT code text, OUT version integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  d rate_card_drafts;
+  head jsonb;
+begin
+  select * into d from rate_card_drafts where id = p_id for update;
+  if not found then
+    select case when c.effective_from = p_effective_from::timestamptz then 'OK' else 'ID_TAKEN' end,
+      c.version into code, version from rate_cards c where c.id = p_id;
+    code := coalesce(code, 'NOT_FOUND');
+    return;
+  elsif d.revision <> p_revision then
+    code := 'DRAFT_CHANGED';
+    return;
+  elsif not exists (select from rate_card_rules where card_id = p_id) then
+    code := 'NO_RULES';
+    return;
+  end if;
+  head := d.card || jsonb_build_object('id', p_id, 'effectiveFrom', p_effective_from);
+  select r.code, r.version into code, version from rate_card_refusal(head) r;
+  if code = 'OK' then
+    delete from rate_card_drafts where id = p_id;
+    perform insert_rate_card(head || jsonb_build_object('version', version), p_actor);
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.rate_card_refusal(p_head jsonb, OUT code text, OUT version integer)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
 declare
   lead_time constant interval := '60 seconds';
-  card_currency constant text := p_card ->> 'currency';
+  card_currency constant text := p_head ->> 'currency';
 begin
   perform pg_advisory_xact_lock(hashtextextended('rate_cards ' || card_currency, 0));
   select coalesce(max(c.version), 0) + 1 into version from rate_cards c where currency = card_currency;
-  if (p_card ->> 'effectiveFrom')::timestamptz < ledger_now() + lead_time then
-    code := 'EFFECTIVE_TOO_SOON';
-  elsif exists (select from rate_cards c where currency = card_currency
-                and c.effective_from >= (p_card ->> 'effectiveFrom')::timestamptz) then
-    code := 'EFFECTIVE_BEFORE_NEWEST';
-  elsif (p_card ->> 'version')::int <> version then
-    code := 'VERSION_TAKEN';
-  elsif not exists (select from currencies c where c.code = card_currency) then
-    code := 'UNKNOWN_CURRENCY';
-  elsif exists (select from rate_cards c where c.id = (p_card ->> 'id')::uuid) then
-    code := 'ID_TAKEN';
-  else
-    insert into rate_cards (id, currency, version, effective_from, card, created_by) values (
-      (p_card ->> 'id')::uuid, card_currency, version, (p_card ->> 'effectiveFrom')::timestamptz,
-      p_card, p_actor
-    );
-    code := 'OK';
-  end if;
+  code := case
+    when (p_head ->> 'effectiveFrom')::timestamptz < ledger_now() + lead_time
+      then 'EFFECTIVE_TOO_SOON'
+    when exists (select from rate_cards c where currency = card_currency
+                 and c.effective_from >= (p_head ->> 'effectiveFrom')::timestamptz)
+      then 'EFFECTIVE_BEFORE_NEWEST'
+    when (p_head ->> 'version')::int <> version then 'VERSION_TAKEN'
+    when not exists (select from currencies c where c.code = card_currency) then 'UNKNOWN_CURRENCY'
+    when exists (select from rate_cards c where c.id = (p_head ->> 'id')::uuid) then 'ID_TAKEN'
+    else 'OK'
+  end;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.rebuild_wallets(p_from uuid, p_to uuid, p_repair boolean, OUT wallets bigint, OUT events bigint, OUT differences jsonb)
@@ -5453,6 +5667,48 @@ CREATE INDEX payment_refunds_reserved ON public.payment_refunds USING btree (nex
 CREATE TRIGGER payment_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON payment_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 CREATE TRIGGER payment_refunds_told AFTER INSERT OR UPDATE OF status ON payment_refunds FOR EACH ROW WHEN (new.status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])) EXECUTE FUNCTION tell_of_payment_refund();
 
+create table rate_card_drafts (
+  id uuid not null,
+  currency text not null,
+  card jsonb not null,
+  based_on uuid,
+  revision integer not null default 1,
+  created_at timestamp with time zone not null default ledger_now(),
+  created_by text not null,
+  updated_at timestamp with time zone not null default ledger_now(),
+  updated_by text not null,
+  constraint rate_card_drafts_pkey PRIMARY KEY (id),
+  constraint rate_card_drafts_based_on_fkey FOREIGN KEY (based_on) REFERENCES rate_cards(id),
+  constraint rate_card_drafts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code)
+);
+
+create table rate_card_log (
+  seq bigint not null generated always as identity,
+  card_id uuid not null,
+  at timestamp with time zone not null default ledger_now(),
+  actor text not null,
+  action text not null,
+  detail jsonb not null,
+  constraint rate_card_log_pkey PRIMARY KEY (seq),
+  constraint rate_card_log_action_check CHECK (action = ANY (ARRAY['drafted'::text, 'described'::text, 'rules_changed'::text, 'published'::text, 'discarded'::text]))
+);
+CREATE INDEX rate_card_log_of_card ON public.rate_card_log USING btree (card_id, seq);
+CREATE TRIGGER rate_card_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_card_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table rate_card_rules (
+  card_id uuid not null,
+  type text not null,
+  prefix text collate "C" not null,
+  rule_id text not null,
+  rule jsonb not null,
+  constraint rate_card_rules_pkey PRIMARY KEY (card_id, type, prefix),
+  constraint rate_card_rules_card_id_rule_id_key UNIQUE (card_id, rule_id),
+  constraint rate_card_rules_prefix_check CHECK (prefix ~ '^[0-9]{0,18}$'::text)
+);
+CREATE TRIGGER rate_card_rules_kept_from_delete AFTER DELETE ON rate_card_rules REFERENCING OLD TABLE AS changed_rules FOR EACH STATEMENT EXECUTE FUNCTION keep_published_rules();
+CREATE TRIGGER rate_card_rules_kept_from_insert AFTER INSERT ON rate_card_rules REFERENCING NEW TABLE AS changed_rules FOR EACH STATEMENT EXECUTE FUNCTION keep_published_rules();
+CREATE TRIGGER rate_card_rules_never_updated BEFORE UPDATE OR TRUNCATE ON rate_card_rules FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table rate_cards (
   id uuid not null,
   currency text not null,
@@ -5461,6 +5717,7 @@ create table rate_cards (
   card jsonb not null,
   created_at timestamp with time zone not null default now(),
   created_by text not null,
+  rule_count integer not null,
   constraint rate_cards_pkey PRIMARY KEY (id),
   constraint rate_cards_currency_effective_from_key UNIQUE (currency, effective_from),
   constraint rate_cards_currency_version_key UNIQUE (currency, version),
@@ -5903,6 +6160,9 @@ grant select on notice_cursors to wallet_app;
 grant select on payment_disputes to wallet_app;
 grant select on payment_fraud_warnings to wallet_app;
 grant select on payment_refunds to wallet_app;
+grant select on rate_card_drafts to wallet_app;
+grant select on rate_card_log to wallet_app;
+grant select on rate_card_rules to wallet_app;
 grant select on rate_cards to wallet_app;
 grant select on reconciliation_differences to wallet_app;
 grant select on reconciliation_runs to wallet_app;
@@ -5939,6 +6199,7 @@ grant execute on function begin_card_read(text) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
+grant execute on function change_rate_card_rules(uuid,jsonb,jsonb,boolean,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
@@ -5952,7 +6213,10 @@ grant execute on function close_differences(text,timestamp with time zone,timest
 grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zone,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
 grant execute on function derive_notices(uuid[]) to wallet_app;
+grant execute on function describe_rate_card_draft(uuid,jsonb,text) to wallet_app;
 grant execute on function dialled_digits(text) to wallet_app;
+grant execute on function discard_rate_card_draft(uuid,text) to wallet_app;
+grant execute on function draft_rate_card(uuid,jsonb,uuid,text) to wallet_app;
 grant execute on function drop_auto_top_up(uuid) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
@@ -5981,6 +6245,7 @@ grant execute on function plan_month(uuid,uuid,integer) to wallet_app;
 grant execute on function postpone_auto_top_up(uuid) to wallet_app;
 grant execute on function preview_month(text) to wallet_app;
 grant execute on function publish_rate_card(jsonb,text) to wallet_app;
+grant execute on function publish_rate_card_draft(uuid,integer,text,text) to wallet_app;
 grant execute on function record_differences(text,jsonb) to wallet_app;
 grant execute on function record_fraud_warning(text,text,text,boolean,timestamp with time zone) to wallet_app;
 grant execute on function record_saved_cards(text,bigint,jsonb) to wallet_app;

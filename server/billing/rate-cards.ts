@@ -1,46 +1,72 @@
 import { Fault } from '../faults.ts';
 import {
   type CompiledRateCard,
-  compileRateCard,
   type RateCard,
+  type RateCardHead,
   type RateCardJson,
+  rateCardHeadSchema,
   rateCardSchema,
 } from '../rating/rate-card.ts';
-import { type PublishRateCard, publishedRateCards, publishRateCard } from '../store/rate-cards.ts';
+import { type PublishedCard, publishedRateCards, publishRateCard } from '../store/rate-cards.ts';
 import type { Sql } from '../store/sql.ts';
+import { createKeptCards } from './kept-cards.ts';
+import { createRateCardDrafts, type RateCardDrafts } from './rate-card-drafts.ts';
+import { rateCardRefusal } from './rate-card-refusals.ts';
+import { createRateCardRules, type RateCardRules } from './rate-card-rules.ts';
 
 /**
- * How long the published cards may be kept in memory. A card takes effect at least a minute after
- * it is published (`publish_rate_card`), so every server has read it by then.
+ * How long the list of published cards may be kept in memory. A card takes effect at least a minute
+ * after it is published (`publish_rate_card`), so every server knows it by then.
  */
 const MAX_AGE_MS = 10_000;
+
+/** A published card without its rules. */
+export interface PublishedRateCard extends Omit<PublishedCard, 'card'> {
+  head: RateCardHead;
+}
 
 export interface RateCards {
   /** The card that is in effect for a currency at an instant, or null when there is none. */
   inEffect(currency: string, at: Date): Promise<CompiledRateCard | null>;
   /** The card of an id, or null when there is none. */
   byId(id: string): Promise<CompiledRateCard | null>;
-  list(): Promise<RateCard[]>;
+  /** Every published card, by currency and date. */
+  list(): Promise<PublishedRateCard[]>;
   /** Publishes the next version of a currency's card. Throws a `BAD_REQUEST` that says what is wrong. */
   publish(card: RateCardJson, actor: string): Promise<RateCard>;
+  readonly drafts: RateCardDrafts;
+  readonly rules: RateCardRules;
 }
 
-/** The published rate cards, read from the database and kept for a few seconds. */
+/** The published rate cards: their list is read every few seconds, the rules of each card once. */
 export function createRateCards(options: { sql: Sql; nowMs: () => number }): RateCards {
   const { sql, nowMs } = options;
-  let loaded: { cards: CompiledRateCard[]; atMs: number } | null = null;
-  let loading: Promise<CompiledRateCard[]> | null = null;
+  const kept = createKeptCards(sql);
+  let loaded: { cards: PublishedRateCard[]; atMs: number } | null = null;
+  let loading: Promise<PublishedRateCard[]> | null = null;
+  /** Those of the last list; a card that was not in it is new. */
+  let known: ReadonlySet<string> | null = null;
 
-  async function load(): Promise<CompiledRateCard[]> {
+  async function load(): Promise<PublishedRateCard[]> {
     // Counted from before the query: what is published after it is not in its answer.
     const atMs = nowMs();
     const rows = await publishedRateCards(sql);
-    const cards = rows.map((row) => compileRateCard(rateCardSchema.parse(row.card)));
+    const cards = rows.map(({ card, ...rest }) => ({
+      head: rateCardHeadSchema.parse(card),
+      ...rest,
+    }));
+    for (const card of cards) {
+      if (known !== null && !known.has(card.head.id)) {
+        // Its rules are there before it takes effect. Should that fail, its first use tries again.
+        kept.get(card).catch(() => undefined);
+      }
+    }
+    known = new Set(cards.map(({ head }) => head.id));
     loaded = { cards, atMs };
     return cards;
   }
 
-  async function current(): Promise<CompiledRateCard[]> {
+  async function current(): Promise<PublishedRateCard[]> {
     if (loaded !== null && nowMs() - loaded.atMs < MAX_AGE_MS) {
       return loaded.cards;
     }
@@ -50,53 +76,36 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
     return loading;
   }
 
+  function forget(): void {
+    loaded = null;
+  }
+
   return {
     async inEffect(currency, at) {
-      const cards = await current();
-      return (
-        cards.findLast(
-          ({ card }) => card.currency === currency && card.effectiveFrom.getTime() <= at.getTime(),
-        ) ?? null
+      const card = (await current()).findLast(
+        ({ head }) => head.currency === currency && head.effectiveFrom.getTime() <= at.getTime(),
       );
+      return card === undefined ? null : kept.get(card);
     },
 
     async byId(id) {
-      return (await current()).find(({ card }) => card.id === id) ?? null;
+      const card = (await current()).find(({ head }) => head.id === id);
+      return card === undefined ? null : kept.get(card);
     },
 
-    async list() {
-      return (await current()).map(({ card }) => card);
-    },
+    list: current,
 
     async publish(card, actor) {
       const parsed = rateCardSchema.parse(card);
-      const published = await publishRateCard(sql, card, actor);
-      if (published.code !== 'OK') {
-        throw new Fault('BAD_REQUEST', {
-          publicMessage: refusal(published.code, published.version),
-        });
+      const { code, version } = await publishRateCard(sql, card, actor);
+      if (code !== 'OK') {
+        throw new Fault('BAD_REQUEST', { publicMessage: rateCardRefusal(code, `${version}`) });
       }
-      loaded = null;
+      forget();
       return parsed;
     },
-  };
-}
 
-function refusal(code: Exclude<PublishRateCard, 'OK'>, nextVersion: number): string {
-  switch (code) {
-    case 'EFFECTIVE_TOO_SOON':
-      return 'effectiveFrom must be at least 60 seconds from now';
-    case 'EFFECTIVE_BEFORE_NEWEST':
-      return 'effectiveFrom must be later than that of the newest card of this currency';
-    case 'VERSION_TAKEN':
-      return `version must be ${nextVersion}, the next of this currency`;
-    case 'UNKNOWN_CURRENCY':
-      return 'currency is not one that wallets are kept in';
-    case 'ID_TAKEN':
-      return 'id belongs to another card';
-    default: {
-      const unknown: never = code;
-      throw new TypeError(`unknown refusal ${unknown}`);
-    }
-  }
+    drafts: createRateCardDrafts({ sql, published: current, onPublished: forget }),
+    rules: createRateCardRules(sql),
+  };
 }

@@ -10,6 +10,7 @@
  * cannot be told from another and is refused.
  */
 import { createHash } from 'node:crypto';
+import { CsvLineError, splitCsvLine } from '../rating/csv-line.ts';
 import { isParty, maxUnitsOfType } from '../rating/usage.ts';
 import { type Line, readLines } from './lines.ts';
 import { type LocalTimeReader, localTimeReader } from './local-time.ts';
@@ -129,30 +130,14 @@ function readRow(
     if (line.text === undefined) {
       throw new RowError(`the line is longer than ${maxLineLength} characters`);
     }
-    const record = readRecord(nameFields(splitFields(line.text)), readTime, userField);
+    const record = readRecord(nameFields(splitCsvLine(line.text)), readTime, userField);
     return { line: line.number, ok: true, record };
   } catch (error) {
-    if (error instanceof RowError) {
+    if (error instanceof RowError || error instanceof CsvLineError) {
       return { line: line.number, ok: false, error: error.message };
     }
     throw error;
   }
-}
-
-/** The fields of one CSV line: quoted with quotes doubled, or bare without quotes (RFC 4180). */
-function splitFields(text: string): string[] {
-  const values: string[] = [];
-  const field = /"((?:[^"]|"")*)"|([^",]*)/y;
-  for (let at = 0; at <= text.length; at = field.lastIndex + 1) {
-    field.lastIndex = at;
-    const match = field.exec(text);
-    const end = field.lastIndex;
-    if (match === null || (end < text.length && text[end] !== ',')) {
-      throw new RowError(`field ${values.length + 1} is not quoted correctly`);
-    }
-    values.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? '');
-  }
-  return values;
 }
 
 function nameFields(values: readonly string[]): Fields {

@@ -69,6 +69,12 @@ const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'holds.extend': true,
   'holds.capture': true,
   'holds.void': true,
+  'rateCards.createDraft': true,
+  'rateCards.describeDraft': true,
+  'rateCards.putRules': true,
+  'rateCards.importCsv': true,
+  'rateCards.publishDraft': true,
+  'rateCards.discardDraft': true,
   // A second one is refused: its version is taken, by the first.
   'rateCards.publish': false,
 };

@@ -14,7 +14,12 @@ import { UnreadableAnswer } from './errors.ts';
 const MAX_BATCH = 200;
 
 /** Calls whose inputs are large: together they could outgrow what the service reads. */
-const SENT_ALONE: ReadonlySet<string> = new Set(['usage.chargeBatch', 'rateCards.publish']);
+const SENT_ALONE: ReadonlySet<string> = new Set([
+  'usage.chargeBatch',
+  'rateCards.publish',
+  'rateCards.putRules',
+  'rateCards.importCsv',
+]);
 
 /** What is known of a try from outside; a call has one for each of its tries. */
 export interface Try {

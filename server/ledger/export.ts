@@ -1,4 +1,5 @@
 /** The ledger as text that other programs read. */
+import { joinCsvLine } from '../rating/csv-line.ts';
 import type { StoredEvent } from './hash.ts';
 import { formatMicros } from './money.ts';
 
@@ -38,11 +39,7 @@ export const csvHeader = `${columns.join(',')}\r\n`;
  * @see https://www.rfc-editor.org/rfc/rfc4180
  */
 export function csvRecord(event: Exported): string {
-  return `${columns.map((name) => csvField(event[name]?.toString() ?? '')).join(',')}\r\n`;
-}
-
-function csvField(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return `${joinCsvLine(columns.map((name) => event[name]?.toString() ?? ''))}\r\n`;
 }
 
 /** A side of an event in double entry, with what the books owe positive. */

@@ -115,8 +115,8 @@ export const rateRuleSchema = z
     { path: ['minimumMicros'], error: 'must not be above maximumMicros' },
   );
 
-/** The JSON form of a card in, the form for calculating out. */
-export const rateCardSchema = z.strictObject({
+/** What a card says beside its rules. */
+export const rateCardHeadSchema = z.strictObject({
   id: z.uuid(),
   name: z
     .string()
@@ -127,38 +127,63 @@ export const rateCardSchema = z.strictObject({
   /** Usage from this instant on is rated by this version, until a later one takes over. */
   effectiveFrom: z.iso.datetime({ offset: true }).transform((text) => new Date(text)),
   rounding: z.enum(roundings),
-  rules: z.array(rateRuleSchema).superRefine((rules, context) => {
-    const seenIds = new Set<string>();
-    const seenTargets = new Set<string>();
-    for (const [index, rule] of rules.entries()) {
-      const target = `${rule.type} ${rule.prefix}`;
-      if (seenIds.has(rule.id)) {
-        context.addIssue({ code: 'custom', path: [index, 'id'], message: 'must be unique' });
-      }
-      if (seenTargets.has(target)) {
-        context.addIssue({
-          code: 'custom',
-          path: [index, 'prefix'],
-          message: 'must be unique among the rules of its type',
-        });
-      }
-      seenIds.add(rule.id);
-      seenTargets.add(target);
+});
+
+/** The rules of one card: each with an id of its own, and one for each type and prefix. */
+export const rateRulesSchema = z.array(rateRuleSchema).superRefine((rules, context) => {
+  const seenIds = new Set<string>();
+  const seenTargets = new Set<string>();
+  for (const [index, rule] of rules.entries()) {
+    const target = `${rule.type} ${rule.prefix}`;
+    if (seenIds.has(rule.id)) {
+      context.addIssue({ code: 'custom', path: [index, 'id'], message: 'must be unique' });
     }
-  }),
+    if (seenTargets.has(target)) {
+      context.addIssue({
+        code: 'custom',
+        path: [index, 'prefix'],
+        message: 'must be unique among the rules of its type',
+      });
+    }
+    seenIds.add(rule.id);
+    seenTargets.add(target);
+  }
+});
+
+/** The JSON form of a card in, the form for calculating out. */
+export const rateCardSchema = z.strictObject({
+  ...rateCardHeadSchema.shape,
+  rules: rateRulesSchema,
+});
+
+/** A card that is not published: its version and its date are not known yet. */
+export const draftCardSchema = rateCardHeadSchema.omit({
+  id: true,
+  version: true,
+  effectiveFrom: true,
 });
 
 export type RateRule = z.output<typeof rateRuleSchema>;
+export type RateRuleJson = z.input<typeof rateRuleSchema>;
+export type RateCardHead = z.output<typeof rateCardHeadSchema>;
+export type DraftCard = z.output<typeof draftCardSchema>;
 export type RateCard = z.output<typeof rateCardSchema>;
 export type RateCardJson = z.input<typeof rateCardSchema>;
 
 /** The JSON form of a card: `rateCardSchema.parse` of it gives an equal card again. */
 export function rateCardToJson(card: RateCard): RateCardJson {
-  return JSON.parse(
-    JSON.stringify(card, (_key, value: unknown) =>
-      typeof value === 'bigint' ? value.toString() : value,
-    ),
-  ) as RateCardJson;
+  return JSON.parse(jsonText(card)) as RateCardJson;
+}
+
+/** The JSON form of a rule, as text. */
+export function rateRuleToJson(rule: RateRule): string {
+  return jsonText(rule);
+}
+
+function jsonText(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'bigint' ? item.toString() : item,
+  );
 }
 
 /** A card with its rules indexed, as `rate` takes it. */

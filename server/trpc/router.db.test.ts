@@ -15,6 +15,7 @@ import { type BillingClient, createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { trpc } from '../http/trpc.ts';
 import { createLogger } from '../log.ts';
+import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { connect } from '../store/sql.ts';
 import type { RouterServices } from './context.ts';
 
@@ -685,7 +686,7 @@ describe('wallets', () => {
   it('publishes a rate card for later only, and in order', async () => {
     const [card] = (await client.rateCards.list.query()).rateCards;
     const next = {
-      ...JSON.parse(JSON.stringify(card)),
+      ...defaultRateCard,
       id: '11111111-1111-4111-8111-111111111111',
       version: 2,
     };
@@ -697,7 +698,7 @@ describe('wallets', () => {
       client.rateCards.publish.mutate({ ...next, version: 7, effectiveFrom }),
     ).rejects.toMatchObject({ message: expect.stringContaining('version must be 2') });
     await expect(
-      client.rateCards.publish.mutate({ ...next, id: card?.id, effectiveFrom }),
+      client.rateCards.publish.mutate({ ...next, id: card?.id ?? '', effectiveFrom }),
     ).rejects.toMatchObject({ message: expect.stringContaining('id belongs to another') });
     await expect(
       client.rateCards.publish.mutate({ ...next, currency: 'XXX', version: 1, effectiveFrom }),
