@@ -1,6 +1,6 @@
 import { json, redirect } from '@remix-run/node';
 import { z } from 'zod';
-import type { SignIn } from '../server/http/load-context.ts';
+import type { SignIn } from '../server/http/views/accounts.ts';
 import { type FormErrors, fieldErrors } from './form-errors.ts';
 
 const credentialsSchema = z.object({

@@ -1,6 +1,6 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
-import type { WalletView } from '../../server/http/load-context.ts';
+import type { WalletView } from '../../server/http/views/wallets.ts';
 import { AvailableBalance } from '../components/available-balance.tsx';
 import { ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';

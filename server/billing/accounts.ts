@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import type { Services, SessionUser, SignIn } from '../http/load-context.ts';
+import type { AccountServices, SessionUser, SignIn } from '../http/views/accounts.ts';
 import {
   type AttemptKind,
   deleteEnded,
@@ -45,8 +45,6 @@ interface Credentials {
   /** The request's `Cookie` header: the session that it names ends when the new one starts. */
   readonly cookieHeader?: string | null | undefined;
 }
-
-type AccountServices = Services['accounts'];
 
 export interface Accounts extends AccountServices {
   signUp(input: Credentials): Promise<SignIn>;

@@ -1,5 +1,5 @@
 /** What support staff see. */
-import type { Services } from '../http/load-context.ts';
+import type { AdminServices } from '../http/views/admin.ts';
 import { ledgerTotals } from '../store/ledger-totals.ts';
 import { mailSummary, reviveDeadMails } from '../store/mail-outbox.ts';
 import type { Sql } from '../store/sql.ts';
@@ -7,11 +7,7 @@ import { inboxSummary } from '../store/stripe-inbox.ts';
 import type { Month } from './month.ts';
 import type { Wallets } from './wallets.ts';
 
-export function createAdmin(options: {
-  sql: Sql;
-  wallets: Wallets;
-  month: Month;
-}): Services['admin'] {
+export function createAdmin(options: { sql: Sql; wallets: Wallets; month: Month }): AdminServices {
   const { sql, wallets, month } = options;
   return {
     billing: () => month.status(),

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import Stripe from 'stripe';
 import { type StripeStandIn, startStripeStandIn } from '../dev/stripe/server.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import type { WalletView } from '../http/load-context.ts';
+import type { WalletView } from '../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { type AutoTopUpCharge, findAutoTopUpCharge } from '../store/auto-top-ups.ts';

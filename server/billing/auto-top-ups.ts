@@ -1,12 +1,8 @@
 /** Automatic top-ups as their users see and set them. Charges are made by `auto-top-up-charging`. */
 import { Fault } from '../faults.ts';
-import type {
-  AutoTopUpView,
-  RecoveryView,
-  SaveAutoTopUp,
-  Services,
-  TopUpLimits,
-} from '../http/load-context.ts';
+import type { Services } from '../http/load-context.ts';
+import type { AutoTopUpView, RecoveryView, SaveAutoTopUp } from '../http/views/auto-top-ups.ts';
+import type { TopUpLimits } from '../http/views/top-ups.ts';
 import { formatMicros, parseAmount } from '../ledger/money.ts';
 import {
   type AutoTopUpCharge,

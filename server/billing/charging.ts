@@ -1,6 +1,6 @@
 /** Pricing usage and charging it: from a service's words to one SQL function call. */
 import { Fault } from '../faults.ts';
-import type { WalletView } from '../http/load-context.ts';
+import type { WalletView } from '../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { type Breakdown, type RateResult, rate } from '../rating/rate.ts';
 import { canonicalUsage, type Usage, usageUnits } from '../rating/usage.ts';

@@ -1,7 +1,7 @@
 /** The month's use cases: what closes every wallet's calendar month into a statement, once. */
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
-import type { BillingStatus } from '../http/load-context.ts';
+import type { BillingStatus } from '../http/views/admin.ts';
 import {
   closeRange,
   fenceRange,

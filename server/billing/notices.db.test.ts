@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import type { WalletView } from '../http/load-context.ts';
+import type { WalletView } from '../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { insertUserWithRole } from '../store/accounts.ts';

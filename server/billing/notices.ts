@@ -1,7 +1,8 @@
 /** Follows the ledger and derives what its users are told; alerts at low balances. */
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
-import type { Services, WalletView } from '../http/load-context.ts';
+import type { Services } from '../http/load-context.ts';
+import type { WalletView } from '../http/views/wallets.ts';
 import { formatMicros, parseAmount } from '../ledger/money.ts';
 import {
   deriveNotices,

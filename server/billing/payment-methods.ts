@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
-import type { CardChange, Services } from '../http/load-context.ts';
+import type { CardChange, CardServices } from '../http/views/cards.ts';
 import {
   moveSavedCard,
   nameSavedCard,
@@ -37,7 +37,7 @@ export function createPaymentMethods(options: {
   livemode: boolean;
   now: () => Date;
   logger: Logger;
-}): Services['paymentMethods'] {
+}): CardServices {
   const { sql, gateway, livemode, now, logger } = options;
   const customerOf = createCustomerOf({ sql, gateway, livemode });
   const own = (userId: string, paymentMethodId: string) => ({ userId, livemode, paymentMethodId });

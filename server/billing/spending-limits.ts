@@ -1,5 +1,5 @@
 /** Spending limits of wallets: setting them, reading them, and being refused by one. */
-import type { WalletView } from '../http/load-context.ts';
+import type { WalletView } from '../http/views/wallets.ts';
 import type { SpendingLimit } from '../ledger/limit-list.ts';
 import type { WindowPeriod } from '../ledger/window.ts';
 import { type LimitRow, limitsOf, setLimits } from '../store/limits.ts';

@@ -1,6 +1,6 @@
 /** What operators see and decide, against the stand-in and a real database. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { InboxFilter, StripeDesk } from '../http/load-context.ts';
+import type { InboxFilter, StripeDesk } from '../http/views/stripe-desk.ts';
 import { createLogger } from '../log.ts';
 import { createStripeGateway } from '../stripe/gateway.ts';
 import { createPayloadTrimmer } from './payload-trimmer.ts';

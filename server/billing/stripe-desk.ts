@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
-import type { ResolveQuarantine, StripeDesk } from '../http/load-context.ts';
+import type { ResolveQuarantine, StripeDesk } from '../http/views/stripe-desk.ts';
 import {
   findQuarantined,
   listQuarantine,

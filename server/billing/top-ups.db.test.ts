@@ -9,10 +9,10 @@ import { type StripeStandIn, startStripeStandIn } from '../dev/stripe/server.ts'
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { AppEnv } from '../http/app.ts';
 import { errorResponse } from '../http/errors.ts';
-import type { StartTopUp } from '../http/load-context.ts';
 import { createMetrics } from '../http/operations.ts';
 import { requestId } from '../http/request-id.ts';
 import { stripeWebhook } from '../http/stripe-webhook.ts';
+import type { StartTopUp } from '../http/views/top-ups.ts';
 import { createLogger } from '../log.ts';
 import { inboxSummary } from '../store/stripe-inbox.ts';
 import { createStripeGateway } from '../stripe/gateway.ts';

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
-import type { Services, StartTopUp, TopUpLimits, TopUpStatus } from '../http/load-context.ts';
+import type { Services } from '../http/load-context.ts';
+import type { StartTopUp, TopUpLimits, TopUpStatus } from '../http/views/top-ups.ts';
 import {
   formatMicros,
   microsFromMinor,

@@ -1,7 +1,7 @@
 /** Reading and opening wallets. */
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
-import type { EventPage, Services, WalletView } from '../http/load-context.ts';
+import type { EventPage, WalletServices, WalletView } from '../http/views/wallets.ts';
 import {
   findAutoTopUp,
   type ResumeAutoTopUpRefusal,
@@ -80,9 +80,9 @@ export interface Wallets {
   autoTopUp(name: WalletName): Promise<StoredAutoTopUp | null>;
   /** Lets it go on after a pause, whatever the reason was. */
   resumeAutoTopUp(name: WalletName, actor: string): Promise<ResumeAutoTopUpAnswer>;
-  ofUser: Services['wallets']['ofUser'];
-  events: Services['wallets']['events'];
-  usageThisMonth: Services['wallets']['usageThisMonth'];
+  ofUser: WalletServices['ofUser'];
+  events: WalletServices['events'];
+  usageThisMonth: WalletServices['usageThisMonth'];
   /** A page of the wallet's promotional credit, grant by grant, newest first. */
   grants(
     walletId: string,

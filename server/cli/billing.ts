@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createMonthWork, defaultPeriod, isPeriod, type MonthWork } from '../billing/month.ts';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
-import type { BillingStatus } from '../http/load-context.ts';
+import type { BillingStatus } from '../http/views/admin.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
 import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Fault } from '../faults.ts';
 import type { AppEnv } from './app.ts';
 import { bearerMatches } from './bearer.ts';
-import type { InboxSummary } from './load-context.ts';
+import type { InboxSummary } from './views/admin.ts';
 
 export interface Operations {
   /** The schema's version. Throws a fault when the database or its schema does not serve. */

@@ -1,5 +1,6 @@
 /** The month in the database: runs, ranges of wallets, statements. One call is one SQL function. */
-import type { BillingStatus, StatementView } from '../http/load-context.ts';
+import type { BillingStatus } from '../http/views/admin.ts';
+import type { StatementView } from '../http/views/statements.ts';
 import { only, type Sql } from './sql.ts';
 
 /** A run of a period (YYYY-MM), as it is announced to the scheduler. */

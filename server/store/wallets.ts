@@ -1,5 +1,5 @@
 /** Wallets and their events: opening, reading, paging. */
-import type { EventPage, EventView, WalletView } from '../http/load-context.ts';
+import type { EventPage, EventView, WalletView } from '../http/views/wallets.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
 export type WalletMode = 'live' | 'deferred';

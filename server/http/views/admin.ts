@@ -1,0 +1,53 @@
+/** What support staff see on their first page. */
+import type { WalletView } from './wallets.ts';
+
+export interface BillingStatus {
+  runId: string | null;
+  period: string;
+  status: 'not_started' | 'running' | 'finished';
+  wallets: { total: number; billed: number; failed: number; pending: number };
+  startedAt: Date | null;
+  finishedAt: Date | null;
+  nextRunAt: Date;
+}
+
+export interface InboxSummary {
+  received: number;
+  applied: number;
+  ignored: number;
+  /** Refunds and disputes of payments that are in quarantine, or that do not fit their payment. */
+  unhandled: number;
+  waiting: number;
+  /** Given up: a person has to look. */
+  dead: number;
+  /** Payments that are not what was asked for and are not credited: a person decides. */
+  quarantined: number;
+}
+
+/** How many mails stand where. */
+export interface MailSummary {
+  waiting: number;
+  /** Of those, the ones whose last attempt failed. */
+  failing: number;
+  sent: number;
+  /** Given up after three days: a person has to look. */
+  dead: number;
+  /** The newest failure's code. */
+  lastError: string | null;
+}
+
+/** How the program stands, and the month. */
+export interface AdminServices {
+  billing(): Promise<BillingStatus>;
+  startBilling(actor: string): Promise<BillingStatus>;
+  inbox(): Promise<InboxSummary>;
+  mail(): Promise<MailSummary>;
+  /** Tries the mails again that were given up; returns how many. */
+  reviveMails(): Promise<number>;
+  ledger(): Promise<{
+    wallets: number;
+    events: bigint;
+    totals: { currency: string; balanceMicros: bigint }[];
+  }>;
+  findWallets(query: string): Promise<WalletView[]>;
+}

@@ -1,0 +1,32 @@
+/** Alerts of a low balance, as pages see them. */
+
+/** At which available balances a user is alerted. */
+export interface BalanceAlerts {
+  byMail: boolean;
+  /** Highest first. */
+  thresholds: {
+    thresholdMicros: bigint;
+    /** Whether less was available, as of a few seconds ago. */
+    below: boolean;
+    /** When it last fell below; null when it has not been above yet. */
+    since: Date | null;
+  }[];
+}
+
+/** Reading and changing the alerts. */
+export interface AlertServices {
+  get(userId: string): Promise<BalanceAlerts>;
+  /**
+   * Replaces the alerts. `amounts` are what the person typed; empty ones are left out. `problems`
+   * are by their place in `amounts`.
+   */
+  save(input: {
+    userId: string;
+    amounts: readonly string[];
+    byMail: boolean;
+  }): Promise<{ ok: true } | { ok: false; problems: Record<number, string> }>;
+  /** The lowest threshold that the available balance is below now, having been above it. */
+  lowBalance(
+    userId: string,
+  ): Promise<{ currency: string; thresholdMicros: bigint; availableMicros: bigint } | null>;
+}

@@ -1,0 +1,37 @@
+/** Statements of closed months, as pages see them. */
+import type { UsageLine } from './wallets.ts';
+
+export interface StatementView {
+  /** Human number, for example `2026-10-000042`: unique, never reused. */
+  number: string;
+  /** The wallet's calendar month, `YYYY-MM`, and its half-open UTC instants. */
+  period: string;
+  startsAt: Date;
+  endsAt: Date;
+  currency: string;
+  openingBalanceMicros: bigint;
+  closingBalanceMicros: bigint;
+  /** Sums of the period, signed as they moved the balance. */
+  topUpsMicros: bigint;
+  grantsMicros: bigint;
+  usageMicros: bigint;
+  feesMicros: bigint;
+  refundsMicros: bigint;
+  otherMicros: bigint;
+  arrearsMicros: bigint;
+  lines: UsageLine[];
+  /** What a deferred wallet reserved in the period, which is deducted in the next. */
+  accruedMicros: bigint;
+  accruedLines: UsageLine[];
+  fromSeq: bigint;
+  toSeq: bigint;
+  /** Lower-case hex head of the wallet's hash chain at the period's end. */
+  headHash: string;
+  closedAt: Date;
+}
+
+/** Reading the statements. */
+export interface StatementServices {
+  list(userId: string): Promise<StatementView[]>;
+  get(userId: string, number: string): Promise<StatementView | null>;
+}
