@@ -12,6 +12,7 @@ import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { UsageTable } from '../components/usage-table.tsx';
+import { WalletNotices } from '../components/wallet-notices.tsx';
 import { describeEvent } from '../events.ts';
 import { formatDateTime, formatPeriod } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
@@ -28,17 +29,19 @@ export async function loader({ context }: LoaderFunctionArgs) {
   const { wallets, statements, topUps, autoTopUps } = context.services;
   const wallet = await wallets.ofUser(user.id);
   const { walletId, currency, timezone } = wallet;
-  const [usage, page, closed, recentTopUps, autoTopUp] = await Promise.all([
+  const [usage, page, closed, recentTopUps, autoTopUp, freezing] = await Promise.all([
     wallets.usageThisMonth(walletId),
     wallets.events(walletId, { limit: LATEST_EVENTS }),
     statements.list(user.id),
     topUps.list(user.id, LATEST_TOP_UPS),
     autoTopUps.get(user.id),
+    topUps.freezing(user.id),
   ]);
   const spentMicros = usage.reduce((sum, line) => sum + magnitude(line.amountMicros), 0n);
   const statement = closed[0];
   return json({
     wallet: toWire(wallet),
+    freezing: toWire(freezing),
     usage: toWire(usage),
     spentMicros: spentMicros.toString(),
     events: page.events.map((event) => describeEvent(event, currency, timezone)),
@@ -60,14 +63,15 @@ function magnitude(micros: bigint): bigint {
 }
 
 export default function OverviewPage() {
-  const { wallet, usage, spentMicros, events, statement, pendingTopUps, autoTopUpIsPaused } =
+  const { wallet, freezing, usage, spentMicros, events, statement, ...topUps } =
     useLoaderData<typeof loader>();
+  const { pendingTopUps, autoTopUpIsPaused } = topUps;
   const { currency } = wallet;
   return (
     <>
       <PageHeader title="Overview" />
       <div className="grid gap-5">
-        <WalletNotices wallet={wallet} />
+        <WalletNotices wallet={wallet} freezing={freezing} />
         {autoTopUpIsPaused && (
           <Notice tone="warning" title="Automatic top-up is paused">
             Your wallet is not topped up when it runs low.{' '}
@@ -116,31 +120,6 @@ export default function OverviewPage() {
           )}
         </Card>
       </div>
-    </>
-  );
-}
-
-function WalletNotices({ wallet }: { wallet: Wire<WalletView> }) {
-  const { status, arrearsMicros, currency } = wallet;
-  return (
-    <>
-      {status === 'frozen' && (
-        <Notice tone="warning" title="Your wallet is frozen">
-          Nothing can be spent from it for now. Your balance is kept, and you can see why under{' '}
-          <TextLink to="/account/activity">Activity</TextLink>.
-        </Notice>
-      )}
-      {status === 'closed' && (
-        <Notice tone="warning" title="Your wallet is closed">
-          It can no longer be topped up or spent from.
-        </Notice>
-      )}
-      {arrearsMicros !== '0' && (
-        <Notice tone="warning" title="You owe for past usage">
-          <Money micros={arrearsMicros} currency={currency} /> of usage was more than your balance.
-          Your next top-up pays it first.
-        </Notice>
-      )}
     </>
   );
 }

@@ -14,6 +14,7 @@ import {
 import type { Sql } from '../store/sql.ts';
 import {
   findTopUp,
+  listFreezingTopUps,
   listTopUps,
   recordTopUpAttempt,
   type StartTopUpRefusal,
@@ -158,6 +159,11 @@ export function createTopUps(options: {
     async list(userId, limit = 20) {
       const wallet = await wallets.ofUser(userId);
       return listTopUps(sql, wallet.walletId, limit);
+    },
+
+    async freezing(userId) {
+      const wallet = await wallets.ofUser(userId);
+      return listFreezingTopUps(sql, wallet.walletId);
     },
   };
 }

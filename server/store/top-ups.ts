@@ -68,6 +68,15 @@ export async function listTopUps(
     where t.wallet_id = ${walletId} order by t.created_at desc limit ${limit}`;
 }
 
+/** Top-ups of a wallet whose disputes keep it frozen, newest first. */
+export async function listFreezingTopUps(sql: Sql, walletId: string): Promise<StoredTopUp[]> {
+  return sql<StoredTopUp[]>`
+    select ${topUpColumns(sql)} from top_ups t
+    where t.wallet_id = ${walletId} and exists (
+      select from payment_disputes d where d.top_up_id = t.id and d.freezes)
+    order by t.created_at desc`;
+}
+
 /**
  * Payment intents of top-ups that may still be paid: started between the two instants and not seen
  * to an end. The longest untouched come first.

@@ -68,4 +68,6 @@ export interface TopUpServices {
   /** Null when there is none of that id that belongs to the user. */
   get(userId: string, topUpId: string): Promise<TopUpView | null>;
   list(userId: string, limit?: number): Promise<TopUpView[]>;
+  /** Those whose disputes keep the wallet frozen, newest first. */
+  freezing(userId: string): Promise<TopUpView[]>;
 }
