@@ -5,6 +5,7 @@ import { DataTable } from '../components/data-table.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { Money } from '../components/money.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { StatementDownloads } from '../components/statement-downloads.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { absoluteMicros, formatPeriod } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
@@ -47,6 +48,9 @@ export default function StatementsPage() {
                     <span className="block text-sm font-normal whitespace-nowrap text-ink-soft">
                       No. {statement.number}
                     </span>
+                    <div className="text-sm">
+                      <StatementDownloads number={statement.number} period={statement.period} />
+                    </div>
                   </>
                 ),
                 usage: (

@@ -6,11 +6,13 @@ import { EmptyState } from '../components/empty-state.tsx';
 import { Money } from '../components/money.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { PrintButton } from '../components/print-button.tsx';
+import { DescribedStatementDownloads } from '../components/statement-downloads.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { UsageTable } from '../components/usage-table.tsx';
 import { formatDate, formatDateTime, formatLastDate, formatPeriod } from '../format.ts';
 import { notFound, requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { isStatementNumber } from '../statement-files.ts';
 import { toWire } from '../wire.ts';
 
 export const meta: MetaFunction<typeof loader> = (args) =>
@@ -19,7 +21,7 @@ export const meta: MetaFunction<typeof loader> = (args) =>
 export async function loader({ params, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const number = params.number ?? '';
-  if (!/^[\w-]{1,40}$/.test(number)) throw notFound();
+  if (!isStatementNumber(number)) throw notFound();
   const statement = await context.services.statements.get(user.id, number);
   if (statement === null) throw notFound();
   const { timezone } = await context.services.wallets.ofUser(user.id);
@@ -78,6 +80,9 @@ export default function StatementPage() {
             <p className="mt-3 font-medium">Together {money(statement.accruedMicros)}</p>
           </Card>
         )}
+        <Card title="Downloads" className="print:hidden">
+          <DescribedStatementDownloads number={number} />
+        </Card>
         <Card title="Proof">
           <p className="text-ink-soft">
             Every entry of your wallet carries a fingerprint that includes the one before it. This

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createMonthScenario, type MonthScenario } from '../dev/month-scenario.ts';
-import type { StoredStatement } from '../store/month.ts';
+import type { StatementView } from '../http/views/statements.ts';
 
 let scenario: MonthScenario;
 
@@ -9,7 +9,7 @@ beforeAll(async () => {
   return () => scenario.db.close();
 });
 
-const iso = (statement: StoredStatement) => ({
+const iso = (statement: StatementView) => ({
   period: statement.period,
   startsAt: statement.startsAt.toISOString(),
   endsAt: statement.endsAt.toISOString(),

@@ -18,7 +18,7 @@ import { settleDue } from './due.ts';
 import { deltasOf, detailOf, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
-import { chainStart, eventHash } from './hash.ts';
+import { chainStart, eventHash, type StoredEvent } from './hash.ts';
 import {
   actor,
   commandOf,
@@ -32,6 +32,7 @@ import type { HoldCommand } from './holds.ts';
 import { ledgerKey } from './key.ts';
 import { limitStandings } from './limits.ts';
 import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
+import { type StatementLine, StatementSums } from './statement.ts';
 
 /** How many random histories a run tries. */
 const histories = Number(process.env.LEDGER_RUNS ?? 300);
@@ -429,6 +430,32 @@ async function openWallet(
 }
 
 /** Times aside, the stored events and wallet are the decider's, and their chain is unbroken. */
+/** The database adds statements up as {@link StatementSums} does. */
+async function expectSameStatement(walletId: string, stored: StoredEvent[]): Promise<void> {
+  const sums = new StatementSums();
+  for (const event of stored) {
+    sums.add(event);
+  }
+  const figures = sums.figures();
+  const [row] = await database.owner<Record<string, unknown>[]>`
+    select top_ups::text as "topUps", grants::text, usage::text, fees::text, refunds::text,
+      other::text, accrued::text, lines, accrued_lines as "accruedLines"
+    from statement_sums(${walletId}, 0, ${stored.length})`;
+  const lines = (of: readonly StatementLine[] = []) =>
+    of.map((line) => ({ ...line, amountMicros: line.amountMicros.toString() }));
+  expect(row).toEqual({
+    topUps: `${figures?.topUpsMicros ?? 0n}`,
+    grants: `${figures?.grantsMicros ?? 0n}`,
+    usage: `${figures?.usageMicros ?? 0n}`,
+    fees: `${figures?.feesMicros ?? 0n}`,
+    refunds: `${figures?.refundsMicros ?? 0n}`,
+    other: `${figures?.otherMicros ?? 0n}`,
+    accrued: `${figures?.accruedMicros ?? 0n}`,
+    lines: lines(figures?.lines),
+    accruedLines: lines(figures?.accruedLines),
+  });
+}
+
 async function expectSameHistory({ walletId, state, written }: Model): Promise<void> {
   const stored = await eventsOf(walletId);
   expect(stored.map(comparable)).toEqual(
@@ -452,6 +479,8 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     head = eventHash(head, event);
     expect(event.hash).toBe(Buffer.from(head).toString('hex'));
   }
+
+  await expectSameStatement(walletId, stored);
 
   const [row] = await database.app<Record<string, unknown>[]>`
     select currency, timezone, mode, status, limited, seq, balance_micros as "balanceMicros",

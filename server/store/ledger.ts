@@ -104,6 +104,18 @@ export async function rebuildRange(
 /** An event with all that its hash covers, and the hash in lower-case hex. */
 export type ExportedEvent = StoredEvent & { readonly hash: string };
 
+/** All that an event's hash covers, and the hash, of `wallet_events e`. */
+export const exportedColumns = (sql: Sql) => sql`
+  e.wallet_id as "walletId", e.seq, e.type,
+    e.balance_delta_micros as "balanceDeltaMicros", e.held_delta_micros as "heldDeltaMicros",
+    e.arrears_delta_micros as "arrearsDeltaMicros", e.balance_micros as "balanceMicros",
+    e.held_micros as "heldMicros", e.arrears_micros as "arrearsMicros",
+    e.overdraft_limit_micros as "overdraftLimitMicros", e.key,
+    encode(e.request_hash, 'hex') as "requestHash", e.actor,
+    (extract(epoch from e.occurred_at) * 1000000)::bigint as "occurredAtMicroseconds",
+    (extract(epoch from e.recorded_at) * 1000000)::bigint as "recordedAtMicroseconds",
+    e.detail::text as "detailText", encode(e.hash, 'hex') as hash`;
+
 const ROWS_PER_FETCH = 1_000;
 
 /** All events, or those of one wallet, by wallet and sequence, as of one moment. */
@@ -112,15 +124,7 @@ export function streamEvents(
   walletId: string | null,
 ): AsyncIterable<readonly ExportedEvent[]> {
   return sql<ExportedEvent[]>`
-    select e.wallet_id as "walletId", e.seq, e.type,
-      e.balance_delta_micros as "balanceDeltaMicros", e.held_delta_micros as "heldDeltaMicros",
-      e.arrears_delta_micros as "arrearsDeltaMicros", e.balance_micros as "balanceMicros",
-      e.held_micros as "heldMicros", e.arrears_micros as "arrearsMicros",
-      e.overdraft_limit_micros as "overdraftLimitMicros", e.key,
-      encode(e.request_hash, 'hex') as "requestHash", e.actor,
-      (extract(epoch from e.occurred_at) * 1000000)::bigint as "occurredAtMicroseconds",
-      (extract(epoch from e.recorded_at) * 1000000)::bigint as "recordedAtMicroseconds",
-      e.detail::text as "detailText", encode(e.hash, 'hex') as hash
+    select ${exportedColumns(sql)}
     from wallet_events e
     ${walletId === null ? sql`` : sql`where e.wallet_id = ${walletId}`}
     order by e.wallet_id, e.seq`.cursor(ROWS_PER_FETCH);

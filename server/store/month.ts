@@ -1,6 +1,5 @@
-/** The month in the database: runs, ranges of wallets, statements. One call is one SQL function. */
+/** The month in the database: runs and ranges of wallets. One call is one SQL function. */
 import type { BillingStatus } from '../http/views/admin.ts';
-import type { StatementView } from '../http/views/statements.ts';
 import { only, type Sql } from './sql.ts';
 
 /** A run of a period (YYYY-MM), as it is announced to the scheduler. */
@@ -20,14 +19,6 @@ export interface RangeOutcome {
   closed: number;
   failed: number;
   pending: number;
-}
-
-type UsageLine = StatementView['lines'][number];
-
-/** A statement with what a deferred wallet reserved in the period, deducted in the next. */
-export interface StoredStatement extends StatementView {
-  accruedMicros: bigint;
-  accruedLines: UsageLine[];
 }
 
 /** Starts the run of a period, or finds it; null when the period is not over anywhere on earth. */
@@ -129,55 +120,4 @@ export async function claimMonths(
     select run_id as "runId", period
     from claim_months(${claim.dueThrough}, ${claim.quietMs} * interval '1 millisecond',
       ${claim.actor})`;
-}
-
-/** The newest statements of a user's wallets, newest first. */
-export async function listStatements(
-  sql: Sql,
-  userId: string,
-  limit: number,
-): Promise<StoredStatement[]> {
-  const rows = await sql<StatementRow[]>`
-    select ${statementColumns(sql)} from statements s join wallets w on w.id = s.wallet_id
-    where w.user_id = ${userId} order by s.period desc, s.currency limit ${limit}`;
-  return rows.map(statementOf);
-}
-
-/** The statement of that number, if it is of one of the user's wallets. */
-export async function findStatement(
-  sql: Sql,
-  userId: string,
-  number: string,
-): Promise<StoredStatement | null> {
-  const [row] = await sql<StatementRow[]>`
-    select ${statementColumns(sql)} from statements s join wallets w on w.id = s.wallet_id
-    where w.user_id = ${userId} and s.number = ${number}`;
-  return row === undefined ? null : statementOf(row);
-}
-
-const statementColumns = (sql: Sql) => sql`
-  s.number, s.period, s.starts_at as "startsAt", s.ends_at as "endsAt", s.currency,
-  s.opening_balance_micros as "openingBalanceMicros",
-  s.closing_balance_micros as "closingBalanceMicros", s.top_ups_micros as "topUpsMicros",
-  s.grants_micros as "grantsMicros", s.usage_micros as "usageMicros",
-  s.fees_micros as "feesMicros", s.refunds_micros as "refundsMicros",
-  s.other_micros as "otherMicros", s.arrears_micros as "arrearsMicros", s.lines,
-  s.accrued_lines as "accruedLines", s.accrued_micros as "accruedMicros",
-  s.from_seq as "fromSeq", s.to_seq as "toSeq", encode(s.head_hash, 'hex') as "headHash",
-  s.closed_at as "closedAt"`;
-
-/** A line as it is stored: micros as text, which JSON's numbers cannot hold. */
-type StoredLine = Omit<UsageLine, 'amountMicros'> & { amountMicros: string };
-
-type StatementRow = Omit<StoredStatement, 'lines' | 'accruedLines'> & {
-  lines: StoredLine[];
-  accruedLines: StoredLine[];
-};
-
-function statementOf(row: StatementRow): StoredStatement {
-  return { ...row, lines: row.lines.map(lineOf), accruedLines: row.accruedLines.map(lineOf) };
-}
-
-function lineOf(line: StoredLine): UsageLine {
-  return { ...line, amountMicros: BigInt(line.amountMicros) };
 }

@@ -2,6 +2,7 @@
 import type { UsageLine } from './wallets.ts';
 
 export interface StatementView {
+  walletId: string;
   /** Human number, for example `2026-10-000042`: unique, never reused. */
   number: string;
   /** The wallet's calendar month, `YYYY-MM`, and its half-open UTC instants. */
@@ -30,8 +31,22 @@ export interface StatementView {
   closedAt: Date;
 }
 
+export interface StatementDownload {
+  /** As the browser should save it. */
+  fileName: string;
+  contentType: string;
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
+}
+
 /** Reading the statements. */
 export interface StatementServices {
+  /** Of all of the user's wallets, newest first. */
   list(userId: string): Promise<StatementView[]>;
+  /** Null when no wallet of the user has a statement of that number. */
   get(userId: string, number: string): Promise<StatementView | null>;
+  /**
+   * A file of that statement: its figures (`statement.csv`), or every event of its period with its
+   * place in the chain of hashes (`events.csv`). Null when the user has none, or it has no such file.
+   */
+  download(userId: string, number: string, file: string): Promise<StatementDownload | null>;
 }

@@ -1,0 +1,18 @@
+import type { LoaderFunctionArgs } from '@remix-run/node';
+import { notFound, requireUser } from '../guards.server.ts';
+import { isStatementNumber } from '../statement-files.ts';
+
+/** A file of a statement, as a download. */
+export async function loader({ params, context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  const { number = '', file = '' } = params;
+  if (!isStatementNumber(number)) throw notFound();
+  const download = await context.services.statements.download(user.id, number, file);
+  if (download === null) throw notFound();
+  return new Response(download.body, {
+    headers: {
+      'Content-Type': download.contentType,
+      'Content-Disposition': `attachment; filename="${download.fileName}"`,
+    },
+  });
+}
