@@ -3,10 +3,10 @@ import { z } from 'zod';
 import type { Call } from './call.ts';
 import { invalidRequest, noSuch } from './errors.ts';
 import { emit } from './events.ts';
-import { created, createdMatches, page, pagination } from './lists.ts';
+import { listRoute, readRoute } from './lists.ts';
 import { newBalanceTransaction } from './objects.ts';
 import { type DisputeStart, newDispute } from './objects-charge.ts';
-import { boolean, mergeMetadata, metadata, nonEmpty } from './params.ts';
+import { boolean, mergeMetadata, metadata } from './params.ts';
 import { type Route, route } from './route.ts';
 
 /** Stripe's fee for a dispute, in minor units. */
@@ -135,34 +135,8 @@ function update(call: Call, id: string, params: z.infer<typeof updateSchema>): S
 }
 
 export const disputeRoutes: Route[] = [
-  route(
-    'GET',
-    '/v1/disputes',
-    z.strictObject({
-      ...pagination,
-      created,
-      charge: nonEmpty.optional(),
-      payment_intent: nonEmpty.optional(),
-    }),
-    (call, params) =>
-      page(
-        call.store
-          .all('dispute')
-          .filter(
-            (row) =>
-              createdMatches(row.created, params.created) &&
-              (params.charge === undefined || row.charge === params.charge) &&
-              (params.payment_intent === undefined || row.payment_intent === params.payment_intent),
-          ),
-        params,
-        '/v1/disputes',
-      ),
-  ),
-  route('GET', '/v1/disputes/:id', z.strictObject({}), (call, _params, id) => {
-    const dispute = call.store.get('dispute', id);
-    if (!dispute) throw noSuch('dispute', id);
-    return dispute;
-  }),
+  listRoute('/v1/disputes', 'dispute', ['charge', 'payment_intent']),
+  readRoute('/v1/disputes', 'dispute'),
   route('POST', '/v1/disputes/:id', updateSchema, (call, params, id) => update(call, id, params)),
   route('POST', '/v1/disputes/:id/close', z.strictObject({}), (call, _params, id) =>
     closeDispute(call, id, 'lost'),

@@ -1,12 +1,10 @@
 import type Stripe from 'stripe';
-import { z } from 'zod';
 import type { Call } from './call.ts';
 import { noSuch } from './errors.ts';
 import { emit } from './events.ts';
 import { newId } from './ids.ts';
-import { created, createdMatches, page, pagination } from './lists.ts';
-import { nonEmpty } from './params.ts';
-import { type Route, route } from './route.ts';
+import { listRoute, readRoute } from './lists.ts';
+import type { Route } from './route.ts';
 
 /** The card network holds a payment to be fraud. It moves no money; a dispute may follow. */
 export function warnOfFraud(call: Call, chargeId: string): Stripe.Radar.EarlyFraudWarning {
@@ -31,32 +29,6 @@ export function warnOfFraud(call: Call, chargeId: string): Stripe.Radar.EarlyFra
 const path = '/v1/radar/early_fraud_warnings';
 
 export const fraudWarningRoutes: Route[] = [
-  route(
-    'GET',
-    path,
-    z.strictObject({
-      ...pagination,
-      created,
-      charge: nonEmpty.optional(),
-      payment_intent: nonEmpty.optional(),
-    }),
-    (call, params) =>
-      page(
-        call.store
-          .all('early_fraud_warning')
-          .filter(
-            (row) =>
-              createdMatches(row.created, params.created) &&
-              (params.charge === undefined || row.charge === params.charge) &&
-              (params.payment_intent === undefined || row.payment_intent === params.payment_intent),
-          ),
-        params,
-        path,
-      ),
-  ),
-  route('GET', `${path}/:id`, z.strictObject({}), (call, _params, id) => {
-    const found = call.store.get('early_fraud_warning', id);
-    if (!found) throw noSuch('early fraud warning', id);
-    return found;
-  }),
+  listRoute(path, 'early_fraud_warning', ['charge', 'payment_intent']),
+  readRoute(path, 'early_fraud_warning'),
 ];

@@ -2,6 +2,8 @@ import type Stripe from 'stripe';
 import { z } from 'zod';
 import { invalidRequest, noSuch } from './errors.ts';
 import { integer, nonEmpty } from './params.ts';
+import { type Route, route } from './route.ts';
+import type { TableName, Tables } from './store.ts';
 
 const range = z.strictObject({
   gt: integer.optional(),
@@ -64,4 +66,37 @@ export function page<Row extends { id: string; object: string }>(
       : positionOf(params.starting_after, 'starting_after') + 1;
   const data = newestFirst.slice(start, start + limit);
   return { object: 'list', data, has_more: start + limit < newestFirst.length, url };
+}
+
+/** The tables whose rows can be listed by when they were made. */
+type Listed = {
+  [Name in TableName]: Tables[Name] extends { id: string; object: string; created: number }
+    ? Name
+    : never;
+}[TableName];
+
+/** The route that lists a table, by `created` and by those of `fields` that a call names. */
+export function listRoute<Name extends Listed>(
+  path: string,
+  table: Name,
+  fields: readonly (keyof Tables[Name] & string)[],
+): Route {
+  const byField = Object.fromEntries(fields.map((field) => [field, nonEmpty.optional()]));
+  const schema = z.strictObject({ ...byField, ...pagination, created });
+  return route('GET', path, schema, (call, params) => {
+    const named = Object.entries(params).filter(([name]) => name in byField);
+    const isAskedFor = (row: Tables[Name]) =>
+      createdMatches(row.created, params.created) &&
+      named.every(([name, value]) => Reflect.get(row, name) === value);
+    return page(call.store.all(table).filter(isAskedFor), params, path);
+  });
+}
+
+/** The route that reads one row of a table. */
+export function readRoute(path: string, table: Listed): Route {
+  return route('GET', `${path}/:id`, z.strictObject({}), (call, _params, id) => {
+    const found = call.store.get(table, id);
+    if (!found) throw noSuch(table.replaceAll('_', ' '), id);
+    return found;
+  });
 }

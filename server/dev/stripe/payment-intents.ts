@@ -8,7 +8,7 @@ import { requireCustomer } from './customers.ts';
 import { invalidRequest, noSuch } from './errors.ts';
 import { emit } from './events.ts';
 import { viewPaymentIntent } from './intent-view.ts';
-import { created, createdMatches, page, pagination } from './lists.ts';
+import { listRoute } from './lists.ts';
 import { methodSettings, resolveMethodSettings } from './method-settings.ts';
 import { newPaymentIntent } from './objects.ts';
 import { boolean, integer, mergeMetadata, metadata, nonEmpty, unsettable } from './params.ts';
@@ -243,23 +243,7 @@ function cancel(
 
 export const paymentIntentRoutes: Route[] = [
   route('POST', '/v1/payment_intents', createSchema, create),
-  route(
-    'GET',
-    '/v1/payment_intents',
-    z.strictObject({ ...pagination, created, customer: nonEmpty.optional() }),
-    (call, params) =>
-      page(
-        call.store
-          .all('payment_intent')
-          .filter(
-            (row) =>
-              createdMatches(row.created, params.created) &&
-              (params.customer === undefined || row.customer === params.customer),
-          ),
-        params,
-        '/v1/payment_intents',
-      ),
-  ),
+  listRoute('/v1/payment_intents', 'payment_intent', ['customer']),
   route(
     'GET',
     '/v1/payment_intents/:id',

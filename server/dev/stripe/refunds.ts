@@ -4,7 +4,7 @@ import type { Call } from './call.ts';
 import { formatAmount } from './currencies.ts';
 import { invalidRequest, noSuch } from './errors.ts';
 import { emit } from './events.ts';
-import { created, createdMatches, page, pagination } from './lists.ts';
+import { listRoute, readRoute } from './lists.ts';
 import { newBalanceTransaction, newRefund } from './objects.ts';
 import { integer, mergeMetadata, metadata, nonEmpty } from './params.ts';
 import { cardRecord } from './payment-methods.ts';
@@ -178,32 +178,6 @@ export function failRefund(call: Call, refundId: string): Stripe.Refund {
 
 export const refundRoutes: Route[] = [
   route('POST', '/v1/refunds', createSchema, createRefund),
-  route(
-    'GET',
-    '/v1/refunds',
-    z.strictObject({
-      ...pagination,
-      created,
-      charge: nonEmpty.optional(),
-      payment_intent: nonEmpty.optional(),
-    }),
-    (call, params) =>
-      page(
-        call.store
-          .all('refund')
-          .filter(
-            (row) =>
-              createdMatches(row.created, params.created) &&
-              (params.charge === undefined || row.charge === params.charge) &&
-              (params.payment_intent === undefined || row.payment_intent === params.payment_intent),
-          ),
-        params,
-        '/v1/refunds',
-      ),
-  ),
-  route('GET', '/v1/refunds/:id', z.strictObject({}), (call, _params, id) => {
-    const found = call.store.get('refund', id);
-    if (!found) throw noSuch('refund', id);
-    return found;
-  }),
+  listRoute('/v1/refunds', 'refund', ['charge', 'payment_intent']),
+  readRoute('/v1/refunds', 'refund'),
 ];

@@ -8,7 +8,7 @@ import { requireCustomer } from './customers.ts';
 import { ApiError, invalidRequest, noSuch } from './errors.ts';
 import { emit } from './events.ts';
 import { viewSetupIntent } from './intent-view.ts';
-import { created, createdMatches, page, pagination } from './lists.ts';
+import { listRoute } from './lists.ts';
 import { methodSettings, resolveMethodSettings } from './method-settings.ts';
 import { newSetupIntent } from './objects.ts';
 import { boolean, mergeMetadata, metadata, nonEmpty } from './params.ts';
@@ -181,23 +181,7 @@ export const setupIntentRoutes: Route[] = [
     const { return_url, use_stripe_sdk } = params;
     return confirm(call, stored, { return_url, use_stripe_sdk });
   }),
-  route(
-    'GET',
-    '/v1/setup_intents',
-    z.strictObject({ ...pagination, created, customer: nonEmpty.optional() }),
-    (call, params) =>
-      page(
-        call.store
-          .all('setup_intent')
-          .filter(
-            (row) =>
-              createdMatches(row.created, params.created) &&
-              (params.customer === undefined || row.customer === params.customer),
-          ),
-        params,
-        '/v1/setup_intents',
-      ),
-  ),
+  listRoute('/v1/setup_intents', 'setup_intent', ['customer']),
   route(
     'GET',
     '/v1/setup_intents/:id',
