@@ -1,7 +1,5 @@
-/**
- * Times of a wall clock without a zone, as instants. Only what a call record needs: the rules of
- * time zones come from the runtime's own data (ECMA-402 `Intl.DateTimeFormat`).
- */
+/** Times of a wall clock without a zone, as instants. Only what a call record needs. */
+import { offsetMs } from '../ledger/window.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 
@@ -17,7 +15,9 @@ export type LocalTimeReader = (text: string) => Date | undefined;
  * @throws RangeError for a time zone that the runtime does not know.
  */
 export function localTimeReader(timezone: string): LocalTimeReader {
-  const offsetAt = offsetReader(timezone);
+  const offsetAt = (instantMs: number) => offsetMs(instantMs, timezone);
+  // A zone that does not exist is refused now and not at the first time that is read.
+  offsetAt(0);
   return (text) => {
     const wallMs = parseWallClock(text);
     if (wallMs === undefined) {
@@ -46,35 +46,4 @@ function parseWallClock(text: string): number | undefined {
   const iso = `${text.replace(' ', 'T')}.000Z`;
   const wallMs = Date.parse(iso);
   return Number.isNaN(wallMs) || new Date(wallMs).toISOString() !== iso ? undefined : wallMs;
-}
-
-/** How far a zone's clocks are ahead of UTC at an instant, in milliseconds. */
-function offsetReader(timezone: string): (instantMs: number) => number {
-  const format = new Intl.DateTimeFormat('en-US', {
-    timeZone: timezone,
-    calendar: 'gregory',
-    numberingSystem: 'latn',
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  });
-  return (instantMs) => {
-    const parts = new Map(
-      format.formatToParts(instantMs).map(({ type, value }) => [type, Number(value)]),
-    );
-    const field = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
-    const wallMs = Date.UTC(
-      field('year'),
-      field('month') - 1,
-      field('day'),
-      field('hour'),
-      field('minute'),
-      field('second'),
-    );
-    return wallMs - Math.floor(instantMs / 1000) * 1000;
-  };
 }

@@ -47,8 +47,11 @@ function startOf({ year, month, day }: CalendarDay, timezone: string): number {
   return offsetMs(late, timezone) === afterMs ? late : midnightMs - beforeMs;
 }
 
-/** How far the wall clock is ahead of UTC. */
-function offsetMs(atMs: number, timezone: string): number {
+/**
+ * How far the wall clock of a time zone is ahead of UTC at an instant.
+ * @throws RangeError when there is no such time zone
+ */
+export function offsetMs(atMs: number, timezone: string): number {
   const { year, month, day, hour, minute, second } = wallClock(atMs, timezone);
   const wallMs = Date.UTC(year, month - 1, day, hour, minute, second);
   return wallMs - Math.floor(atMs / 1_000) * 1_000;
