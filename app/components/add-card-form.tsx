@@ -1,10 +1,11 @@
 import { useNavigate } from '@remix-run/react';
-import { Elements, PaymentElement, useElements, useStripe } from '@stripe/react-stripe-js';
+import { Elements, useElements, useStripe } from '@stripe/react-stripe-js';
 import type { StripeElementsOptionsMode } from '@stripe/stripe-js';
 import { type FormEvent, useMemo, useRef, useState } from 'react';
 import { type SetupOutcome, saveCard, startCardSetup } from '../card-setup.ts';
 import { appearance, useStripeScript } from '../stripe-script.ts';
 import { Button } from './button.tsx';
+import { CardField, type CardState } from './card-field.tsx';
 import { Notice } from './notice.tsx';
 import { TextLink } from './text-link.tsx';
 
@@ -42,7 +43,7 @@ function SetupForm({ hasLoadFailed, onClose }: AddCardFormProps & { hasLoadFaile
   const [attemptKey] = useState(() => crypto.randomUUID());
   const isSaving = useRef(false);
   const [busy, setBusy] = useState(false);
-  const [card, setCard] = useState<'loading' | 'ready' | 'failed'>('loading');
+  const [loaded, setLoaded] = useState<CardState>('loading');
   const [outcome, setOutcome] = useState<SetupOutcome | null>(null);
 
   const save = async (event: FormEvent) => {
@@ -69,29 +70,14 @@ function SetupForm({ hasLoadFailed, onClose }: AddCardFormProps & { hasLoadFaile
     setOutcome(result);
   };
 
-  const hasFailed = hasLoadFailed || card === 'failed';
+  const card = hasLoadFailed ? 'failed' : loaded;
   return (
     <form noValidate onSubmit={save} className="grid gap-5">
       <p className="text-ink-soft">
         Stripe keeps the card for you, and we never see its number. Nothing is charged now; you can
         remove the card at any time.
       </p>
-      <div className={card === 'loading' ? 'min-h-56' : undefined}>
-        {card === 'loading' && !hasFailed && (
-          <p className="text-ink-soft" role="status">
-            Loading Stripe’s secure card form…
-          </p>
-        )}
-        {stripe && (
-          <PaymentElement onReady={() => setCard('ready')} onLoadError={() => setCard('failed')} />
-        )}
-        {hasFailed && (
-          <Notice tone="danger" title="The card form could not be loaded" alert>
-            Check your connection, allow js.stripe.com if you block scripts, and{' '}
-            <a href="/account/payment-methods">load the page again</a>.
-          </Notice>
-        )}
-      </div>
+      <CardField card={card} onChange={setLoaded} href="/account/payment-methods" />
       {outcome?.kind === 'problem' && (
         <Notice tone="danger" alert>
           {outcome.message}
@@ -106,7 +92,7 @@ function SetupForm({ hasLoadFailed, onClose }: AddCardFormProps & { hasLoadFaile
         </Notice>
       )}
       <div className="flex flex-wrap gap-3">
-        <Button busy={busy} disabled={card !== 'ready' || hasFailed}>
+        <Button busy={busy} disabled={card !== 'ready'}>
           Save card
         </Button>
         <Button type="button" tone="secondary" disabled={busy} onClick={onClose}>

@@ -1,5 +1,5 @@
 import { useNavigate } from '@remix-run/react';
-import { Elements, PaymentElement, useElements, useStripe } from '@stripe/react-stripe-js';
+import { Elements, useElements, useStripe } from '@stripe/react-stripe-js';
 import { type FormEvent, useMemo, useRef, useState } from 'react';
 import { formatMoney, microsToAmount, microsToMinorUnits, parseAmountMicros } from '../format.ts';
 import { appearance, useStripeScript } from '../stripe-script.ts';
@@ -7,6 +7,7 @@ import { tabStorage, topUpAttempts } from '../top-up-attempt.ts';
 import { type PaymentOutcome, payTopUp, startTopUp } from '../top-up-payment.ts';
 import { AmountPicker } from './amount-picker.tsx';
 import { Button } from './button.tsx';
+import { CardField, type CardState } from './card-field.tsx';
 import { Notice } from './notice.tsx';
 import { TextLink } from './text-link.tsx';
 
@@ -91,7 +92,7 @@ function PaymentForm(props: PaymentFormProps) {
   const formRef = useRef<HTMLFormElement>(null);
   const isPaying = useRef(false);
   const [busy, setBusy] = useState(false);
-  const [card, setCard] = useState<'loading' | 'ready' | 'failed'>('loading');
+  const [loaded, setLoaded] = useState<CardState>('loading');
   const [amountError, setAmountError] = useState<string>();
   const [outcome, setOutcome] = useState<PaymentOutcome | null>(null);
 
@@ -130,7 +131,7 @@ function PaymentForm(props: PaymentFormProps) {
     else setOutcome(result);
   };
 
-  const hasFailed = props.hasLoadFailed || card === 'failed';
+  const card = props.hasLoadFailed ? 'failed' : loaded;
   const limits = `${formatMoney(props.minMicros, currency)} to ${formatMoney(props.maxMicros, currency)}`;
   return (
     <form ref={formRef} noValidate onSubmit={pay} className="grid gap-6">
@@ -146,24 +147,14 @@ function PaymentForm(props: PaymentFormProps) {
           onAmountChange(next);
         }}
       />
-      <div className={card === 'loading' ? 'min-h-56' : undefined}>
-        {card === 'loading' && !hasFailed && (
-          <p className="text-ink-soft" role="status">
-            Loading Stripe’s secure card form…
-          </p>
-        )}
-        {stripe && (
-          <PaymentElement onReady={() => setCard('ready')} onLoadError={() => setCard('failed')} />
-        )}
-        {hasFailed && (
-          <Notice tone="danger" title="The card form could not be loaded" alert>
-            Nothing was charged. Check your connection, allow js.stripe.com if you block scripts,
-            and <a href="/account/top-up">load the page again</a>.
-          </Notice>
-        )}
-      </div>
+      <CardField
+        card={card}
+        onChange={setLoaded}
+        reassurance="Nothing was charged."
+        href="/account/top-up"
+      />
       <OutcomeNotice outcome={outcome} />
-      <Button busy={busy} disabled={card !== 'ready' || hasFailed} className="w-full">
+      <Button busy={busy} disabled={card !== 'ready'} className="w-full">
         {micros === null ? 'Pay' : `Pay ${formatMoney(micros, currency)}`}
       </Button>
     </form>
