@@ -11,6 +11,7 @@ import {
   writeBalanceAlerts,
 } from '../store/notices.ts';
 import type { Sql } from '../store/sql.ts';
+import { amountProblem } from './amount-problem.ts';
 import { type Background, everyInterval } from './background.ts';
 import { CURRENCY_EXPONENTS, type Wallets } from './wallets.ts';
 
@@ -103,22 +104,10 @@ function readThreshold(amount: string, { currency }: WalletView): bigint | null 
   }
   const parsed = parseAmount(amount, exponent);
   if (!parsed.ok) {
-    switch (parsed.code) {
-      case 'EMPTY':
-        return null;
-      case 'TOO_LARGE':
-        return 'This amount is too large.';
-      case 'TOO_MANY_DECIMALS':
-        return exponent === 0
-          ? `${currency} has no decimals: enter a whole amount.`
-          : `${currency} has ${exponent} decimals at the most.`;
-      case 'NOT_A_NUMBER':
-        return `Enter the amount in digits, such as ${formatMicros(5_000_000n, exponent)}.`;
-      default: {
-        const unknown: never = parsed.code;
-        throw new TypeError(`unknown problem ${unknown}`);
-      }
-    }
+    const example = formatMicros(5_000_000n, exponent);
+    return parsed.code === 'EMPTY'
+      ? null
+      : amountProblem(parsed.code, { currency, exponent }, example);
   }
   if (parsed.amountMicros === 0n) {
     return 'Enter an amount above zero, or leave it empty.';

@@ -4,13 +4,7 @@ import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
 import type { Services } from '../http/load-context.ts';
 import type { StartTopUp, TopUpLimits, TopUpStatus } from '../http/views/top-ups.ts';
-import {
-  formatMicros,
-  microsFromMinor,
-  minorFromMicros,
-  type ParseAmountResult,
-  parseAmount,
-} from '../ledger/money.ts';
+import { formatMicros, microsFromMinor, minorFromMicros, parseAmount } from '../ledger/money.ts';
 import type { Sql } from '../store/sql.ts';
 import {
   findTopUp,
@@ -22,6 +16,7 @@ import {
   startTopUp,
 } from '../store/top-ups.ts';
 import type { IntentStatus, StripeGateway } from '../stripe/gateway.ts';
+import { amountProblem } from './amount-problem.ts';
 import { createCustomerOf } from './stripe-customers.ts';
 import { CURRENCY_EXPONENTS, type Wallets } from './wallets.ts';
 
@@ -191,7 +186,7 @@ function checkAmount(
   const { currency, exponent, minMicros, maxMicros } = limits;
   const parsed = parseAmount(text, exponent);
   if (!parsed.ok) {
-    return { ok: false, code: 'INVALID_AMOUNT', message: amountProblem(parsed.code, limits) };
+    return { ok: false, code: 'INVALID_AMOUNT', message: amountProblem(parsed.code, limits, '25') };
   }
   const { amountMicros } = parsed;
   if (amountMicros < minMicros) {
@@ -209,29 +204,11 @@ function checkAmount(
   }
   return minor.ok
     ? { ok: true, amountMicros, amountMinor: minor.minor }
-    : { ok: false, code: 'INVALID_AMOUNT', message: amountProblem('TOO_MANY_DECIMALS', limits) };
-}
-
-function amountProblem(
-  code: Exclude<ParseAmountResult, { ok: true }>['code'],
-  { currency, exponent }: TopUpLimits,
-): string {
-  switch (code) {
-    case 'EMPTY':
-      return 'Enter an amount.';
-    case 'NOT_A_NUMBER':
-      return 'Enter the amount in digits, such as 25.';
-    case 'TOO_MANY_DECIMALS':
-      return exponent === 0
-        ? `${currency} has no decimals: enter a whole amount.`
-        : `${currency} has ${exponent} decimals at the most.`;
-    case 'TOO_LARGE':
-      return 'This amount is too large.';
-    default: {
-      const unknown: never = code;
-      throw new TypeError(`unknown problem ${unknown}`);
-    }
-  }
+    : {
+        ok: false,
+        code: 'INVALID_AMOUNT',
+        message: amountProblem('TOO_MANY_DECIMALS', limits, '25'),
+      };
 }
 
 function refusedStart(code: StartTopUpRefusal): StartTopUp {
