@@ -3,12 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Fault } from '../faults.ts';
 import type { ResolveQuarantine, StripeDesk } from '../http/views/stripe-desk.ts';
-import {
-  findQuarantined,
-  listQuarantine,
-  type ResolveCode,
-  resolveQuarantine,
-} from '../store/quarantine.ts';
+import { pageOf } from '../store/pages.ts';
+import { findQuarantined, listQuarantine, resolveQuarantine } from '../store/quarantine.ts';
 import { openDifferences } from '../store/reconciliation.ts';
 import type { Sql } from '../store/sql.ts';
 import { findEventDetail, listEvents } from '../store/stripe-inbox.ts';
@@ -69,15 +65,10 @@ export function createStripeDesk(options: {
         before: before && { receivedAt: before[0], eventId: before[1] },
         limit: size + 1,
       });
-      const page = rows.slice(0, size);
-      const last = page.at(-1);
-      return {
-        events: page.map(({ cursorAt: _, ...event }) => event),
-        nextCursor:
-          rows.length > size && last !== undefined
-            ? writeCursor([last.cursorAt, last.eventId])
-            : null,
-      };
+      const { page, nextCursor } = pageOf(rows, size, ({ cursorAt, eventId }) =>
+        writeCursor(cursorAt, eventId),
+      );
+      return { events: page.map(({ cursorAt: _, ...event }) => event), nextCursor };
     },
 
     async event(eventId) {
@@ -104,15 +95,10 @@ export function createStripeDesk(options: {
         before: before && { createdAt: before[0], paymentIntentId: before[1] },
         limit: size + 1,
       });
-      const page = rows.slice(0, size);
-      const last = page.at(-1);
-      return {
-        payments: page.map(({ payment }) => payment),
-        nextCursor:
-          rows.length > size && last !== undefined
-            ? writeCursor([last.cursorAt, last.payment.paymentIntentId])
-            : null,
-      };
+      const { page, nextCursor } = pageOf(rows, size, ({ cursorAt, payment }) =>
+        writeCursor(cursorAt, payment.paymentIntentId),
+      );
+      return { payments: page.map(({ payment }) => payment), nextCursor };
     },
 
     quarantined: (paymentIntentId) => findQuarantined(sql, paymentIntentId),
@@ -153,7 +139,7 @@ export function createStripeDesk(options: {
       const size = pageSize(limit);
       const before = /^[1-9]\d{0,17}$/.test(cursor ?? '') ? BigInt(cursor ?? 0) : null;
       const rows = await openDifferences(sql, { before, limit: size + 1 });
-      const page = rows.slice(0, size);
+      const { page, nextCursor } = pageOf(rows, size, ({ id }) => id.toString());
       return {
         differences: page.map(({ atStripe, inLedger, resolvedAt: _, ...difference }) => ({
           ...difference,
@@ -161,7 +147,7 @@ export function createStripeDesk(options: {
           atStripe: atStripe && { ...atStripe },
           inLedger: inLedger && { ...inLedger },
         })),
-        nextCursor: rows.length > size ? String(page.at(-1)?.id) : null,
+        nextCursor,
       };
     },
   };
@@ -169,7 +155,7 @@ export function createStripeDesk(options: {
 
 type Refusal = Extract<ResolveQuarantine, { ok: false }>;
 
-function refusal(code: Exclude<ResolveCode, 'OK'> | Refusal['code']): Refusal {
+function refusal(code: Refusal['code']): Refusal {
   return { ok: false, code, message: MESSAGES[code] };
 }
 
@@ -193,8 +179,8 @@ function pageSize(limit: number | undefined): number {
   return Math.min(Math.max(limit ?? PAGE_SIZE, 1), MAX_PAGE);
 }
 
-function writeCursor(last: readonly [at: string, id: string]): string {
-  return Buffer.from(JSON.stringify(last)).toString('base64url');
+function writeCursor(at: string, id: string): string {
+  return Buffer.from(JSON.stringify([at, id])).toString('base64url');
 }
 
 /** Null, which is the first page, for what is no cursor of ours. */

@@ -9,6 +9,7 @@ import {
   type StoredAutoTopUp,
 } from '../store/auto-top-ups.ts';
 import { type GrantView, grantsPage } from '../store/grants.ts';
+import { pageOf } from '../store/pages.ts';
 import type { Sql } from '../store/sql.ts';
 import { changeWalletStatus, type WalletStatus } from '../store/wallet-status.ts';
 import {
@@ -188,9 +189,8 @@ export function createWallets(sql: Sql): Wallets {
         beforeSeq: cursor === undefined ? null : parseCursor(cursor),
         limit,
       });
-      const grants = found.slice(0, limit);
-      const nextCursor = found.length > limit ? (grants.at(-1)?.seq.toString() ?? null) : null;
-      return { grants, nextCursor };
+      const { page, nextCursor } = pageOf(found, limit, ({ seq }) => seq.toString());
+      return { grants: page, nextCursor };
     },
 
     usageThisMonth: (walletId) => usageThisMonth(sql, walletId),

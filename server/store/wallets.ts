@@ -1,5 +1,6 @@
 /** Wallets and their events: opening, reading, paging. */
 import type { EventPage, EventView, WalletView } from '../http/views/wallets.ts';
+import { pageOf } from './pages.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
 export type WalletMode = 'live' | 'deferred';
@@ -145,12 +146,8 @@ export async function eventsPage(
       ${filter.to === null ? sql`` : sql`and e.seq <= seq_before(${walletId}, ${filter.to})`}
     order by e.seq desc
     limit ${filter.limit + 1}`;
-  const page = events.slice(0, filter.limit);
-  const last = page.at(-1);
-  return {
-    events: page,
-    nextCursor: events.length > filter.limit && last !== undefined ? last.seq.toString() : null,
-  };
+  const { page, nextCursor } = pageOf(events, filter.limit, ({ seq }) => seq.toString());
+  return { events: page, nextCursor };
 }
 
 /** A wallet as it stood at an instant: the newest event recorded at or before it, or null. */
