@@ -1,26 +1,14 @@
 /** Reading the events that billed usage, with all that explains them. */
+import type { EventView } from '../http/views/wallets.ts';
 import { arrayLiteral, type Sql } from './sql.ts';
 
-export interface ChargeEvent {
-  seq: bigint;
-  type: string;
-  balanceDeltaMicros: bigint;
-  heldDeltaMicros: bigint;
-  arrearsDeltaMicros: bigint;
-  balanceMicros: bigint;
-  heldMicros: bigint;
-  arrearsMicros: bigint;
+export interface ChargeEvent extends EventView {
   /** Taken, reserved and owed for usage; negative for what was given back. */
   billedMicros: bigint;
   /** What was refunded of the charge or hold that it belongs to. */
   refundedMicros: bigint;
-  actor: string;
-  occurredAt: Date;
-  recordedAt: Date;
-  hash: string;
   /** Its hash is that of its content and the event before it. */
   intact: boolean;
-  detail: Record<string, unknown>;
 }
 
 /** The events of these numbers, whatever their type, oldest first. */

@@ -1,5 +1,5 @@
 /** Payments that are not what was asked for, and what people decided about them. */
-import type { QuarantineView } from '../http/views/stripe-desk.ts';
+import type { QuarantineView, ResolveConflict } from '../http/views/stripe-desk.ts';
 import type { TopUpStatus } from '../http/views/top-ups.ts';
 import { only, type Sql } from './sql.ts';
 
@@ -123,16 +123,6 @@ export async function findQuarantined(
   return row === undefined ? null : viewOf(row);
 }
 
-export type ResolveCode =
-  | 'OK'
-  | 'NOT_FOUND'
-  | 'ALREADY_RESOLVED'
-  | 'ALREADY_CREDITED'
-  | 'WALLET_NOT_FOUND'
-  | 'WALLET_CLOSED'
-  | 'CURRENCY_DIFFERS'
-  | 'CHANGED_AT_STRIPE';
-
 /** Resolves a payment in quarantine with what Stripe was read to say of it; once, whoever asks. */
 export async function resolveQuarantine(
   sql: Sql,
@@ -149,8 +139,10 @@ export async function resolveQuarantine(
     livemode: boolean;
     occurredAt: Date;
   },
-): Promise<{ code: ResolveCode; replayed: boolean; seq: bigint | null }> {
-  const [row] = await sql<{ code: ResolveCode; replayed: boolean; seq: bigint | null }[]>`
+): Promise<{ code: 'OK' | ResolveConflict; replayed: boolean; seq: bigint | null }> {
+  const [row] = await sql<
+    { code: 'OK' | ResolveConflict; replayed: boolean; seq: bigint | null }[]
+  >`
     select code, replayed, seq from resolve_quarantine(
       ${decision.paymentIntentId}, ${decision.as}, ${decision.note}, ${decision.actor},
       ${decision.walletId}, ${decision.topUpId}, ${decision.currency},

@@ -73,19 +73,23 @@ export interface QuarantineView {
   } | null;
 }
 
+/** Why a decision about a payment in quarantine does not fit what the ledger knows. */
+export type ResolveConflict =
+  | 'NOT_FOUND'
+  | 'ALREADY_RESOLVED'
+  | 'ALREADY_CREDITED'
+  | 'WALLET_NOT_FOUND'
+  | 'WALLET_CLOSED'
+  | 'CURRENCY_DIFFERS'
+  | 'CHANGED_AT_STRIPE';
+
 export type ResolveQuarantine =
   | { ok: true; replayed: boolean; seq: bigint | null }
   | {
       ok: false;
       code:
-        | 'NOT_FOUND'
-        | 'ALREADY_RESOLVED'
-        | 'ALREADY_CREDITED'
-        | 'WALLET_NOT_FOUND'
-        | 'WALLET_CLOSED'
-        | 'CURRENCY_DIFFERS'
+        | ResolveConflict
         | 'LIVEMODE_DIFFERS'
-        | 'CHANGED_AT_STRIPE'
         | 'NOT_PAID'
         | 'REFUNDED_AT_STRIPE'
         | 'DISPUTED_AT_STRIPE'
