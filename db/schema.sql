@@ -4729,7 +4729,8 @@ AS $function$
         filter (where e.type = 'hold_extended' and e.detail -> 'usage' is not null))[1] as report
     from wallet_events e
     where e.wallet_id between p_from and p_to and e.wallet_id in (select wallet_id from holding)
-      and e.detail ->> 'holdId' is not null
+      -- Reading a detail's text costs a fifth of taking it apart.
+      and case when strpos(e.detail::text, '"holdId"') > 0 then e.detail ->> 'holdId' end is not null
     group by 1, 2
   ), problems as (
     select coalesce(k.wallet_id, t.wallet_id) as wallet_id, t.seq, p.problem, p.message
@@ -4936,8 +4937,9 @@ AS $function$
       case when e.detail ->> 'originalSeq' ~ '^[0-9]{1,18}$'
         then (e.detail ->> 'originalSeq')::bigint end as original_seq
     from wallet_events e
-    where e.wallet_id between p_from and p_to and e.type = 'usage_refund'
-      and e.detail ->> 'originalSeq' is not null
+    where e.wallet_id between p_from and p_to
+      -- In one expression, or every charge's detail would be taken apart before its type is read.
+      and case when e.type = 'usage_refund' then e.detail ->> 'originalSeq' end is not null
     group by 1, 3
   ), compared as (
     select coalesce(k.wallet_id, t.wallet_id) as wallet_id,

@@ -219,10 +219,12 @@ export function createCharging(options: {
 
     async chargeBatch(requests, actor) {
       // Prepared first: a malformed item refuses the whole batch before anything is charged.
-      const prepared: (PreparedCharge | null)[] = [];
-      for (const [index, request] of requests.entries()) {
-        prepared.push(await prepare(request).catch((error) => throwForItem(index, error)));
-      }
+      // At once, so that wallets which are not known yet are looked up together.
+      const prepared = await Promise.all(
+        requests.map((request, index) =>
+          prepare(request).catch((error) => throwForItem(index, error)),
+        ),
+      );
       // One wallet's charges keep their order in the queue.
       return Promise.all(
         prepared.map((item, index) =>
