@@ -120,7 +120,7 @@ describe('a line', () => {
     ['a comma for a point', 'sms,44,"0,05"', 'price: must be a decimal amount'],
     ['more than six decimals', 'sms,44,0.0000001', 'price: must be a decimal amount'],
     ['a negative price', 'sms,44,-0.05', 'price: must be a decimal amount'],
-    ['no price', 'sms,44,', 'price is empty'],
+    ['no price', 'sms,44,', 'price: is empty'],
     ['a price above the limit', 'sms,44,1000000.000001', 'price: must be at most 1000000000000'],
     ['a prefix with a plus', 'sms,+44,0.05', 'prefix: must be at most 18 digits'],
     ['an unknown type', 'telex,44,0.05', 'type: '],
@@ -143,9 +143,9 @@ describe('a line', () => {
   it.each([
     ['broken JSON', '{', 'more: is not valid JSON'],
     ['no object', '[1]', 'more: must be a JSON object'],
-    ['a field with a column', '{"prefix":"1"}', 'more: holds a field that has a column'],
+    ['a field with a column', '{"prefix":"1"}', 'more: holds a field that has a place'],
     ['an unknown field', '{"surcharge":1}', 'surcharge'],
-    ['a wrong tier', '{"sizeTiers":[]}', 'more.sizeTiers: '],
+    ['a wrong tier', '{"sizeTiers":[]}', 'more: sizeTiers: '],
   ])('whose other fields are %s is refused', (_what, more, message) => {
     const line = rateCardCsvLine(defaultRateCard.rules[4] as RateRuleJson);
     const quoted = `"${more.replaceAll('"', '""')}"`;

@@ -4,87 +4,45 @@
  *     type,prefix,id,connection_fee_usd,price_usd,initial_seconds,next_seconds,minimum_usd,maximum_usd,rounding,more
  *     call,4420,call-4420,0.05,0.012345,60,6,,,,
  *
- * Prices are decimal amounts of the currency that the names end with, exact to six decimals (a
- * micro): of a minute for calls, of one segment, recipient, page or transfer otherwise. `type`,
- * `prefix` and the price are needed, and the seconds for calls; other columns may be left out, and
- * stand in any order. A rule without an id is named after its type and prefix. `more` has what
- * plain columns cannot hold, size tiers for example, as JSON of the rule's other fields.
+ * The fields are those of rate-rule-fields.ts. The names of amounts end with the card's currency, so
+ * that no file is taken for one in another. The columns `type`, `prefix` and the price are needed;
+ * the others may be left out, and all stand in any order.
  */
-import { formatMicros, parseAmount } from '../ledger/money.ts';
+import type { RuleFields } from '../http/views/rate-cards.ts';
 import { CsvLineError, joinCsvLine, splitCsvLine } from '../rating/csv-line.ts';
-import { type RateRule, type RateRuleJson, rateRuleSchema } from '../rating/rate-card.ts';
+import type { RateRule, RateRuleJson } from '../rating/rate-card.ts';
+import {
+  fieldsOfRule,
+  type RuleField,
+  readRuleFields,
+  ruleFieldKinds,
+  ruleFields,
+} from './rate-rule-fields.ts';
 
-const MICROS_DECIMALS = 6;
-
-/** What a column holds: an amount, whole seconds, JSON, or text as it is. */
-type Kind = 'text' | 'amount' | 'seconds' | 'json';
-
-const columns = {
-  type: 'text',
-  prefix: 'text',
-  id: 'text',
-  connection_fee: 'amount',
-  price: 'amount',
-  initial_seconds: 'seconds',
-  next_seconds: 'seconds',
-  minimum: 'amount',
-  maximum: 'amount',
-  rounding: 'text',
-  more: 'json',
-} as const satisfies Record<string, Kind>;
-type Column = keyof typeof columns;
-
-const columnNames = Object.keys(columns) as Column[];
-const neededColumns: readonly Column[] = ['type', 'prefix', 'price'];
-
-/** The columns whose fields of a rule have one name; the price's depends on the type. */
-const fieldOfColumn = {
-  type: 'type',
-  prefix: 'prefix',
-  id: 'id',
-  connection_fee: 'connectionFeeMicros',
-  initial_seconds: 'initialSeconds',
-  next_seconds: 'nextSeconds',
-  minimum: 'minimumMicros',
-  maximum: 'maximumMicros',
-  rounding: 'rounding',
-} as const satisfies Partial<Record<Column, string>>;
-
-function priceField(type: string): 'pricePerMinuteMicros' | 'pricePerUnitMicros' {
-  return type === 'call' ? 'pricePerMinuteMicros' : 'pricePerUnitMicros';
-}
+const neededFields: readonly RuleField[] = ['type', 'prefix', 'price'];
 
 /** The first line: the columns, those of amounts with the currency. */
 export function rateCardCsvHeader(currency: string): string {
-  return columnNames.map((column) => titleOf(column, currency)).join(',');
+  return ruleFields.map((field) => titleOf(field, currency)).join(',');
 }
 
-function titleOf(column: Column, currency: string): string {
-  return columns[column] === 'amount' ? `${column}_${currency.toLowerCase()}` : column;
+function titleOf(field: RuleField, currency: string): string {
+  const name = columnOf(field);
+  return ruleFieldKinds[field] === 'amount' ? `${name}_${currency.toLowerCase()}` : name;
+}
+
+/** `initialSeconds` is the column `initial_seconds`. */
+function columnOf(field: RuleField): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** The line of a rule, without its break. */
 export function rateCardCsvLine(rule: RateRuleJson): string {
-  const rest: Record<string, unknown> = { ...rule };
-  const take = (field: string): string => {
-    const value = rest[field];
-    delete rest[field];
-    return value === undefined ? '' : String(value);
-  };
-  const values = Object.fromEntries(
-    Object.entries(fieldOfColumn).map(([column, field]) => [column, take(field)]),
-  );
-  values.price = take(priceField(rule.type));
-  values.more = Object.keys(rest).length === 0 ? '' : JSON.stringify(rest);
-  return joinCsvLine(
-    columnNames.map((column) => {
-      const text = values[column] ?? '';
-      return columns[column] === 'amount' && text !== '' ? formatMicros(BigInt(text), 0) : text;
-    }),
-  );
+  const fields = fieldsOfRule(rule);
+  return joinCsvLine(ruleFields.map((field) => fields[field]));
 }
 
-/** A line that cannot be imported, and why. The message holds nothing of the line. */
+/** A line that cannot be imported, and why. The message holds no value of the line. */
 export interface CsvProblem {
   readonly line: number;
   readonly message: string;
@@ -98,7 +56,7 @@ class RowProblem extends Error {}
 
 /** Reads rules line by line; blank lines are passed over. Every bad line is a row of its own. */
 export function* readRateCardCsv(text: string, currency: string): Generator<CsvRow> {
-  let header: readonly Column[] | null = null;
+  let header: readonly RuleField[] | null = null;
   const lineOf = new Map<string, number>();
   for (const [line, content] of numberedLines(text)) {
     try {
@@ -147,119 +105,47 @@ function* numberedLines(text: string): Generator<[number, string]> {
   }
 }
 
-function readHeader(titles: readonly string[], currency: string): Column[] {
+function readHeader(titles: readonly string[], currency: string): RuleField[] {
   const header = titles.map((title) => {
     const name = title.trim().toLowerCase();
-    const column = columnNames.find((known) => name === titleOf(known, currency));
-    if (column !== undefined) {
-      return column;
+    const field = ruleFields.find((known) => name === titleOf(known, currency));
+    if (field !== undefined) {
+      return field;
     }
-    const amount = columnNames.find(
-      (known) => columns[known] === 'amount' && new RegExp(`^${known}(?:_[a-z]{3})?$`).test(name),
+    const amount = ruleFields.find(
+      (known) =>
+        ruleFieldKinds[known] === 'amount' &&
+        new RegExp(`^${columnOf(known)}(?:_[a-z]{3})?$`).test(name),
     );
     throw new RowProblem(
       amount === undefined
         ? `the columns are ${rateCardCsvHeader(currency)}; another was found`
-        : `the card is in ${currency}: the column of ${amount} must be ${titleOf(amount, currency)}`,
+        : `the card is in ${currency}: ${columnOf(amount)} must be ${titleOf(amount, currency)}`,
     );
   });
   if (new Set(header).size < header.length) {
     throw new RowProblem('a column stands there twice');
   }
-  const missing = neededColumns.find((column) => !header.includes(column));
+  const missing = neededFields.find((field) => !header.includes(field));
   if (missing !== undefined) {
     throw new RowProblem(`the column ${titleOf(missing, currency)} is missing`);
   }
   return header;
 }
 
-function readRule(header: readonly Column[], values: readonly string[]): RateRule {
+function readRule(header: readonly RuleField[], values: readonly string[]): RateRule {
   if (values.length !== header.length) {
     throw new RowProblem(`${values.length} fields instead of ${header.length}`);
   }
-  const row: Partial<Record<Column, string>> = {};
-  for (const [index, column] of header.entries()) {
-    row[column] = values[index]?.trim() ?? '';
+  const fields: Partial<RuleFields> = {};
+  for (const [index, field] of header.entries()) {
+    fields[field] = values[index] ?? '';
   }
-  const { type = '', prefix = '', price = '', more = '' } = row;
-  if (price === '') {
-    throw new RowProblem('price is empty');
-  }
-  const rule: Record<string, unknown> = {
-    id: `${type}-${prefix === '' ? 'any' : prefix}`,
-    prefix: '',
-    connectionFeeMicros: '0',
-    ...moreFields(more),
-    [priceField(type)]: readValue('price', price),
-  };
-  for (const [column, field] of Object.entries(fieldOfColumn)) {
-    const text = row[column as Column] ?? '';
-    if (text !== '') {
-      rule[field] = readValue(column as Column, text);
-    }
-  }
-  const parsed = rateRuleSchema.safeParse(rule);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      ({ path, message }) => `${columnOf(path.map(String))}: ${message}`,
+  const read = readRuleFields(fields);
+  if (!read.ok) {
+    throw new RowProblem(
+      read.problems.map(({ field, message }) => `${columnOf(field)}: ${message}`).join('; '),
     );
-    throw new RowProblem(problems.join('; '));
   }
-  return parsed.data;
-}
-
-function readValue(column: Column, text: string): string | number {
-  switch (columns[column]) {
-    case 'amount': {
-      const amount = parseAmount(text, MICROS_DECIMALS);
-      if (!amount.ok) {
-        throw new RowProblem(
-          `${column}: must be a decimal amount with a point and at most six decimals`,
-        );
-      }
-      return amount.amountMicros.toString();
-    }
-    case 'seconds':
-      if (!/^\d{1,5}$/.test(text)) {
-        throw new RowProblem(`${column}: must be a whole number of seconds`);
-      }
-      return Number(text);
-    default:
-      return text;
-  }
-}
-
-/** Fields that have a column of their own may not hide here. */
-function moreFields(text: string): Record<string, unknown> {
-  if (text === '') {
-    return {};
-  }
-  const fields = parseJson(text);
-  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
-    throw new RowProblem('more: must be a JSON object of other fields of the rule');
-  }
-  const own: string[] = ['pricePerMinuteMicros', 'pricePerUnitMicros'];
-  own.push(...Object.values(fieldOfColumn));
-  if (Object.keys(fields).some((field) => own.includes(field))) {
-    throw new RowProblem('more: holds a field that has a column of its own');
-  }
-  return { ...fields };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new RowProblem('more: is not valid JSON');
-  }
-}
-
-/** The column of a rule's field; what has none stands in `more`. */
-function columnOf(path: readonly string[]): string {
-  const [field = 'type'] = path;
-  if (field === 'pricePerMinuteMicros' || field === 'pricePerUnitMicros') {
-    return 'price';
-  }
-  const own = Object.entries(fieldOfColumn).find(([, name]) => name === field);
-  return own?.[0] ?? `more.${path.join('.')}`;
+  return read.rule;
 }

@@ -1,0 +1,226 @@
+/** `npm run rate-cards`: the life of rate cards by hand. */
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { createRateCards, type RateCards } from '../billing/rate-cards.ts';
+import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
+import { APP_ROLE, connect, type Sql } from '../store/sql.ts';
+import { describeDatabaseFailure } from './database-failure.ts';
+import { commandEnv } from './environment.ts';
+import { type Output, standardOutput } from './output.ts';
+
+const HELP = `Rate cards: their drafts, their prices as CSV, and publishing them.
+
+  npm run rate-cards -- list [--json]                       cards and drafts
+  npm run rate-cards -- draft CARD                          begin a draft of a published card; prints its id
+  npm run rate-cards -- export CARD > FILE                  the rules of a card or draft as CSV
+  npm run rate-cards -- import --draft DRAFT [--merge] FILE make the file's rules the draft's only ones,
+                                                            or with --merge leave its others
+  npm run rate-cards -- publish DRAFT --effective INSTANT   such as 2026-12-01T00:00:00Z
+  npm run rate-cards -- discard DRAFT
+
+An import that finds a bad line names every one (the first hundred) and changes nothing.
+
+Exit code 0: done; 1: refused, or it failed; 2: misused.
+
+The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
+npm run dev keeps in this folder.
+`;
+
+/** What the command line asked for makes no sense; the message says why. */
+class UsageError extends Error {}
+
+/** Runs the command; returns the exit code. */
+export async function runRateCards(
+  argv: readonly string[],
+  source: EnvSource,
+  output: Output,
+): Promise<number> {
+  try {
+    const { values, positionals } = parse(argv);
+    const [name = '', ...operands] = positionals;
+    if (values.help) {
+      await output.out(HELP);
+      return 0;
+    }
+    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (command === undefined) {
+      throw new UsageError(name === '' ? 'A command is missing.' : `Not understood: ${name}`);
+    }
+    const read = readDatabaseEnv(source);
+    if (!read.ok) {
+      await output.err(`${describeProblems(read.problems)}\n`);
+      return 1;
+    }
+    const sql = connect(read.env.databaseUrl, {
+      role: APP_ROLE,
+      max: 2,
+      applicationName: 'prepaid-wallet rate-cards',
+      // A large card may take its time; somebody is watching it.
+      statementTimeoutMs: 0,
+    });
+    try {
+      return await command({ ...toolsOf(sql), values, operands, output });
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  } catch (error) {
+    if (error instanceof UsageError) {
+      await output.err(`${error.message}\n\n${HELP}`);
+      return 2;
+    }
+    await output.err(`${describeDatabaseFailure(error)}\n`);
+    return 1;
+  }
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        draft: { type: 'string' },
+        effective: { type: 'string' },
+        merge: { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+interface Tools {
+  readonly rateCards: RateCards;
+  /** Who acts, for the log of a card. */
+  readonly actor: string;
+}
+
+interface Call extends Tools {
+  readonly values: ReturnType<typeof parse>['values'];
+  /** What stands behind the command's name. */
+  readonly operands: readonly string[];
+  readonly output: Output;
+}
+
+function toolsOf(sql: Sql): Tools {
+  return {
+    rateCards: createRateCards({ sql, nowMs: Date.now }),
+    actor: `cli:${userInfo().username}`,
+  };
+}
+
+const COMMANDS: Readonly<Record<string, (call: Call) => Promise<number>>> = {
+  async list({ rateCards, values, output }) {
+    const published = (await rateCards.list()).map(({ head, ...rest }) => ({ ...head, ...rest }));
+    const drafts = await rateCards.drafts.list();
+    if (values.json) {
+      await output.out(`${JSON.stringify({ published, drafts })}\n`);
+      return 0;
+    }
+    for (const { id, currency, version, name, ruleCount, effectiveFrom } of published) {
+      const what = `${currency} version ${version}  ${name}  ${ruleCount} rules`;
+      await output.out(`${id}  ${what}  from ${effectiveFrom.toISOString()}\n`);
+    }
+    for (const { id, card, ruleCount, revision } of drafts) {
+      const what = `${card.currency} draft  ${card.name}  ${ruleCount} rules`;
+      await output.out(`${id}  ${what}  revision ${revision}\n`);
+    }
+    return 0;
+  },
+
+  async draft({ rateCards, actor, operands, output }) {
+    const id = randomUUID();
+    const basedOn = cardId(operands, 'Name the card to base the draft on.');
+    const answer = await rateCards.drafts.create({ id, basedOn }, actor);
+    return answer.ok ? said(output, id) : refused(output, answer);
+  },
+
+  async export({ rateCards, operands, output }) {
+    const id = cardId(operands, 'Name one card or draft.');
+    const currency = await currencyOf(rateCards, id);
+    if (currency === null) {
+      return refused(output, { message: 'there is no such card' });
+    }
+    for await (const lines of rateCards.rules.csv(id, currency)) {
+      await output.out(lines);
+    }
+    return 0;
+  },
+
+  async import({ rateCards, actor, values, operands, output }) {
+    const file = operand(operands, 'Name one file.');
+    if (values.draft === undefined) throw new UsageError('--draft is missing.');
+    const csv = await readFile(file, 'utf8');
+    const mode = values.merge ? 'merge' : 'replace';
+    const answer = await rateCards.drafts.importCsv(values.draft, { csv, mode }, actor);
+    if (answer.ok) {
+      const { added, changed, removed } = answer;
+      return said(output, `${added} rules added, ${changed} changed, ${removed} removed`);
+    }
+    if ('problems' in answer) {
+      for (const { line, message } of answer.problems) {
+        await output.err(`line ${line}: ${message}\n`);
+      }
+    }
+    return refused(output, answer);
+  },
+
+  async publish({ rateCards, actor, values, operands, output }) {
+    const id = cardId(operands, 'Name one draft.');
+    const effectiveFrom = new Date(values.effective ?? '');
+    if (
+      Number.isNaN(effectiveFrom.getTime()) ||
+      !/Z$|[+-]\d\d:\d\d$/.test(values.effective ?? '')
+    ) {
+      throw new UsageError('--effective needs an instant such as 2026-12-01T00:00:00Z.');
+    }
+    const revision = (await rateCards.drafts.get(id))?.revision ?? 0;
+    const answer = await rateCards.drafts.publish({ id, revision, effectiveFrom }, actor);
+    return answer.ok ? said(output, `version ${answer.version}`) : refused(output, answer);
+  },
+
+  async discard({ rateCards, actor, operands, output }) {
+    const found = await rateCards.drafts.discard(cardId(operands, 'Name one draft.'), actor);
+    return found
+      ? said(output, 'discarded')
+      : refused(output, { message: 'there is no such card' });
+  },
+};
+
+function operand(operands: readonly string[], otherwise: string): string {
+  const [first, ...rest] = operands;
+  if (first === undefined || rest.length > 0) throw new UsageError(otherwise);
+  return first;
+}
+
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+function cardId(operands: readonly string[], otherwise: string): string {
+  const id = operand(operands, otherwise);
+  if (!UUID.test(id)) throw new UsageError('The id of a card is a UUID.');
+  return id;
+}
+
+async function currencyOf(rateCards: RateCards, id: string): Promise<string | null> {
+  const published = (await rateCards.list()).find(({ head }) => head.id === id);
+  return published?.head.currency ?? (await rateCards.drafts.get(id))?.card.currency ?? null;
+}
+
+async function said(output: Output, text: string): Promise<number> {
+  await output.out(`${text}\n`);
+  return 0;
+}
+
+async function refused(output: Output, { message }: { message: string }): Promise<number> {
+  await output.err(`Refused: ${message}\n`);
+  return 1;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.exitCode = await runRateCards(process.argv.slice(2), commandEnv(), standardOutput());
+}
