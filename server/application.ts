@@ -20,6 +20,7 @@ import { createMonthWatchdog } from './billing/month-watchdog.ts';
 import { createAlerts, createNoticeFollower } from './billing/notices.ts';
 import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
+import { createRateCardDesk } from './billing/rate-card-desk.ts';
 import { createRateCards } from './billing/rate-cards.ts';
 import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
 import { createReconciliation } from './billing/reconciling.ts';
@@ -163,6 +164,7 @@ export function createApplication(options: ApplicationOptions): Application {
       logger,
     }),
     admin: createAdmin({ sql, wallets, month }),
+    rateCardDesk: createRateCardDesk({ rateCards, now: clock }),
     stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };
   // Without a mail server notices wait in the outbox; once there is one, it sends the newer ones.

@@ -13,6 +13,7 @@ const sections = [
   { to: '/admin/inbox', label: 'Inbox', end: false },
   { to: '/admin/quarantine', label: 'Quarantine', end: false },
   { to: '/admin/differences', label: 'Differences', end: false },
+  { to: '/admin/rate-cards', label: 'Rate cards', end: false },
 ];
 
 export default function AdminLayout() {

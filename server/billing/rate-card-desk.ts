@@ -96,10 +96,11 @@ export function createRateCardDesk(options: {
       return answer.ok ? answer : { ...answer, problems: {} };
     },
 
-    removeRule(cardId, rule, actor) {
+    async removeRule(cardId, rule, actor) {
       const target = targetOf(rule);
       const remove = target === null ? [] : [target];
-      return drafts.changeRules(cardId, { put: [], remove }, actor);
+      const answer = await drafts.changeRules(cardId, { put: [], remove }, actor);
+      return answer.ok ? answer : { ...answer, problems: {} };
     },
 
     importCsv: (cardId, file, actor) => drafts.importCsv(cardId, file, actor),

@@ -1,5 +1,6 @@
 /** The HTTP surface: every route of the program, and what stands in front of each. */
 import { Hono } from 'hono';
+import { except } from 'hono/combine';
 import type { Logger } from 'pino';
 import type { ApiKeys } from '../billing/api-keys.ts';
 import type { StripeEvents } from '../billing/stripe-events.ts';
@@ -63,6 +64,8 @@ export interface AppOptions {
   }) => Promise<{ context: LoadContext; setCookie: string | null }>;
 }
 
+/** Where support staff bring the prices of a rate card. */
+const PRICE_FILE_PATH = '/admin/rate-cards/:cardId/import';
 const KIB = 1024;
 
 /** Paths whose callers are known by a signature or a Bearer token, never by a cookie. */
@@ -141,7 +144,9 @@ export function createHttpApp(options: AppOptions): Hono<AppEnv> {
     throw new Fault('NOT_FOUND');
   });
 
-  app.use(limitBody(64 * KIB));
+  // The prices of hundreds of thousands of destinations come as one file.
+  app.use(PRICE_FILE_PATH, limitBody(32 * 1024 * KIB));
+  app.use(except(PRICE_FILE_PATH, limitBody(64 * KIB)));
   app.all('*', async (c) => {
     const { method, path } = c.req;
     const asset = method === 'GET' || method === 'HEAD' ? await options.pages.asset(path) : null;

@@ -9,6 +9,7 @@ import type { AdminServices } from './views/admin.ts';
 import type { AlertServices } from './views/alerts.ts';
 import type { AutoTopUpServices } from './views/auto-top-ups.ts';
 import type { CardServices } from './views/cards.ts';
+import type { RateCardDesk } from './views/rate-cards.ts';
 import type { StatementServices } from './views/statements.ts';
 import type { StripeDesk } from './views/stripe-desk.ts';
 import type { TopUpServices } from './views/top-ups.ts';
@@ -24,6 +25,7 @@ export interface Services {
   paymentMethods: CardServices;
   admin: AdminServices;
   stripeDesk: StripeDesk;
+  rateCardDesk: RateCardDesk;
 }
 
 export interface LoadContext {

@@ -48,6 +48,10 @@ interface Refused {
   message: string;
 }
 
+export type ChangeRule =
+  | { ok: true }
+  | (Refused & { problems: Partial<Record<keyof RuleFields, string>> });
+
 export type ImportRates =
   | { ok: true; added: number; changed: number; removed: number }
   | (Refused & {
@@ -79,12 +83,12 @@ export interface RateCardDesk {
     fields: Partial<RuleFields>,
     replaces: { type: string; prefix: string } | null,
     actor: string,
-  ): Promise<{ ok: true } | (Refused & { problems: Partial<Record<keyof RuleFields, string>> })>;
+  ): Promise<ChangeRule>;
   removeRule(
     cardId: string,
     rule: { type: string; prefix: string },
     actor: string,
-  ): Promise<{ ok: true } | Refused>;
+  ): Promise<ChangeRule>;
   importCsv(
     cardId: string,
     file: { csv: string; mode: 'replace' | 'merge' },
