@@ -131,7 +131,7 @@ describe('POST /api/billing/monthly', () => {
     const body = '{"period": "2026-11"}';
     expect(await call('/api/billing/monthly', { token: OLD_TOKEN, body })).toMatchObject({
       status: 409,
-      body: { error: { code: 'CONFLICT', message: expect.stringMatching(/^period: .*2026-11/) } },
+      body: { error: { code: 'CONFLICT', message: expect.stringMatching(/^The period 2026-11 /) } },
     });
   });
 

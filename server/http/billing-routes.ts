@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { isPeriod, type Month, type MonthRequest } from '../billing/month.ts';
 import { Fault } from '../faults.ts';
+import { describeInputProblems } from '../input-problems.ts';
 import type { AppEnv } from './app.ts';
 import { bearerMatches } from './bearer.ts';
 import { errorResponse } from './errors.ts';
@@ -67,7 +68,7 @@ export function billingRoutes(options: BillingRoutesOptions): Hono<AppEnv> {
   async function start(c: Context<AppEnv>, request: MonthRequest): Promise<Response> {
     const requested = await month.launch(request);
     if (!requested.ok) {
-      throw new Fault('CONFLICT', { publicMessage: `period: ${requested.message}` });
+      throw new Fault('CONFLICT', { publicMessage: requested.message });
     }
     const { runId, period, status } = requested;
     c.header('cache-control', 'no-store');
@@ -103,9 +104,5 @@ function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output {
   if (parsed.success) {
     return parsed.data;
   }
-  const [issue] = parsed.error.issues;
-  const path = issue?.path.join('.') ?? '';
-  throw new Fault('BAD_REQUEST', {
-    publicMessage: `${path === '' ? '' : `${path}: `}${issue?.message}`,
-  });
+  throw new Fault('BAD_REQUEST', { publicMessage: describeInputProblems(parsed.error) });
 }

@@ -11,6 +11,7 @@ import type { Refunds } from '../billing/refunds.ts';
 import type { SpendingLimits } from '../billing/spending-limits.ts';
 import type { Wallets } from '../billing/wallets.ts';
 import { asFault, FAULTS, Fault } from '../faults.ts';
+import { describeInputProblems } from '../input-problems.ts';
 
 /** The use cases that procedures call. */
 export interface RouterServices {
@@ -41,19 +42,11 @@ const t = initTRPC.context<TrpcContext>().create({
     };
     return {
       code: shape.code,
-      message: cause instanceof ZodError ? zodMessage(cause) : publicMessage(error),
+      message: cause instanceof ZodError ? describeInputProblems(cause) : publicMessage(error),
       data: { ...data, requestId: ctx?.requestId ?? null },
     };
   },
 });
-
-/** Which field is wrong and how, without its value: numbers and texts are private. */
-function zodMessage(error: ZodError): string {
-  return error.issues
-    .slice(0, 10)
-    .map((issue) => [issue.path.join('.'), issue.message].filter((part) => part !== '').join(': '))
-    .join('; ');
-}
 
 /**
  * tRPC's own errors say what the caller did wrong; what code threw is said by the fault table. Node

@@ -372,6 +372,12 @@ describe('bad input is a BAD_REQUEST that names the field', () => {
     });
   });
 
+  it('a field that is not there is called missing', async () => {
+    const response = await post('usage.charge', { userId, usage: call });
+    const { error } = (await response.json()) as { error: { message: string } };
+    expect(error.message).toBe('referenceId is missing');
+  });
+
   it.each(['1.5', '1e3', '-1', '0', 'NaN', '9223372036854775808', '007'])(
     'an amount of %s micros',
     async (amountMicros) => {
