@@ -59,7 +59,7 @@ export interface ApiKeys {
   /** Every key, revoked ones too, the newest first. */
   list(): Promise<ApiKeyView[]>;
   /** Revokes a key at once, on every server; null when there is none of that id. */
-  revoke(id: string): Promise<ApiKeyView | null>;
+  revoke(id: string): ReturnType<typeof revokeApiKey>;
   /** The caller that a secret belongs to; null for a wrong, malformed or revoked one. */
   authenticate(secret: string): Promise<ApiCaller | null>;
 }

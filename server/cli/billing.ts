@@ -6,8 +6,8 @@ import { createMonthWork, defaultPeriod, isPeriod, type MonthWork } from '../bil
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { BillingStatus } from '../http/views/admin.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
-import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { reportFailure, UsageError } from './failure.ts';
 import { type Output, standardOutput } from './output.ts';
 
 const HELP = `The monthly run by hand. Repeating it changes nothing that was done.
@@ -22,9 +22,6 @@ time zone: until then the wallet is pending, and the server's watchdog or a seco
 The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
 npm run dev keeps in this folder.
 `;
-
-/** What the command line asked for makes no sense; the message says why. */
-class UsageError extends Error {}
 
 interface Arguments {
   readonly command: 'run' | 'preview' | 'status';
@@ -70,12 +67,7 @@ export async function runBilling(
       await sql.end({ timeout: 1 });
     }
   } catch (error) {
-    if (error instanceof UsageError) {
-      output.err(`${error.message}\n\n${HELP}`);
-      return 2;
-    }
-    output.err(`${describeDatabaseFailure(error)}\n`);
-    return 1;
+    return reportFailure(error, HELP, output);
   }
 }
 

@@ -48,6 +48,11 @@ describe('npm run keys', () => {
     });
     expect(await service.authenticate(secret)).toBeNull();
     expect((await keys(['list'])).out).toContain('revoked 2');
+    const again = await keys(['revoke', id]);
+    expect(again).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/ was revoked before, at 2/),
+    });
   });
 
   it('gives a key a rate limit, and shows it', async () => {
@@ -90,7 +95,7 @@ describe('npm run keys', () => {
     const { code, out, err } = await keys(args);
     expect(code).toBe(2);
     expect(out).toBe('');
-    expect(err).toContain(message);
+    expect(err.trimEnd().split('\n').at(-1)).toContain(message);
   });
 
   it('fails for an unknown key', async () => {

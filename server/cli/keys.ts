@@ -6,8 +6,8 @@ import { MAX_BURST, MAX_RATE_PER_SECOND, type RateLimit } from '../billing/rate-
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
-import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { reportFailure, UsageError } from './failure.ts';
 import { type Output, standardOutput } from './output.ts';
 
 const HELP = `Keys by which internal services call the API.
@@ -26,9 +26,6 @@ Scopes: ${SCOPES.join(', ')}
 The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
 npm run dev keeps in this folder.
 `;
-
-/** What the command line asked for makes no sense; the message says why. */
-class UsageError extends Error {}
 
 /**
  * Runs `npm run keys` with its arguments. Returns the exit code: 0 done, 1 failed, 2 misused.
@@ -60,12 +57,7 @@ export async function runKeys(
       await sql.end({ timeout: 1 });
     }
   } catch (error) {
-    if (error instanceof UsageError) {
-      output.err(`${error.message}\n\n${HELP}`);
-      return 2;
-    }
-    output.err(`${describeDatabaseFailure(error)}\n`);
-    return 1;
+    return reportFailure(error, HELP, output);
   }
 }
 
@@ -176,7 +168,11 @@ function revokeKey(id: string): Command {
       output.err(`There is no key ${id}.\n`);
       return 1;
     }
-    output.out(`Revoked ${key.id} (${key.name}).\n`);
+    output.out(
+      key.wasLive
+        ? `Revoked ${key.id} (${key.name}).\n`
+        : `${key.id} (${key.name}) was revoked before, at ${key.revokedAt?.toISOString()}.\n`,
+    );
     return 0;
   };
 }

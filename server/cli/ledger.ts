@@ -4,8 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import { connect, type Sql } from '../store/sql.ts';
-import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { reportFailure, UsageError } from './failure.ts';
 import { rebuildLedger, verifyLedger } from './ledger-check.ts';
 import { exportLedger, isExportFormat, printTrialBalance } from './ledger-export.ts';
 import { type Output, standardOutput } from './output.ts';
@@ -28,9 +28,6 @@ const HELP = `Proves, rebuilds and exports the ledger.
 The database is the one of DATABASE_OWNER_URL or DATABASE_URL (environment, .env.local or .env),
 else the one that npm run dev keeps in this folder. verify and rebuild need the schema's owner.
 `;
-
-/** What the command line asked for makes no sense; the message says why. */
-class UsageError extends Error {}
 
 interface Arguments {
   readonly walletId: string | null;
@@ -88,12 +85,7 @@ export async function runLedger(
       await sql.end({ timeout: 1 });
     }
   } catch (error) {
-    if (error instanceof UsageError) {
-      await output.err(`${error.message}\n\n${HELP}`);
-      return 2;
-    }
-    await output.err(`${describeDatabaseFailure(error)}\n`);
-    return 1;
+    return reportFailure(error, HELP, output);
   }
 }
 

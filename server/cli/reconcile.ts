@@ -10,8 +10,8 @@ import type { Difference, DifferenceKind } from '../store/reconciliation.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
 import { StripeGatewayError } from '../stripe/errors.ts';
 import { createStripeGateway } from '../stripe/gateway.ts';
-import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { reportFailure, UsageError } from './failure.ts';
 import { type Output, standardOutput } from './output.ts';
 
 const HELP = `Compares Stripe's payments, refunds and disputes with the ledger, both ways, and lists each
@@ -29,9 +29,6 @@ Exit code 0: no difference; 1: differences, or it failed; 2: misused.
 The database is the one of DATABASE_URL and Stripe's key that of STRIPE_SECRET_KEY (environment,
 .env.local or .env), else those that npm run dev keeps in this folder.
 `;
-
-/** What the command line asked for makes no sense; the message says why. */
-class UsageError extends Error {}
 
 interface Arguments {
   readonly from: Date;
@@ -89,14 +86,11 @@ export async function runReconcile(
       await sql.end({ timeout: 1 });
     }
   } catch (error) {
-    if (error instanceof UsageError) {
-      await output.err(`${error.message}\n\n${HELP}`);
-      return 2;
+    if (error instanceof StripeGatewayError) {
+      await output.err(`${error.message}\n`);
+      return 1;
     }
-    const why =
-      error instanceof StripeGatewayError ? error.message : describeDatabaseFailure(error);
-    await output.err(`${why}\n`);
-    return 1;
+    return reportFailure(error, HELP, output);
   }
 }
 

@@ -3,8 +3,8 @@ import { pathToFileURL } from 'node:url';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import { setUserRole } from '../store/accounts.ts';
 import { connect } from '../store/sql.ts';
-import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
+import { reportFailure, UsageError } from './failure.ts';
 import { type Output, standardOutput } from './output.ts';
 
 const HELP = `Makes a user who has signed up a member of the support staff, or no longer one.
@@ -12,8 +12,7 @@ const HELP = `Makes a user who has signed up a member of the support staff, or n
   npm run support -- add EMAIL
   npm run support -- remove EMAIL
 
-The database is that of DATABASE_OWNER_URL, else
-DATABASE_URL: the application itself cannot give anybody this role.
+The database is that of DATABASE_OWNER_URL, else DATABASE_URL: the application itself cannot give anybody this role.
 `;
 
 /** Runs the command; returns the exit code: 0 done, 1 failed, 2 misused. */
@@ -28,8 +27,9 @@ export async function runSupport(
     return 0;
   }
   if ((command !== 'add' && command !== 'remove') || email === undefined || rest.length > 0) {
-    output.err(HELP);
-    return 2;
+    const why =
+      command === undefined ? 'A command is missing.' : `Not understood: ${argv.join(' ')}`;
+    return reportFailure(new UsageError(why), HELP, output);
   }
   const read = readDatabaseEnv(source);
   if (!read.ok) {
@@ -45,8 +45,7 @@ export async function runSupport(
     }
     return found ? 0 : 1;
   } catch (error) {
-    output.err(`${describeDatabaseFailure(error)}\n`);
-    return 1;
+    return reportFailure(error, HELP, output);
   } finally {
     await sql.end({ timeout: 1 });
   }

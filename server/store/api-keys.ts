@@ -39,11 +39,22 @@ export async function listApiKeys(sql: Sql): Promise<ApiKeyRow[]> {
     select ${apiKeyColumns(sql)} from api_keys order by created_at desc, id`;
 }
 
-/** Revokes a key, or leaves a revoked one as it is; null when there is none of that id. */
-export async function revokeApiKey(sql: Sql, id: string): Promise<ApiKeyRow | null> {
-  const [row] = await sql<ApiKeyRow[]>`
-    update api_keys set revoked_at = coalesce(revoked_at, now()) where id = ${id}
-    returning ${apiKeyColumns(sql)}`;
+/**
+ * Revokes a key, or leaves a revoked one as it is; `wasLive` says which. Null when there is none of
+ * that id.
+ */
+export async function revokeApiKey(
+  sql: Sql,
+  id: string,
+): Promise<(ApiKeyRow & { wasLive: boolean }) | null> {
+  const [row] = await sql<(ApiKeyRow & { wasLive: boolean })[]>`
+    with before as (
+      select id as "keyId", revoked_at is null as "wasLive" from api_keys
+      where id = ${id} for update
+    )
+    update api_keys set revoked_at = coalesce(revoked_at, now()) from before
+    where id = "keyId"
+    returning ${apiKeyColumns(sql)}, "wasLive"`;
   return row ?? null;
 }
 
