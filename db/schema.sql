@@ -1076,8 +1076,8 @@ begin
   order by 2;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.claim_payment_refunds(p_limit integer)
- RETURNS TABLE(wallet_id uuid, id uuid, attempt integer)
+CREATE OR REPLACE FUNCTION public.claim_payment_refunds(p_livemode boolean, p_limit integer)
+ RETURNS TABLE(wallet_id uuid, id uuid)
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1087,12 +1087,13 @@ AS $function$
     next_attempt_at = clock_timestamp()
       + least(interval '1 hour', interval '2 minutes' * power(2, least(r.attempts, 6)))
   from (
-    select d.wallet_id, d.id from payment_refunds d
+    select d.wallet_id, d.id from payment_refunds d join top_ups t on t.id = d.top_up_id
     where d.status = 'reserved' and d.next_attempt_at <= clock_timestamp()
-    order by d.next_attempt_at limit p_limit for update skip locked
+      and t.livemode = p_livemode
+    order by d.next_attempt_at limit p_limit for update of d skip locked
   ) due
   where r.wallet_id = due.wallet_id and r.id = due.id
-  returning r.wallet_id, r.id, r.attempts
+  returning r.wallet_id, r.id
 $function$;
 
 CREATE OR REPLACE FUNCTION public.claim_reconciliation(p_day date, p_quiet interval)
@@ -2038,6 +2039,15 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.free_micros(w wallets)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select in_card_units(
+    greatest(0, w.balance_micros - w.held_micros - w.grants_micros - w.arrears_micros), w.currency)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.give_back(INOUT w wallets, p_amount_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail json, p_grants jsonb, p_at timestamp with time zone)
  RETURNS wallets
  LANGUAGE plpgsql
@@ -2192,6 +2202,14 @@ CREATE OR REPLACE FUNCTION public.hold_link(h holds)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select jsonb_build_object('holdId', h.id, 'referenceId', h.reference_id)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.in_card_units(p_micros bigint, p_currency text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+AS $function$
+  select p_micros - p_micros % card_unit_micros(p_currency)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.insert_rate_card(p_head jsonb, p_actor text)
@@ -3292,23 +3310,23 @@ begin
   )::ledger_outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, p_livemode boolean)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select least(free_micros(w), coalesce((
+    select sum(returnable_micros(t)) from top_ups t
+    where t.wallet_id = w.id and t.status = 'succeeded' and t.livemode = p_livemode
+  ), 0))::bigint
+$function$;
+
 CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, t top_ups)
  RETURNS bigint
  LANGUAGE sql
  STABLE
 AS $function$
-  select case
-    when t.status <> 'succeeded' or exists (
-      select from payment_disputes where top_up_id = t.id and state = 'open') then 0
-    else div(greatest(0, least(
-      t.amount_micros
-        - coalesce((select sum(debited_micros) from payment_refunds where top_up_id = t.id), 0)
-        - coalesce((select sum(withdrawn_micros - reinstated_micros) from payment_disputes
-                    where top_up_id = t.id), 0),
-      w.balance_micros - w.held_micros - w.grants_micros
-    )), u.unit)::bigint * u.unit
-  end
-  from (select card_unit_micros(w.currency) as unit) u
+  select least(returnable_micros(t), free_micros(w))
 $function$;
 
 CREATE OR REPLACE FUNCTION public.refunded_micros(h holds)
@@ -3684,7 +3702,7 @@ begin
   code := 'RESERVED';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.reserve_payment_refund(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_top_up_id uuid, p_amount_micros bigint, p_reason text, p_actor text, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.reserve_payment_refund(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_top_up_id uuid, p_amount_micros bigint, p_livemode boolean, p_while_frozen boolean, p_reason text, p_actor text, p_detail jsonb)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3695,7 +3713,10 @@ declare
   t top_ups;
   outcome ledger_outcome;
   refundable bigint;
-  amount bigint;
+  rest bigint;
+  part bigint;
+  parts int := 0;
+  refund_id uuid;
   refund_detail json;
 begin
   if p_amount_micros <= 0 then
@@ -3719,25 +3740,52 @@ begin
   if w.status = 'closed' then
     return refusal_of('WALLET_CLOSED', w, p_amount_micros);
   end if;
-  select * into t from top_ups where id = p_top_up_id and wallet_id = w.id;
-  refundable := coalesce(refundable_micros(w, t), 0);
-  amount := coalesce(p_amount_micros, refundable);
-  if amount = 0 or amount > refundable then
+  if w.status = 'frozen' and not p_while_frozen then
+    return refusal_of('WALLET_FROZEN', w, p_amount_micros);
+  end if;
+  if p_top_up_id is null then
+    refundable := refundable_micros(w, p_livemode);
+  else
+    select * into t from top_ups
+    where id = p_top_up_id and wallet_id = w.id and livemode = p_livemode;
+    refundable := refundable_micros(w, t);
+  end if;
+  rest := coalesce(p_amount_micros, refundable);
+  if rest = 0 or rest > refundable then
     return refusal_of('NOT_REFUNDABLE', w, refundable);
   end if;
 
-  refund_detail := (p_detail || jsonb_build_object('paymentRefundId', p_key))::json;
-  w := append_event(w, 'payment_refund', -amount, 0, 0, p_key, p_request_hash, p_actor, null,
-                    refund_detail);
-  insert into payment_refunds (
-    wallet_id, id, top_up_id, amount_micros, debited_micros, status, reason, requested_by,
-    next_attempt_at
-  ) values (
-    w.id, p_key, t.id, amount, amount, 'reserved', p_reason, p_actor,
-    clock_timestamp() + interval '2 minutes'
-  );
+  for t in
+    select * from top_ups
+    where wallet_id = w.id and status = 'succeeded' and livemode = p_livemode
+      and (p_top_up_id is null or id = p_top_up_id)
+    order by credited_seq desc
+  loop
+    part := least(rest, returnable_micros(t));
+    continue when part = 0;
+    rest := rest - part;
+    parts := parts + 1;
+    refund_id := case when rest = 0 then p_key
+      else ledger_key('payment_refund_part', concat(p_key, ' ', parts)) end;
+    refund_detail := (p_detail || jsonb_build_object(
+      'paymentRefundId', refund_id, 'refundRequestId', p_key,
+      'originalSeq', t.credited_seq::text))::json;
+    w := append_event(w, 'payment_refund', -part, 0, 0, refund_id, p_request_hash, p_actor, null,
+                      refund_detail);
+    insert into payment_refunds (
+      wallet_id, id, request_id, top_up_id, amount_micros, debited_micros, status, reason,
+      requested_by, next_attempt_at
+    ) values (
+      w.id, refund_id, p_key, t.id, part, part, 'reserved', p_reason, p_actor,
+      clock_timestamp() + interval '2 minutes'
+    );
+    exit when rest = 0;
+  end loop;
+  if rest <> 0 then
+    raise exception 'what may be refunded is not what there is to refund';
+  end if;
   return row(
-    'OK', false, w.seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
+    'OK', false, w.seq, part, w.balance_micros, w.held_micros, w.arrears_micros,
     available_micros(w), w.updated_at, refund_detail
   )::ledger_outcome;
 end $function$;
@@ -3898,6 +3946,23 @@ begin
     (p_detail || jsonb_build_object('paymentRefundId', r.id))::json);
   w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), ledger_now(), 0);
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.returnable_micros(t top_ups)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case
+    when t.status is distinct from 'succeeded' or exists (
+      select from payment_disputes where top_up_id = t.id and state = 'open') then 0
+    else in_card_units(greatest(0,
+      t.amount_micros
+        - coalesce((select sum(debited_micros) from payment_refunds where top_up_id = t.id), 0)
+        - coalesce((select sum(withdrawn_micros - reinstated_micros) from payment_disputes
+                    where top_up_id = t.id), 0)
+    )::bigint, t.currency)
+  end
+$function$;
 
 CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp with time zone)
  RETURNS bigint
@@ -4849,7 +4914,8 @@ AS $function$
   with told as (
     select e.wallet_id, e.seq, e.type, e.balance_delta_micros as delta,
       e.detail ->> 'paymentRefundId' as refund_id, e.detail ->> 'disputeId' as dispute_id,
-      e.detail ->> 'outcome' as outcome
+      e.detail ->> 'outcome' as outcome, e.detail ->> 'refundRequestId' as request_id,
+      e.detail ->> 'originalSeq' as original_seq
     from wallet_events e
     where e.wallet_id between p_from and p_to and e.type in (
       'payment_refund', 'payment_refund_failed', 'dispute_opened', 'dispute_withdrawn',
@@ -4858,11 +4924,13 @@ AS $function$
     select coalesce(r.wallet_id, t.wallet_id) as wallet_id, t.seq,
       coalesce(r.id::text, t.refund_id) as id, r.id is not null as is_kept,
       coalesce(r.debited_micros, 0) as kept, coalesce(t.debited, 0) as told,
-      r.top_up_id, r.amount_micros, r.id = any (t.keys) as is_asked, r.requested_by
+      r.top_up_id, r.amount_micros, r.id = any (t.keys) as is_asked, r.requested_by,
+      r.request_id::text = coalesce(t.request_id, r.id::text) as is_of_request, t.original_seq
     from (select * from payment_refunds where wallet_id between p_from and p_to) r
     full join (
       select t.wallet_id, t.refund_id, min(t.seq) as seq, -sum(t.delta) as debited,
-        array_agg(e.key) as keys
+        array_agg(e.key) as keys, max(t.request_id) as request_id,
+        max(t.original_seq) as original_seq
       from told t join wallet_events e on e.wallet_id = t.wallet_id and e.seq = t.seq
       where t.type in ('payment_refund', 'payment_refund_failed')
       group by t.wallet_id, t.refund_id
@@ -4895,9 +4963,11 @@ AS $function$
           case when r.is_kept then r.kept::text else 'nothing' end, r.told) end),
       ('PAYMENT_REFUND_OF_OTHER', case
         when t.wallet_id <> r.wallet_id or t.status <> 'succeeded' or r.amount_micros > t.amount_micros
+          or r.original_seq <> t.credited_seq::text
         then format('refund %s is not of what its top-up credited', r.id) end),
-      ('PAYMENT_REFUND_UNASKED', case when r.requested_by is not null and r.is_asked is not true
-        then format('refund %s was reserved by no event', r.id) end)
+      ('PAYMENT_REFUND_UNASKED', case when r.requested_by is not null
+          and (r.is_asked and r.is_of_request) is not true
+        then format('refund %s was reserved by no event of its request', r.id) end)
     ) as p (problem, message)
     where p.message is not null
     union all
@@ -5650,6 +5720,7 @@ create table payment_refunds (
   next_attempt_at timestamp with time zone not null default now(),
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  request_id uuid,
   constraint payment_refunds_pkey PRIMARY KEY (wallet_id, id),
   constraint payment_refunds_stripe_refund_id_key UNIQUE (stripe_refund_id),
   constraint payment_refunds_amount_micros_check CHECK (amount_micros > 0),
@@ -5659,11 +5730,13 @@ CASE
     ELSE amount_micros
 END),
   constraint payment_refunds_known_to_stripe CHECK (stripe_refund_id IS NOT NULL OR (status = ANY (ARRAY['reserved'::text, 'failed'::text]))),
+  constraint payment_refunds_request CHECK ((request_id IS NULL) = (requested_by IS NULL)),
   constraint payment_refunds_status_check CHECK (status = ANY (ARRAY['reserved'::text, 'pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])),
   constraint payment_refunds_top_up_id_fkey FOREIGN KEY (top_up_id) REFERENCES top_ups(id),
   constraint payment_refunds_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
 CREATE INDEX payment_refunds_made ON public.payment_refunds USING btree (created_at);
+CREATE INDEX payment_refunds_of_request ON public.payment_refunds USING btree (wallet_id, request_id) WHERE (request_id IS NOT NULL);
 CREATE INDEX payment_refunds_of_top_up ON public.payment_refunds USING btree (top_up_id);
 CREATE INDEX payment_refunds_reserved ON public.payment_refunds USING btree (next_attempt_at) WHERE (status = 'reserved'::text);
 CREATE TRIGGER payment_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON payment_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
@@ -6201,6 +6274,7 @@ grant execute on function begin_card_read(text) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
+grant execute on function card_unit_micros(text) to wallet_app;
 grant execute on function change_rate_card_rules(uuid,jsonb,jsonb,boolean,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
@@ -6208,7 +6282,7 @@ grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp wi
 grant execute on function claim_auto_top_ups(boolean,integer) to wallet_app;
 grant execute on function claim_mails(integer,integer) to wallet_app;
 grant execute on function claim_months(text,interval,text) to wallet_app;
-grant execute on function claim_payment_refunds(integer) to wallet_app;
+grant execute on function claim_payment_refunds(boolean,integer) to wallet_app;
 grant execute on function claim_reconciliation(date,interval) to wallet_app;
 grant execute on function claim_stripe_events(integer) to wallet_app;
 grant execute on function close_differences(text,timestamp with time zone,timestamp with time zone,timestamp with time zone) to wallet_app;
@@ -6227,9 +6301,11 @@ grant execute on function fail_mail(uuid,integer,text) to wallet_app;
 grant execute on function fence_range(text,uuid,uuid,timestamp with time zone) to wallet_app;
 grant execute on function follow_wallets(uuid[]) to wallet_app;
 grant execute on function forget_stripe_customer(text) to wallet_app;
+grant execute on function free_micros(wallets) to wallet_app;
 grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json,timestamp with time zone) to wallet_app;
 grant execute on function grant_parts(jsonb,numeric,boolean) to wallet_app;
 grant execute on function grants_now(uuid) to wallet_app;
+grant execute on function in_card_units(bigint,text) to wallet_app;
 grant execute on function ledger_key(text,text) to wallet_app;
 grant execute on function ledger_now() to wallet_app;
 grant execute on function left_grants(uuid) to wallet_app;
@@ -6253,6 +6329,7 @@ grant execute on function record_fraud_warning(text,text,text,boolean,timestamp 
 grant execute on function record_saved_cards(text,bigint,jsonb) to wallet_app;
 grant execute on function record_top_up_attempt(uuid,text,text,text,text) to wallet_app;
 grant execute on function refund_usage(uuid,uuid,bytea,uuid,uuid,text,bigint,text,jsonb) to wallet_app;
+grant execute on function refundable_micros(wallets,boolean) to wallet_app;
 grant execute on function refundable_micros(wallets,top_ups) to wallet_app;
 grant execute on function refuse_auto_top_up(uuid,integer,text,text,text,boolean) to wallet_app;
 grant execute on function release_payment_refund(uuid,uuid,text,text,jsonb) to wallet_app;
@@ -6262,9 +6339,10 @@ grant execute on function replace_password(text,text,text,bytea,integer) to wall
 grant execute on function replay_stripe_event(text) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
 grant execute on function reserve_auto_top_up(uuid,uuid) to wallet_app;
-grant execute on function reserve_payment_refund(uuid,uuid,bytea,uuid,bigint,text,text,jsonb) to wallet_app;
+grant execute on function reserve_payment_refund(uuid,uuid,bytea,uuid,bigint,boolean,boolean,text,text,jsonb) to wallet_app;
 grant execute on function resolve_quarantine(text,text,text,text,uuid,uuid,text,bigint,boolean,timestamp with time zone) to wallet_app;
 grant execute on function resume_auto_top_up(uuid,text,boolean) to wallet_app;
+grant execute on function returnable_micros(top_ups) to wallet_app;
 grant execute on function seq_before(uuid,timestamp with time zone) to wallet_app;
 grant execute on function set_auto_top_up(uuid,boolean,bigint,text,bigint,bigint,bigint,bigint,bigint,text,text) to wallet_app;
 grant execute on function set_balance_alerts(uuid,bigint[],boolean) to wallet_app;

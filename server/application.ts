@@ -20,11 +20,14 @@ import { createMonthWatchdog } from './billing/month-watchdog.ts';
 import { createAlerts, createNoticeFollower } from './billing/notices.ts';
 import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
+import { createPaymentRefunds } from './billing/payment-refunds.ts';
 import { createRateCardDesk } from './billing/rate-card-desk.ts';
 import { createRateCards } from './billing/rate-cards.ts';
 import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
 import { createReconciliation } from './billing/reconciling.ts';
 import { createRecoveryLinks } from './billing/recovery-links.ts';
+import { createRefundAsking } from './billing/refund-asking.ts';
+import { createRefundSweeper } from './billing/refund-sweeper.ts';
 import { createRefunds } from './billing/refunds.ts';
 import { createSpendingLimits } from './billing/spending-limits.ts';
 import { createStatements } from './billing/statements.ts';
@@ -56,6 +59,7 @@ const APP_NAME = 'Prepaid Wallet';
 const DISPATCH_INTERVAL_MS = 2_000;
 const HOLD_SWEEP_INTERVAL_MS = 2_000;
 const AUTO_TOP_UP_INTERVAL_MS = 1_000;
+const REFUND_SWEEP_INTERVAL_MS = 5_000;
 const NOTICE_INTERVAL_MS = 2_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
 const SWEEP_INTERVAL_MS = 600_000;
@@ -196,11 +200,13 @@ export function createApplication(options: ApplicationOptions): Application {
   });
 
   const refunds = createRefunds({ sql });
+  const refundAsking = createRefundAsking({ sql, gateway, logger });
   const router = {
     wallets,
     charging,
     holds,
     refunds,
+    paymentRefunds: createPaymentRefunds({ sql, asking: refundAsking, livemode }),
     explaining,
     rateCards,
     spendingLimits,
@@ -307,6 +313,13 @@ export function createApplication(options: ApplicationOptions): Application {
       }),
       livemode,
       intervalMs: AUTO_TOP_UP_INTERVAL_MS,
+      logger,
+    }),
+    createRefundSweeper({
+      sql,
+      asking: refundAsking,
+      livemode,
+      intervalMs: REFUND_SWEEP_INTERVAL_MS,
       logger,
     }),
     createNoticeFollower({ sql, intervalMs: NOTICE_INTERVAL_MS, logger }),

@@ -22,6 +22,8 @@ export const SCOPES = [
   'wallets:manage',
   // Apart from opening wallets: credit is money.
   'credit:grant',
+  // Money leaves for good.
+  'refund:create',
   'usage:quote',
   'usage:charge',
   'usage:refund',

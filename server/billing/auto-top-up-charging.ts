@@ -13,7 +13,7 @@ import {
 } from '../store/auto-top-ups.ts';
 import type { Sql } from '../store/sql.ts';
 import { findStripeCustomer, recordTopUpAttempt } from '../store/top-ups.ts';
-import type { StripeGatewayError } from '../stripe/errors.ts';
+import { isRefusal, type StripeGatewayError } from '../stripe/errors.ts';
 import type { StripeGateway, StripeIntent } from '../stripe/gateway.ts';
 import { type CardRefusal, classOfDecline, classOfRefusedCall } from './auto-top-up-rules.ts';
 import { topUpStatusOf } from './top-ups.ts';
@@ -261,19 +261,6 @@ export function createAutoTopUpCharging(options: {
     },
     resume: (topUpId) => advance(topUpId, false),
   };
-}
-
-/** The call itself was not looked at: another under the same key is, or was, and is not known. */
-const ANOTHER_CALL: ReadonlySet<string> = new Set([
-  'idempotency_error',
-  'idempotency_key_in_use',
-  'lock_timeout',
-]);
-
-/** Whether Stripe answered no, so that nothing is left unknown. */
-function isRefusal(error: unknown): error is StripeGatewayError {
-  const isFinal = error instanceof Error && 'retryable' in error && error.retryable === false;
-  return isFinal && !ANOTHER_CALL.has((error as StripeGatewayError).providerCode ?? '');
 }
 
 function refusalOf(error: StripeGatewayError): CardRefusal & { code: string } {

@@ -9,7 +9,8 @@ import { createStripeEvents, type StripeEvents } from './stripe-events.ts';
 import { createTopUps, type TopUps } from './top-ups.ts';
 import { createWallets, type Wallets } from './wallets.ts';
 
-const secretKey = 'sk_test_money_back';
+export const MONEY_BACK_SECRET_KEY = 'sk_test_money_back';
+const secretKey = MONEY_BACK_SECRET_KEY;
 
 export interface Payment {
   readonly userId: string;

@@ -57,19 +57,7 @@ export function createMoneyBack(options: {
 
   const applyRefund = (refund: StripeRefund): Promise<Ending> =>
     ofPayment(refund.paymentIntentId, async (paymentIntentId) => {
-      const outcome = await applyPaymentRefund(sql, {
-        paymentIntentId,
-        stripeRefundId: refund.id,
-        ownId: refund.ownRefundId,
-        currency: refund.currency,
-        amountMinor: refund.amountMinor,
-        status: refund.status,
-        failureCode: refund.failureCode,
-        reason: null,
-        actor: `stripe:${refund.id}`,
-        occurredAt: refund.createdAt,
-        detail: { paymentIntentId, refundId: refund.id },
-      });
+      const outcome = await applyStripeRefund(sql, refund, paymentIntentId);
       return endingOf(outcome, `refund ${refund.status}`);
     });
 
@@ -149,6 +137,27 @@ export function createMoneyBack(options: {
         : null;
     },
   };
+}
+
+/** Brings the ledger to what Stripe says of a refund of a payment that is credited. */
+export function applyStripeRefund(
+  sql: Sql,
+  refund: StripeRefund,
+  paymentIntentId: string,
+): Promise<MoneyBackOutcome> {
+  return applyPaymentRefund(sql, {
+    paymentIntentId,
+    stripeRefundId: refund.id,
+    ownId: refund.ownRefundId,
+    currency: refund.currency,
+    amountMinor: refund.amountMinor,
+    status: refund.status,
+    failureCode: refund.failureCode,
+    reason: null,
+    actor: `stripe:${refund.id}`,
+    occurredAt: refund.createdAt,
+    detail: { paymentIntentId, refundId: refund.id },
+  });
 }
 
 /** Every status that is not known is a dispute that goes on. One that was prevented is no loss. */

@@ -3,18 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/api-keys.ts';
-import { createCharging } from '../billing/charging.ts';
-import { createExplaining } from '../billing/explaining.ts';
-import { createHolds } from '../billing/holds.ts';
-import { createMonth } from '../billing/month.ts';
-import { createRateCards } from '../billing/rate-cards.ts';
-import { createRefunds } from '../billing/refunds.ts';
-import { createSpendingLimits } from '../billing/spending-limits.ts';
-import { createWallets } from '../billing/wallets.ts';
 import { type BillingClient, createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { trpc } from '../http/trpc.ts';
 import { createLogger } from '../log.ts';
+import { testServices } from '../trpc/services.fixtures.ts';
 import { parseAsteriskCdr } from './asterisk-cdr.ts';
 import { importRecords } from './import-records.ts';
 
@@ -27,18 +20,7 @@ beforeAll(async () => {
   const sql = database.app;
   const logger = createLogger('silent');
   const apiKeys = createApiKeys({ sql, logger });
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  const clock = () => new Date();
-  const router = {
-    wallets: createWallets(sql),
-    charging: createCharging({ sql, rateCards, now: clock }),
-    holds: createHolds({ sql, rateCards, now: clock }),
-    refunds: createRefunds({ sql }),
-    explaining: createExplaining({ sql, rateCards }),
-    rateCards,
-    spendingLimits: createSpendingLimits(sql),
-    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
-  };
+  const router = testServices(sql);
   server = createServer(
     getRequestListener((request) => trpc(request, 'request-1', { router, apiKeys, logger })),
   );

@@ -34,6 +34,7 @@ export type {
   GrantAnswer,
   QuoteAnswer,
   RefundAnswer,
+  RefundTopUpsAnswer,
   SetLimitsAnswer,
   StatusAnswer,
   VoidAnswer,

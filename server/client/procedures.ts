@@ -40,6 +40,7 @@ export type VoidInput = Input<Procedures['holds']['void']['mutate']>;
 export type VoidAnswer = Answer<Procedures['holds']['void']['mutate']>;
 export type StatusAnswer = Answer<Procedures['wallets']['close']['mutate']>;
 export type SetLimitsAnswer = Answer<Procedures['wallets']['setLimits']['mutate']>;
+export type RefundTopUpsAnswer = Answer<Procedures['wallets']['refundTopUps']['mutate']>;
 export type GrantAnswer = Answer<Procedures['wallets']['grant']['mutate']>;
 
 type MutationPath = {
@@ -57,6 +58,7 @@ type MutationPath = {
 const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'wallets.open': true,
   'wallets.grant': true,
+  'wallets.refundTopUps': true,
   'wallets.freeze': true,
   'wallets.unfreeze': true,
   'wallets.close': true,

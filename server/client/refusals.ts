@@ -7,6 +7,7 @@ import type {
   ExtendAnswer,
   GrantAnswer,
   RefundAnswer,
+  RefundTopUpsAnswer,
   SetLimitsAnswer,
   StatusAnswer,
   VoidAnswer,
@@ -16,6 +17,7 @@ import type {
 export type Refusal = Extract<
   | ChargeAnswer
   | RefundAnswer
+  | RefundTopUpsAnswer
   | AuthorizeAnswer
   | ExtendAnswer
   | CaptureAnswer
@@ -53,7 +55,7 @@ export function describeRefusal(refusal: Refusal): string {
     case 'WALLET_NOT_EMPTY':
       return 'The wallet still holds money, arrears or open holds.';
     case 'NOT_REFUNDABLE':
-      return `Not refundable: ${refusal.refundableMicros} micros of this usage are left.`;
+      return `Not refundable: at most ${refusal.refundableMicros} micros are.`;
     case 'HOLD_NOT_FOUND':
       return 'There is no such hold.';
     case 'HOLD_NOT_OPEN':

@@ -3,17 +3,10 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect as connectSocket } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/api-keys.ts';
-import { createCharging } from '../billing/charging.ts';
-import { createExplaining } from '../billing/explaining.ts';
-import { createHolds } from '../billing/holds.ts';
-import { createMonth } from '../billing/month.ts';
-import { createRateCards } from '../billing/rate-cards.ts';
-import { createRefunds } from '../billing/refunds.ts';
-import { createSpendingLimits } from '../billing/spending-limits.ts';
-import { createWallets } from '../billing/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createLogger } from '../log.ts';
 import type { RouterServices } from '../trpc/context.ts';
+import { testServices } from '../trpc/services.fixtures.ts';
 import { createCallerCache } from './caller-cache.ts';
 import { chargeListener } from './charge-listener.ts';
 
@@ -29,18 +22,7 @@ beforeAll(async () => {
   const sql = database.app;
   const logger = createLogger('silent');
   const apiKeys = createApiKeys({ sql, logger });
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  const clock = () => new Date();
-  services = {
-    wallets: createWallets(sql),
-    charging: createCharging({ sql, rateCards, now: clock }),
-    holds: createHolds({ sql, rateCards, now: clock }),
-    refunds: createRefunds({ sql }),
-    explaining: createExplaining({ sql, rateCards }),
-    spendingLimits: createSpendingLimits(sql),
-    rateCards,
-    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
-  };
+  services = testServices(sql);
   const callers = createCallerCache(apiKeys, Date.now);
   const metrics = { observe: () => {}, text: async () => '' };
   server = createServer(

@@ -4,18 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiKeys, createApiKeys } from '../billing/api-keys.ts';
-import { createCharging } from '../billing/charging.ts';
-import { createExplaining } from '../billing/explaining.ts';
-import { createHolds } from '../billing/holds.ts';
-import { createMonth } from '../billing/month.ts';
-import { createRateCards } from '../billing/rate-cards.ts';
-import { createRefunds } from '../billing/refunds.ts';
-import { createSpendingLimits } from '../billing/spending-limits.ts';
-import { createWallets } from '../billing/wallets.ts';
 import { createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createLogger } from '../log.ts';
 import type { RouterServices } from '../trpc/context.ts';
+import { testServices } from '../trpc/services.fixtures.ts';
 import { createCallerCache } from './caller-cache.ts';
 import { chargeListener } from './charge-listener.ts';
 import { trpc } from './trpc.ts';
@@ -38,18 +31,7 @@ beforeAll(async () => {
   const sql = database.app;
   // A clock that stands still: a slow machine must not refill a limit.
   apiKeys = createApiKeys({ sql, logger, nowMs: () => 0 });
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  const clock = () => new Date();
-  services = {
-    wallets: createWallets(sql),
-    charging: createCharging({ sql, rateCards, now: clock }),
-    holds: createHolds({ sql, rateCards, now: clock }),
-    refunds: createRefunds({ sql }),
-    explaining: createExplaining({ sql, rateCards }),
-    rateCards,
-    spendingLimits: createSpendingLimits(sql),
-    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
-  };
+  services = testServices(sql);
   const adapter = getRequestListener((request) =>
     trpc(request, REQUEST_ID, { router: services, apiKeys, logger }),
   );

@@ -321,7 +321,8 @@ async function call(
     case 'reserve_payment_refund':
       return reservePaymentRefund(database.app, {
         ...request,
-        topUpId: topUpOf(walletId, request.paymentKey),
+        topUpId: request.paymentKey && topUpOf(walletId, request.paymentKey),
+        livemode: false,
         reason: null,
       });
     case 'credit_top_up': {

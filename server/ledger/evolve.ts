@@ -55,7 +55,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     arrearsMicros: state.arrearsMicros + arrearsDeltaMicros,
     holds: holdsAfter(state, event),
     originals: originalsAfter(state.originals, event, state.seq + 1n),
-    payments: paymentsAfter(state.payments, event),
+    payments: paymentsAfter(state.payments, event, state.seq + 1n),
     grants: grantsAfter(state.grants, event, state.seq + 1n),
     usage: usageAfter(state, event),
   };

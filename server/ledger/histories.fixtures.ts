@@ -257,10 +257,10 @@ const statusCommand = (...statuses: WalletStatus[]): fc.Arbitrary<Command> =>
 /** The opening's payment, and those that random credits may have made. */
 export const paymentKeys = [
   ledgerKey('top_up', 'opening'),
-  ...[0, 1, 2].map((reference) => ledgerKey('call', `ref-${reference}`)),
+  ...Array.from({ length: keyCount }, (_, reference) => ledgerKey('call', `ref-${reference}`)),
 ];
 const paymentKey = fc.constantFrom(
-  ...paymentKeys,
+  ...paymentKeys.slice(0, 4),
   ...paymentKeys.slice(0, 1),
   paymentKeys[0] ?? '',
 );
@@ -269,7 +269,11 @@ const cents = fc.constantFrom(10_000n, 500_000n, 1_000_000n, 2_000_000n, 3_000_0
 
 const reserveCommand = (number: number): fc.Arbitrary<Command> =>
   fc
-    .record({ paymentKey, amountMicros: fc.option(fc.oneof(cents, amount), { freq: 2 }) })
+    .record({
+      paymentKey: fc.option(paymentKey, { freq: 2 }),
+      amountMicros: fc.option(fc.oneof(cents, amount), { freq: 2 }),
+      whileFrozen: fc.boolean(),
+    })
     .map((request) => ({
       type: 'reserve_payment_refund',
       key: ledgerKey('payment_refund', `${number}`),
@@ -280,15 +284,24 @@ const reserveCommand = (number: number): fc.Arbitrary<Command> =>
       detail: { reason: 'zwölf' },
     }));
 
-/** Of the reservation with this number, or of a refund that was made at Stripe. */
-const moneyBackCommand = (number: number, isOurs: boolean): fc.Arbitrary<Command> =>
-  fc.record({ paymentKey, amountMicros: cents, failed: fc.boolean() }).map((request) => ({
-    type: 'apply_payment_refund',
-    refundId: isOurs ? ledgerKey('payment_refund', `${number}`) : `re_${number}`,
-    ...request,
-    actor,
-    detail: { refundId: `re_${number}` },
-  }));
+/** Of the last or the first part of the reservation, or of a refund that was made at Stripe. */
+const moneyBackCommand = (number: number, isOurs: boolean): fc.Arbitrary<Command> => {
+  const reservation = ledgerKey('payment_refund', `${number}`);
+  const ours = fc.constantFrom(reservation, ledgerKey('payment_refund_part', `${reservation} 1`));
+  return fc
+    .record({
+      refundId: isOurs ? ours : fc.constant(`re_${number}`),
+      paymentKey,
+      amountMicros: cents,
+      failed: fc.boolean(),
+    })
+    .map((request) => ({
+      type: 'apply_payment_refund',
+      ...request,
+      actor,
+      detail: { refundId: `re_${number}` },
+    }));
+};
 
 const disputeCommand = (number: number): fc.Arbitrary<Command> =>
   fc

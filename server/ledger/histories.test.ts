@@ -29,7 +29,9 @@ function reachedBy(history: readonly Step[]): string[] {
             reached.push(`${event.type}, grant past its expiry`);
           }
           if (event.type === 'payment_refund' && event.key !== undefined) {
-            reached.push('payment_refund by reservation');
+            const { paymentRefundId, refundRequestId } = event.detail;
+            const isLast = paymentRefundId === refundRequestId;
+            reached.push(`payment_refund by reservation, ${isLast ? 'last' : 'earlier'} part`);
           }
           if (event.type === 'wallet_frozen' || event.type === 'wallet_unfrozen') {
             const by = 'disputeId' in event.detail ? 'by dispute' : 'by hand';
@@ -81,7 +83,7 @@ test('random histories come to every event and refusal, and to credit burned and
       ...['NOT_REFUNDABLE', 'PAYMENT_NOT_CREDITED', 'PAYMENT_DIFFERS'],
       ...['payment_refund', 'payment_refund_failed', 'dispute_opened', 'dispute_withdrawn'],
       ...['dispute_reinstated', 'dispute_closed', 'frozen by dispute', 'unfrozen by dispute'],
-      'payment_refund by reservation',
+      ...['last', 'earlier'].map((part) => `payment_refund by reservation, ${part} part`),
     ]),
   );
 });

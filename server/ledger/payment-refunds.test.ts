@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
+import { ledgerKey } from './key.ts';
 import type { PaymentRefund } from './payments.ts';
 import { given } from './specification.fixtures.ts';
 
@@ -28,13 +29,18 @@ const charged = (takenMicros: bigint, owedMicros = 0n): WalletEvent => ({
   ...{ type: 'charge', key: otherKey, requestHash, takenMicros, owedMicros, actor, detail: {} },
 });
 
-const reserve = (amountMicros: bigint | null): Command => ({
+const reserve = (
+  amountMicros: bigint | null,
+  of: { paymentKey?: string | null; whileFrozen?: boolean } = {},
+): Command => ({
   type: 'reserve_payment_refund',
   key: refundId,
   requestHash,
   paymentKey,
   amountMicros,
   unitMicros: cent,
+  whileFrozen: true,
+  ...of,
   actor,
   detail: {},
 });
@@ -50,9 +56,15 @@ const detail = { paymentRefundId: refundId };
 const refunded = (amountMicros: bigint): WalletEvent => ({
   ...{ type: 'payment_refund', amountMicros, refund: refund(amountMicros), actor, detail },
 });
-const reserved = (amountMicros: bigint): WalletEvent => ({
-  ...{ type: 'payment_refund', key: refundId, requestHash, amountMicros, actor, detail },
-  refund: refund(amountMicros),
+/** What was asked for under the key, or a part of it; `of` is what was paid, and by which event. */
+const reserved = (
+  amountMicros: bigint,
+  part = refundId,
+  of = { paymentKey, seq: 2n },
+): WalletEvent => ({
+  ...{ type: 'payment_refund', key: part, requestHash, amountMicros, actor },
+  refund: { ...refund(amountMicros), refundId: part, paymentKey: of.paymentKey },
+  detail: { paymentRefundId: part, refundRequestId: refundId, originalSeq: `${of.seq}` },
 });
 const failed = (amountMicros: bigint): WalletEvent => ({
   ...{ type: 'payment_refund_failed', amountMicros, refund: refund(amountMicros, true) },
@@ -97,9 +109,72 @@ describe('a refund of ours', () => {
       .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 0n });
   });
 
+  test('waits until what is owed is paid', () => {
+    given(opened, paid, charged(0n, 3n * cent))
+      .when(reserve(null))
+      .thenEvents(reserved(7n * cent))
+      .answering({ code: 'OK' });
+  });
+
+  test('from a frozen wallet is for support to ask, not for its user', () => {
+    const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: {} };
+    given(opened, paid, frozen)
+      .when(reserve(cent, { whileFrozen: false }))
+      .thenNothing({ code: 'WALLET_FROZEN' });
+    given(opened, paid, frozen)
+      .when(reserve(cent))
+      .thenEvents(reserved(cent))
+      .answering({ code: 'OK' });
+  });
+
   test('is a whole number of cents, and positive', () => {
     given(opened, paid).when(reserve(1n)).isNeverAllowed();
     given(opened, paid).when(reserve(0n)).isNeverAllowed();
+  });
+});
+
+describe('a refund of unspent money', () => {
+  const older = { paymentKey: otherKey, seq: 2n };
+  const newer = { paymentKey, seq: 3n };
+  const history = [opened, credit('top_up', otherKey, 10n * cent), paid];
+  const all = { paymentKey: null };
+  const firstPart = ledgerKey('payment_refund_part', `${refundId} 1`);
+
+  test('takes it from what was paid last first, each payment a refund of its own', () => {
+    given(...history)
+      .when(reserve(4n * cent, all))
+      .thenEvents(reserved(4n * cent, refundId, newer))
+      .answering({ code: 'OK' });
+    given(...history)
+      .when(reserve(13n * cent, all))
+      .thenEvents(reserved(10n * cent, firstPart, newer), reserved(3n * cent, refundId, older))
+      .answering({ code: 'OK', seq: 5n, balanceMicros: 7n * cent });
+  });
+
+  test('is answered to a replay with the wallet as it was after all of it', () => {
+    const parts = [reserved(10n * cent, firstPart, newer), reserved(3n * cent, refundId, older)];
+    given(...history, ...parts, credit('grant', firstPart.replaceAll('a', 'b'), cent))
+      .when(reserve(13n * cent, all))
+      .thenNothing({ code: 'OK', replayed: true, seq: 5n, balanceMicros: 7n * cent });
+  });
+
+  test('passes over what is disputed, and is never above what all of it has left', () => {
+    const ids = { disputeId: 'du_1', paymentKey, freezes: false, state: 'open' as const };
+    const dispute = { ...ids, withdrawnMicros: 0n, reinstatedMicros: 0n };
+    const disputed = [
+      ...history,
+      { type: 'dispute_opened', dispute, actor, detail: {} } as WalletEvent,
+    ];
+    given(...disputed)
+      .when(reserve(null, all))
+      .thenEvents(reserved(10n * cent, refundId, older))
+      .answering({ code: 'OK' });
+    given(...disputed)
+      .when(reserve(11n * cent, all))
+      .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 10n * cent });
+    given(opened)
+      .when(reserve(null, all))
+      .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 0n });
   });
 });
 

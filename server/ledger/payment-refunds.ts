@@ -11,17 +11,22 @@ import {
 import type { Detail, Keyed, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
-import { refundableMicros } from './payments.ts';
+import { ledgerKey } from './key.ts';
+import { least, most } from './money.ts';
+import { type PaymentRefund, returnableMicros, sum } from './payments.ts';
 import type { OpenWallet } from './state.ts';
 
-/** Takes the money of a refund that we are about to ask the processor for. Its key is its id. */
+/** Takes the money of a refund that we are about to ask the processor for. Its key is its name. */
 export interface ReservePaymentRefund extends Keyed {
   readonly type: 'reserve_payment_refund';
-  readonly paymentKey: string;
+  /** Null for the unspent money of all payments. */
+  readonly paymentKey: string | null;
   /** Null for all that may go back. */
   readonly amountMicros: bigint | null;
   /** The smallest step of money that cards know in the wallet's currency. */
   readonly unitMicros: bigint;
+  /** Support may refund from a frozen wallet; its user may not. */
+  readonly whileFrozen: boolean;
   readonly actor: string;
   readonly detail: Detail;
 }
@@ -38,9 +43,13 @@ export interface ApplyPaymentRefund {
   readonly detail: Detail;
 }
 
-/** Support may refund from a frozen wallet. The refusal says how much may go back. */
+/**
+ * Takes it from the payment, or from all, those credited last first: what is spent is what was paid
+ * first. Each payment's part is a refund of its own; the last one has the key, so that a replay
+ * finds the wallet as it was after all of them. The refusal says how much may go back.
+ */
 export function reservePaymentRefund(command: ReservePaymentRefund, state: OpenWallet): Decision {
-  const { key, requestHash, paymentKey, unitMicros, actor } = command;
+  const { key, paymentKey, unitMicros } = command;
   assertAllowed((command.amountMicros ?? 0n) % unitMicros === 0n, 'a card takes whole units');
   const known = recall(command, state);
   if (known !== undefined) {
@@ -49,18 +58,64 @@ export function reservePaymentRefund(command: ReservePaymentRefund, state: OpenW
   if (state.status === 'closed') {
     return refuse('WALLET_CLOSED', state, command.amountMicros);
   }
-  const freeMicros = state.balanceMicros - state.heldMicros - grantsMicros(state);
-  const leftMicros = refundableMicros(state.payments, paymentKey, freeMicros);
-  const mostMicros = leftMicros - (leftMicros % unitMicros);
+  if (state.status === 'frozen' && !command.whileFrozen) {
+    return refuse('WALLET_FROZEN', state, command.amountMicros);
+  }
+  const newestFirst = [...state.payments.credited.keys()].reverse();
+  const payments = newestFirst
+    .filter((payment) => paymentKey === null || payment === paymentKey)
+    .map((payment) => ({
+      paymentKey: payment,
+      returnableMicros: inUnits(returnableMicros(state.payments, payment), unitMicros),
+    }));
+  const mostMicros = least(
+    inUnits(freeMicros(state), unitMicros),
+    sum(payments.map((payment) => payment.returnableMicros)),
+  );
   const amountMicros = command.amountMicros ?? mostMicros;
   if (amountMicros === 0n || amountMicros > mostMicros) {
     return refuse('NOT_REFUNDABLE', state, mostMicros);
   }
-  const refund = { refundId: key, paymentKey, amountMicros, failed: false };
-  const detail = { ...command.detail, paymentRefundId: key };
-  return accept(command, state, [
-    { type: 'payment_refund', key, requestHash, amountMicros, refund, actor, detail },
-  ]);
+  const events: WalletEvent[] = [];
+  let restMicros = amountMicros;
+  for (const payment of payments) {
+    const partMicros = least(restMicros, payment.returnableMicros);
+    if (partMicros > 0n) {
+      restMicros -= partMicros;
+      const refundId =
+        restMicros === 0n ? key : ledgerKey('payment_refund_part', `${key} ${events.length + 1}`);
+      events.push(partOf(command, state, { ...payment, refundId, amountMicros: partMicros }));
+    }
+  }
+  return accept(command, state, events);
+}
+
+/** The refund of one payment that a request comes to. */
+function partOf(
+  { key, requestHash, actor, detail }: ReservePaymentRefund,
+  state: OpenWallet,
+  { refundId, paymentKey, amountMicros }: Omit<PaymentRefund, 'failed'>,
+): WalletEvent {
+  const originalSeq = `${state.payments.credited.get(paymentKey)?.seq}`;
+  return {
+    type: 'payment_refund',
+    key: refundId,
+    requestHash,
+    amountMicros,
+    refund: { refundId, paymentKey, amountMicros, failed: false },
+    actor,
+    detail: { ...detail, paymentRefundId: refundId, refundRequestId: key, originalSeq },
+  };
+}
+
+/** The wallet's own free money. Promotional credit is no part of it, and what is owed is paid first. */
+function freeMicros(wallet: OpenWallet): bigint {
+  const { balanceMicros, heldMicros, arrearsMicros } = wallet;
+  return most(0n, balanceMicros - heldMicros - grantsMicros(wallet) - arrearsMicros);
+}
+
+function inUnits(micros: bigint, unitMicros: bigint): bigint {
+  return micros - (micros % unitMicros);
 }
 
 /**
@@ -73,14 +128,14 @@ export function applyPaymentRefund(
   nowMs: number,
 ): Decision {
   const { refundId, paymentKey, amountMicros, actor } = command;
-  const creditedMicros = state.payments.credited.get(paymentKey);
-  if (creditedMicros === undefined) {
+  const credited = state.payments.credited.get(paymentKey);
+  if (credited === undefined) {
     return refuse('PAYMENT_NOT_CREDITED', state, amountMicros);
   }
   const known = state.payments.refunds.get(refundId);
   const differs =
     known !== undefined && (known.paymentKey !== paymentKey || known.amountMicros !== amountMicros);
-  if (differs || amountMicros > creditedMicros) {
+  if (differs || amountMicros > credited.amountMicros) {
     return refuse('PAYMENT_DIFFERS', state, amountMicros);
   }
   const refund = { refundId, paymentKey, amountMicros, failed: command.failed };

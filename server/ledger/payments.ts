@@ -1,6 +1,6 @@
 /** Payments that credited a wallet, and what has become of them: refunds to the card, disputes. */
 import type { WalletEvent } from './events.ts';
-import { least, most } from './money.ts';
+import { most } from './money.ts';
 
 /** Money on its way back to the card that it came from. */
 export interface PaymentRefund {
@@ -26,9 +26,15 @@ export interface Dispute {
   readonly freezes: boolean;
 }
 
+/** What a payment credited, and by which event. */
+export interface Credited {
+  readonly seq: bigint;
+  readonly amountMicros: bigint;
+}
+
 export interface Payments {
-  /** What each payment credited, by the key of its top-up. */
-  readonly credited: ReadonlyMap<string, bigint>;
+  /** What each payment credited, by the key of its top-up, the oldest first. */
+  readonly credited: ReadonlyMap<string, Credited>;
   readonly refunds: ReadonlyMap<string, PaymentRefund>;
   readonly disputes: ReadonlyMap<string, Dispute>;
 }
@@ -39,11 +45,12 @@ export const noPayments: Payments = {
   disputes: new Map(),
 };
 
-/** The payments after one more event. */
-export function paymentsAfter(payments: Payments, event: WalletEvent): Payments {
+/** The payments after one more event, which is number `seq`. */
+export function paymentsAfter(payments: Payments, event: WalletEvent, seq: bigint): Payments {
   switch (event.type) {
     case 'top_up': {
-      const credited = new Map(payments.credited).set(event.key, event.amountMicros);
+      const { key, amountMicros } = event;
+      const credited = new Map(payments.credited).set(key, { seq, amountMicros });
       return { ...payments, credited };
     }
     case 'payment_refund':
@@ -80,15 +87,10 @@ function withoutFreezes(payments: Payments): Payments {
 }
 
 /**
- * How much of a payment may go back to its card: what it credited and what is not back already or
- * taken by the bank, and never more than the wallet's own free money, of which promotional credit
- * is no part. Nothing while the bank looks at it.
+ * How much of a payment can still go back to its card: what it credited and what is not back already
+ * or taken by the bank. Nothing while the bank looks at it.
  */
-export function refundableMicros(
-  payments: Payments,
-  paymentKey: string,
-  freeMicros: bigint,
-): bigint {
+export function returnableMicros(payments: Payments, paymentKey: string): bigint {
   const refunds = [...payments.refunds.values()].filter(
     (refund) => refund.paymentKey === paymentKey,
   );
@@ -99,14 +101,14 @@ export function refundableMicros(
     return 0n;
   }
   const leftMicros =
-    (payments.credited.get(paymentKey) ?? 0n) -
+    (payments.credited.get(paymentKey)?.amountMicros ?? 0n) -
     sum(refunds.map(({ failed, amountMicros }) => (failed ? 0n : amountMicros))) -
     sum(
       disputes.map(({ withdrawnMicros, reinstatedMicros }) => withdrawnMicros - reinstatedMicros),
     );
-  return most(0n, least(leftMicros, freeMicros));
+  return most(0n, leftMicros);
 }
 
-function sum(amounts: readonly bigint[]): bigint {
+export function sum(amounts: readonly bigint[]): bigint {
   return amounts.reduce((total, amount) => total + amount, 0n);
 }

@@ -13,6 +13,8 @@ export type StripeGatewayErrorCode = 'PAYMENT_PROVIDER_UNAVAILABLE' | 'PAYMENT_P
 export class StripeGatewayError extends Error {
   readonly code: StripeGatewayErrorCode;
   readonly retryable: boolean;
+  /** The HTTP status of Stripe's answer; null when there was none. */
+  readonly httpStatus: number | null;
   /** Stripe's own code, for example `resource_missing`, `card_declined`, `amount_too_small`. */
   readonly providerCode: string | null;
   readonly declineCode: string | null;
@@ -32,6 +34,7 @@ export class StripeGatewayError extends Error {
     given: {
       code: StripeGatewayErrorCode;
       retryable: boolean;
+      httpStatus?: number | null;
       providerCode?: string | null;
       declineCode?: string | null;
       adviceCode?: string | null;
@@ -47,6 +50,7 @@ export class StripeGatewayError extends Error {
     this.name = 'StripeGatewayError';
     this.code = given.code;
     this.retryable = given.retryable;
+    this.httpStatus = given.httpStatus ?? null;
     this.providerCode = given.providerCode ?? null;
     this.declineCode = given.declineCode ?? null;
     this.adviceCode = given.adviceCode ?? null;
@@ -78,6 +82,7 @@ export function toGatewayError(operation: string, error: unknown): unknown {
   return new StripeGatewayError(operation, {
     code: transient ? 'PAYMENT_PROVIDER_UNAVAILABLE' : 'PAYMENT_PROVIDER_REFUSED',
     retryable: transient,
+    httpStatus: error.statusCode ?? null,
     providerCode: token(error.code) ?? token(error.rawType),
     declineCode: token(error.decline_code),
     adviceCode: token(error.advice_code),
@@ -86,4 +91,22 @@ export function toGatewayError(operation: string, error: unknown): unknown {
     paymentIntentId: token(error.payment_intent?.id),
     providerRequestId: token(error.requestId),
   });
+}
+
+/** The call itself was not looked at: another under the same key is, or was, and is not known. */
+const ANOTHER_CALL: ReadonlySet<string> = new Set([
+  'idempotency_error',
+  'idempotency_key_in_use',
+  'lock_timeout',
+]);
+
+/** Whether Stripe answered no, so that nothing is left unknown. */
+export function isRefusal(error: unknown): error is StripeGatewayError {
+  const isFinal = error instanceof Error && 'retryable' in error && error.retryable === false;
+  return isFinal && !ANOTHER_CALL.has((error as StripeGatewayError).providerCode ?? '');
+}
+
+/** Whether Stripe refused what was asked for, and not who asked: a key that is wrong may be mended. */
+export function isRefusalOfRequest(error: unknown): error is StripeGatewayError {
+  return isRefusal(error) && [400, 402, 404].includes(error.httpStatus ?? 0);
 }

@@ -72,6 +72,12 @@ function idOf(reference: string | { id: string } | null | undefined): string | n
   return typeof reference === 'string' ? reference : (reference?.id ?? null);
 }
 
+/** Anybody may write metadata in Stripe's dashboard: what is no id of ours is none. */
+function ownRefundIdOf({ metadata }: Stripe.Refund): string | null {
+  const id = metadata?.walletRefundId ?? '';
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : null;
+}
+
 /** A status that is not known yet is no failure: the money is on its way. */
 function toRefund(refund: Stripe.Refund): StripeRefund {
   return {
@@ -80,7 +86,7 @@ function toRefund(refund: Stripe.Refund): StripeRefund {
     amountMinor: BigInt(refund.amount),
     currency: refund.currency.toUpperCase(),
     paymentIntentId: idOf(refund.payment_intent),
-    ownRefundId: refund.metadata?.walletRefundId ?? null,
+    ownRefundId: ownRefundIdOf(refund),
     failureCode: refund.failure_reason ?? null,
     createdAt: new Date(refund.created * 1000),
   };

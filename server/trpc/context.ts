@@ -6,6 +6,7 @@ import type { Charging } from '../billing/charging.ts';
 import type { Explaining } from '../billing/explaining.ts';
 import type { Holds } from '../billing/holds.ts';
 import type { Month } from '../billing/month.ts';
+import type { PaymentRefunds } from '../billing/payment-refunds.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
 import type { Refunds } from '../billing/refunds.ts';
 import type { SpendingLimits } from '../billing/spending-limits.ts';
@@ -19,6 +20,7 @@ export interface RouterServices {
   readonly charging: Charging;
   readonly holds: Holds;
   readonly refunds: Refunds;
+  readonly paymentRefunds: PaymentRefunds;
   readonly explaining: Explaining;
   readonly rateCards: RateCards;
   readonly spendingLimits: SpendingLimits;

@@ -4,13 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/api-keys.ts';
 import { createCharging } from '../billing/charging.ts';
-import { createExplaining } from '../billing/explaining.ts';
-import { createHolds } from '../billing/holds.ts';
-import { createMonth } from '../billing/month.ts';
 import { createRateCards } from '../billing/rate-cards.ts';
-import { createRefunds } from '../billing/refunds.ts';
-import { createSpendingLimits } from '../billing/spending-limits.ts';
-import { createWallets } from '../billing/wallets.ts';
 import { type BillingClient, createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { trpc } from '../http/trpc.ts';
@@ -18,6 +12,7 @@ import { createLogger } from '../log.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { connect } from '../store/sql.ts';
 import type { RouterServices } from './context.ts';
+import { testServices } from './services.fixtures.ts';
 
 const logger = createLogger('silent');
 let database: TestDatabase;
@@ -33,18 +28,7 @@ beforeAll(async () => {
   database = await createTestDatabase();
   const sql = database.app;
   const apiKeys = createApiKeys({ sql, logger });
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  const clock = () => new Date();
-  services = {
-    wallets: createWallets(sql),
-    charging: createCharging({ sql, rateCards, now: clock }),
-    holds: createHolds({ sql, rateCards, now: clock }),
-    refunds: createRefunds({ sql }),
-    explaining: createExplaining({ sql, rateCards }),
-    rateCards,
-    spendingLimits: createSpendingLimits(sql),
-    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
-  };
+  services = testServices(sql);
   server = createServer(
     getRequestListener((request) => {
       addresses.push(request.url);

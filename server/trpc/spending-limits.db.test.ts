@@ -1,17 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Scope } from '../billing/api-keys.ts';
-import { createCharging } from '../billing/charging.ts';
-import { createExplaining } from '../billing/explaining.ts';
-import { createHolds } from '../billing/holds.ts';
-import { createMonth } from '../billing/month.ts';
-import { createRateCards } from '../billing/rate-cards.ts';
-import { createRefunds } from '../billing/refunds.ts';
-import { createSpendingLimits } from '../billing/spending-limits.ts';
-import { createWallets } from '../billing/wallets.ts';
 import { describeRefusal } from '../client/refusals.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { createLogger } from '../log.ts';
 import { createCaller } from './router.ts';
+import { testServices } from './services.fixtures.ts';
 
 let database: TestDatabase;
 let callerWith: (scope: Scope) => ReturnType<typeof createCaller>;
@@ -22,19 +14,7 @@ let userId: string;
 beforeAll(async () => {
   database = await createTestDatabase();
   const sql = database.app;
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  const clock = () => new Date();
-  const logger = createLogger('silent');
-  const services = {
-    wallets: createWallets(sql),
-    charging: createCharging({ sql, rateCards, now: clock }),
-    holds: createHolds({ sql, rateCards, now: clock }),
-    rateCards,
-    refunds: createRefunds({ sql }),
-    explaining: createExplaining({ sql, rateCards }),
-    spendingLimits: createSpendingLimits(sql),
-    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
-  };
+  const services = testServices(sql);
   callerWith = (scope) =>
     createCaller({
       services,

@@ -133,6 +133,37 @@ export const walletsRouter = router({
       wire(await ctx.services.spendingLimits.set(walletName(input), input.limits, ctx.actor)),
     ),
 
+  /**
+   * Unspent money back to the cards that paid it, once per key: of one top-up, or of all, those
+   * credited last first.
+   */
+  refundTopUps: scoped('refund:create')
+    .input(
+      z
+        .strictObject({
+          ...walletFields,
+          topUpId: z.uuid('must be a UUID').optional(),
+          amountMicros: positiveMicrosSchema.optional(),
+          key: referenceSchema,
+          reason: noteSchema,
+        })
+        .superRefine(namesOneWallet),
+    )
+    .mutation(async ({ ctx, input }) => {
+      const { topUpId, amountMicros, key, reason } = input;
+      const request = { wallet: walletName(input), topUpId, amountMicros, key, reason };
+      const by = { actor: ctx.actor, whileFrozen: true };
+      return wire(await ctx.services.paymentRefunds.refund(request, by));
+    }),
+
+  /** How much of the wallet's top-ups may go back to cards now, and the newest refunds. */
+  topUpRefunds: scoped('wallets:read')
+    .input(z.strictObject(walletFields).superRefine(namesOneWallet))
+    .query(async ({ ctx, input }) => {
+      const { walletId } = await ctx.services.wallets.get(walletName(input));
+      return wire(await ctx.services.paymentRefunds.of(walletId));
+    }),
+
   /** Promotional credit, once per key, until `expiresAt` or for ever. */
   grant: scoped('credit:grant')
     .input(

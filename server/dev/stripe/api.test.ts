@@ -257,7 +257,7 @@ describe('faults', () => {
     },
   );
 
-  it.each(['error_before_commit', 'rate_limit'] as const)(
+  it.each(['error_before_commit', 'rate_limit', 'refused'] as const)(
     'after %s nothing has happened',
     async (fault) => {
       const before = await stripe.paymentIntents.list({ limit: 1 });

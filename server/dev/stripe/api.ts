@@ -126,6 +126,7 @@ function answer(world: World, keys: ApiKeys, request: ApiRequest, requestId: str
       ? world.faults.takeApi(request.url.pathname)
       : undefined;
   if (fault === 'error_before_commit') throw internalError();
+  if (fault === 'refused') throw invalidRequest('A control of the stand-in refuses this call.');
   if (fault === 'rate_limit') {
     throw new ApiError(429, 'invalid_request_error', 'Request rate limit exceeded.', {
       code: 'rate_limit',

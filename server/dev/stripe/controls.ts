@@ -87,6 +87,7 @@ const commands = {
       'hang_after_commit',
       'error_before_commit',
       'rate_limit',
+      'refused',
     ]),
     count,
     pathPrefix: z.string().optional(),

@@ -11,7 +11,9 @@ export type ApiFault =
   /** 500 is answered and nothing is carried out. */
   | 'error_before_commit'
   /** 429 is answered and nothing is carried out. */
-  | 'rate_limit';
+  | 'rate_limit'
+  /** 400 is answered and nothing is carried out: the same call again would be refused again. */
+  | 'refused';
 
 /** What may go wrong with a webhook on its way. */
 export type DeliveryFault = 'duplicate' | 'delay' | 'reorder' | 'drop';

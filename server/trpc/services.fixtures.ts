@@ -1,0 +1,38 @@
+/** The use cases that procedures call, over a test's database. */
+import { createCharging } from '../billing/charging.ts';
+import { createExplaining } from '../billing/explaining.ts';
+import { createHolds } from '../billing/holds.ts';
+import { createMonth } from '../billing/month.ts';
+import { createPaymentRefunds } from '../billing/payment-refunds.ts';
+import { createRateCards } from '../billing/rate-cards.ts';
+import { createRefundAsking } from '../billing/refund-asking.ts';
+import { createRefunds } from '../billing/refunds.ts';
+import { createSpendingLimits } from '../billing/spending-limits.ts';
+import { createWallets } from '../billing/wallets.ts';
+import { createLogger } from '../log.ts';
+import type { Sql } from '../store/sql.ts';
+import { createStripeGateway, type StripeGateway } from '../stripe/gateway.ts';
+import type { RouterServices } from './context.ts';
+
+/** Nothing listens there. */
+const nowhere = () =>
+  createStripeGateway({ secretKey: 'sk_test_nowhere', apiBase: 'http://127.0.0.1:9' });
+
+/** Without a gateway Stripe does not answer: what is refunded to cards stays reserved. */
+export function testServices(sql: Sql, gateway: StripeGateway = nowhere()): RouterServices {
+  const logger = createLogger('silent');
+  const rateCards = createRateCards({ sql, nowMs: Date.now });
+  const clock = () => new Date();
+  const asking = createRefundAsking({ sql, gateway, logger });
+  return {
+    wallets: createWallets(sql),
+    charging: createCharging({ sql, rateCards, now: clock }),
+    holds: createHolds({ sql, rateCards, now: clock }),
+    refunds: createRefunds({ sql }),
+    paymentRefunds: createPaymentRefunds({ sql, asking, livemode: false }),
+    explaining: createExplaining({ sql, rateCards }),
+    rateCards,
+    spendingLimits: createSpendingLimits(sql),
+    month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
+  };
+}
