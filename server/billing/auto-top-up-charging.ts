@@ -13,9 +13,10 @@ import {
 } from '../store/auto-top-ups.ts';
 import type { Sql } from '../store/sql.ts';
 import { findStripeCustomer, recordTopUpAttempt } from '../store/top-ups.ts';
-import { isRefusal, type StripeGatewayError } from '../stripe/errors.ts';
+import type { StripeGatewayError } from '../stripe/errors.ts';
 import type { StripeGateway, StripeIntent } from '../stripe/gateway.ts';
 import { type CardRefusal, classOfDecline, classOfRefusedCall } from './auto-top-up-rules.ts';
+import { isRefusal } from './stripe-refusals.ts';
 import { topUpStatusOf } from './top-ups.ts';
 
 /**

@@ -7,9 +7,9 @@ import {
   releasePaymentRefund,
 } from '../store/payment-refunds.ts';
 import type { Sql } from '../store/sql.ts';
-import { isRefusalOfRequest } from '../stripe/errors.ts';
 import type { MoneyBackGateway, StripeRefund } from '../stripe/money-back.ts';
 import { applyStripeRefund } from './money-back.ts';
+import { isRefusalOfRequest } from './stripe-refusals.ts';
 import { CURRENCY_EXPONENTS } from './wallets.ts';
 
 export interface ReservedRefundName {
