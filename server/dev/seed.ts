@@ -139,7 +139,8 @@ async function charge(
   asReported: Usage,
 ): Promise<void> {
   const usage = canonicalUsage(asReported);
-  const rated = rate(compileRateCard(rateCardSchema.parse(defaultRateCard)), usage);
+  const prices = [compileRateCard(rateCardSchema.parse(defaultRateCard))];
+  const rated = rate(prices, usage, { at: new Date(), timezone: 'UTC' });
   if (!rated.ok) {
     throw new Error(`the default card does not price the demo's ${usage.type}`);
   }

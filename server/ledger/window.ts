@@ -1,4 +1,5 @@
 /** The calendar days and months of a time zone, as instants. The twin of the SQL `limit_window`. */
+import { wallClock } from '../rating/wall-clock.ts';
 
 export const windowPeriods = ['day', 'month'] as const;
 export type WindowPeriod = (typeof windowPeriods)[number];
@@ -55,44 +56,4 @@ export function offsetMs(atMs: number, timezone: string): number {
   const { year, month, day, hour, minute, second } = wallClock(atMs, timezone);
   const wallMs = Date.UTC(year, month - 1, day, hour, minute, second);
   return wallMs - Math.floor(atMs / 1_000) * 1_000;
-}
-
-function wallClock(atMs: number, timezone: string) {
-  const parts = new Map(
-    formatOf(timezone)
-      .formatToParts(atMs)
-      .map(({ type, value }) => [type, Number(value)]),
-  );
-  const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
-  return {
-    year: part('year'),
-    month: part('month'),
-    day: part('day'),
-    hour: part('hour'),
-    minute: part('minute'),
-    second: part('second'),
-  };
-}
-
-/** Making a format takes longer than all its use here. */
-const formats = new Map<string, Intl.DateTimeFormat>();
-
-function formatOf(timezone: string): Intl.DateTimeFormat {
-  const known = formats.get(timezone);
-  if (known !== undefined) {
-    return known;
-  }
-  const format = new Intl.DateTimeFormat('en-US', {
-    timeZone: timezone,
-    calendar: 'gregory',
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  });
-  formats.set(timezone, format);
-  return format;
 }

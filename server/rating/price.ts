@@ -44,17 +44,33 @@ export interface Terms {
 /** Objects are filled in place here, because copying them by spread takes most of a rating's time. */
 export type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
+/** The window of a rule that usage falls into. */
+export type RuleWindow = NonNullable<RateRule['windows']>[number];
+
 /** The terms of a rule for one usage; `bytes` is the size of a file transfer. */
-export function termsOf(rule: RateRule, cardRounding: Rounding, bytes: number | undefined): Terms {
+export function termsOf(
+  rule: RateRule,
+  cardRounding: Rounding,
+  bytes: number | undefined,
+  window: RuleWindow | undefined,
+): Terms {
   return {
-    connectionFeeMicros: rule.connectionFeeMicros,
-    priceMicros: priceOf(rule, bytes),
+    connectionFeeMicros: window?.connectionFeeMicros ?? rule.connectionFeeMicros,
+    priceMicros: priceIn(window) ?? priceOf(rule, bytes),
     perUnits: rule.type === 'call' ? 60 : 1,
     increments: rule.type === 'call' ? rule : undefined,
     rounding: rule.rounding ?? cardRounding,
     minimumMicros: rule.minimumMicros,
     maximumMicros: rule.maximumMicros,
   };
+}
+
+function priceIn(window: RuleWindow | undefined): bigint | undefined {
+  const prices: {
+    pricePerMinuteMicros?: bigint | undefined;
+    pricePerUnitMicros?: bigint | undefined;
+  } = window ?? {};
+  return prices.pricePerMinuteMicros ?? prices.pricePerUnitMicros;
 }
 
 function priceOf(rule: RateRule, bytes: number | undefined): bigint {

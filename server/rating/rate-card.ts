@@ -2,12 +2,13 @@
  * Rate cards: versioned price lists. In JSON and in the database micros are decimal strings and the
  * date is an ISO instant; in memory they are `bigint` and `Date`.
  *
- * Later kinds of price (monthly tiers, time of day, a customer's own card) are further optional
- * fields of a rule or of a card; strict objects make sure that a server which does not know such a
- * field refuses the card instead of charging without it.
+ * Later kinds of price are further optional fields of a rule or of a card; strict objects make sure
+ * that a server which does not know such a field refuses the card instead of charging without it.
  */
 import { z } from 'zod';
+import { countries } from './destination.ts';
 import { roundings } from './exact.ts';
+import { timeWindows } from './time-windows.ts';
 import { type UsageType, usageTypes } from './usage.ts';
 
 /** The highest price or fee a card may hold: a million units of its currency. */
@@ -39,10 +40,20 @@ const commonFields = {
   rounding: z.enum(roundings).optional(),
 };
 
+/** At these times the rule has these prices instead of its own. The first that fits counts. */
+const unitPriceWindows = timeWindows({
+  connectionFeeMicros: priceMicros.optional(),
+  pricePerUnitMicros: priceMicros.optional(),
+}).optional();
+
 const callRule = z.strictObject({
   ...commonFields,
   type: z.literal('call'),
   prefix,
+  windows: timeWindows({
+    connectionFeeMicros: priceMicros.optional(),
+    pricePerMinuteMicros: priceMicros.optional(),
+  }).optional(),
   pricePerMinuteMicros: priceMicros,
   /** The first seconds are billed whole, then every further block: 60/60, 30/6, 1/1. */
   initialSeconds: seconds,
@@ -53,6 +64,7 @@ const smsRule = z.strictObject({
   ...commonFields,
   type: z.literal('sms'),
   prefix,
+  windows: unitPriceWindows,
   pricePerUnitMicros: priceMicros,
 });
 
@@ -60,6 +72,7 @@ const emailRule = z.strictObject({
   ...commonFields,
   type: z.literal('email'),
   prefix: z.literal(''),
+  windows: unitPriceWindows,
   pricePerUnitMicros: priceMicros,
 });
 
@@ -67,6 +80,7 @@ const faxRule = z.strictObject({
   ...commonFields,
   type: z.literal('fax'),
   prefix,
+  windows: unitPriceWindows,
   pricePerUnitMicros: priceMicros,
 });
 
@@ -99,6 +113,7 @@ const fileTransferRule = z.strictObject({
   ...commonFields,
   type: z.literal('file_transfer'),
   prefix: z.literal(''),
+  windows: unitPriceWindows,
   /** A transfer's price when the rule has no tiers or the usage does not say its bytes. */
   pricePerUnitMicros: priceMicros,
   /** The first tier that holds the usage's bytes sets the price of each of its transfers. */
@@ -127,6 +142,19 @@ export const rateCardHeadSchema = z.strictObject({
   /** Usage from this instant on is rated by this version, until a later one takes over. */
   effectiveFrom: z.iso.datetime({ offset: true }).transform((text) => new Date(text)),
   rounding: z.enum(roundings),
+  /** The country (ISO 3166) whose national numbers callers dial; without it they stay as dialled. */
+  country: z
+    .string()
+    .refine((code) => countries.includes(code), { error: 'must be the code of a country' })
+    .optional(),
+  /**
+   * Numbers as they are dialled, for example emergency numbers: whoever dials one is never refused
+   * and pays nothing, and what it costs is booked as goodwill.
+   */
+  alwaysConnect: z
+    .array(z.string().regex(/^\d{2,15}$/, { error: 'must be 2 to 15 digits' }))
+    .max(200)
+    .optional(),
 });
 
 /** The rules of one card: each with an id of its own, and one for each type and prefix. */
@@ -189,6 +217,7 @@ function jsonText(value: unknown): string {
 /** A card with its rules indexed, as `rate` takes it. */
 export interface CompiledRateCard {
   readonly card: RateCard;
+  readonly alwaysConnect: ReadonlySet<string>;
   readonly rulesByType: Readonly<Record<UsageType, PrefixIndex>>;
 }
 
@@ -207,7 +236,11 @@ export function compileRateCard(card: RateCard): CompiledRateCard {
     };
   };
   const entries = usageTypes.map((type) => [type, index(type)] as const);
-  return { card, rulesByType: Object.fromEntries(entries) as Record<UsageType, PrefixIndex> };
+  return {
+    card,
+    alwaysConnect: new Set(card.alwaysConnect),
+    rulesByType: Object.fromEntries(entries) as Record<UsageType, PrefixIndex>,
+  };
 }
 
 /**

@@ -14,6 +14,9 @@ export type CallRuleJson = Extract<RuleJson, { type: 'call' }>;
 
 export const defaults = compileRateCard(rateCardSchema.parse(defaultRateCard));
 
+/** When and where, for prices that depend on neither. */
+export const circumstances = { at: new Date('2026-11-02T12:00:00Z'), timezone: 'UTC' };
+
 export const callRule: CallRuleJson = {
   id: 'call',
   type: 'call',
@@ -28,16 +31,20 @@ export function compile(...rules: RuleJson[]) {
   return compileRateCard(rateCardSchema.parse({ ...defaultRateCard, rules }));
 }
 
-export function amount(compiled: CompiledRateCard, usage: Usage): bigint {
-  const result = rate(compiled, usage);
+export function amount(compiled: CompiledRateCard, usage: Usage, when = circumstances): bigint {
+  const result = rate([compiled], usage, when);
   if (!result.ok) {
     throw new Error(result.detail);
   }
   return result.amountMicros;
 }
 
-export function breakdownOf(compiled: CompiledRateCard, usage: Usage): Breakdown {
-  const result = rate(compiled, usage);
+export function breakdownOf(
+  compiled: CompiledRateCard,
+  usage: Usage,
+  when = circumstances,
+): Breakdown {
+  const result = rate([compiled], usage, when);
   if (!result.ok) {
     throw new Error(result.detail);
   }

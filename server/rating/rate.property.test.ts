@@ -7,6 +7,7 @@ import {
   type CallRuleJson,
   call,
   callRule,
+  circumstances,
   compile,
 } from './rate.fixtures.ts';
 import { affordable, type Breakdown, recompute } from './rate.ts';
@@ -103,7 +104,7 @@ test('affordable is the largest usage that the money pays for', () => {
   fc.assert(
     fc.property(callRules, fc.bigInt({ min: 0n, max: 5_000_000n }), (rule, available) => {
       const compiled = compile(rule);
-      const result = affordable(compiled, 'call', '1', available);
+      const result = affordable([compiled], 'call', '1', available, circumstances);
       if (!result.ok) {
         throw new Error(result.detail);
       }

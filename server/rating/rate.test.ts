@@ -6,6 +6,7 @@ import {
   breakdownOf,
   call,
   callRule,
+  circumstances,
   compile,
   defaults,
   type RuleJson,
@@ -27,7 +28,10 @@ describe('the default prices', () => {
     ['a file transfer', { type: 'file_transfer', bytes: 10 ** 12 }, 50_000n],
     ['a call to a name', call(60, 'sip:alice@example.org'), 150_000n],
   ])('%s', (_name, usage, micros) => {
-    expect(rate(defaults, usage)).toMatchObject({ ok: true, amountMicros: micros });
+    expect(rate([defaults], usage, circumstances)).toMatchObject({
+      ok: true,
+      amountMicros: micros,
+    });
   });
 });
 
@@ -77,7 +81,11 @@ describe('rules', () => {
   });
 
   test('a destination without a rule is NO_RATE, and the detail does not hold the number', () => {
-    const result = rate(compile({ ...callRule, prefix: '44' }), call(60, '+15550100'));
+    const result = rate(
+      [compile({ ...callRule, prefix: '44' })],
+      call(60, '+15550100'),
+      circumstances,
+    );
     expect(result).toEqual({
       ok: false,
       code: 'NO_RATE',
@@ -185,23 +193,34 @@ describe('affordable', () => {
     ['fax', 149_999n, 0],
     ['file_transfer', 1_000_000n, 20],
   ])('of %s with %s micros at the default prices is %i', (type, available, maxUnits) => {
-    expect(affordable(defaults, type, '15550100', available)).toMatchObject({ ok: true, maxUnits });
+    expect(affordable([defaults], type, '15550100', available, circumstances)).toMatchObject({
+      ok: true,
+      maxUnits,
+    });
   });
 
   test('is nothing when there is less than no money', () => {
-    expect(affordable(defaults, 'call', '1', -1n)).toMatchObject({ ok: true, maxUnits: 0 });
+    expect(affordable([defaults], 'call', '1', -1n, circumstances)).toMatchObject({
+      ok: true,
+      maxUnits: 0,
+    });
   });
 
   test("is the type's limit where the price is nothing or capped", () => {
     const free = compile({ ...callRule, pricePerMinuteMicros: '0' });
-    expect(affordable(free, 'call', '1', 0n)).toMatchObject({ maxUnits: maxUnitsOfType.call });
+    expect(affordable([free], 'call', '1', 0n, circumstances)).toMatchObject({
+      maxUnits: maxUnitsOfType.call,
+    });
     const capped = compile({ ...callRule, maximumMicros: '70000' });
-    expect(affordable(capped, 'call', '1', 70_000n)).toMatchObject({
+    expect(affordable([capped], 'call', '1', 70_000n, circumstances)).toMatchObject({
       maxUnits: maxUnitsOfType.call,
     });
   });
 
   test('is NO_RATE where there is no price', () => {
-    expect(affordable(compile(), 'sms', '1', 10n)).toMatchObject({ ok: false, code: 'NO_RATE' });
+    expect(affordable([compile()], 'sms', '1', 10n, circumstances)).toMatchObject({
+      ok: false,
+      code: 'NO_RATE',
+    });
   });
 });

@@ -1,13 +1,18 @@
 /** What a usage costs by a rate card, why, and how much usage an amount of money pays for. */
+import type { Rounding } from './exact.ts';
 import {
   amountOf,
   type PriceBreakdown,
   priceBreakdown,
+  type RuleWindow,
+  type Terms,
   termsOf,
   termsOfBreakdown,
   type Writable,
 } from './price.ts';
-import { type CompiledRateCard, findRule } from './rate-card.ts';
+import { type Circumstances, mustConnect, type PriceList, ruleOf } from './price-list.ts';
+import type { CompiledRateCard, RateRule } from './rate-card.ts';
+import { type TimeWindow, windowAt } from './time-windows.ts';
 import {
   dialledDigits,
   maxUnitsOfType,
@@ -41,6 +46,14 @@ export interface Breakdown {
   readonly prefix?: string;
   /** Present when the usage costs nothing by its nature. */
   readonly free?: FreeReason;
+  /** Present when the rule's prices depend on the time: which it was, and the window it fell into. */
+  readonly timeOfDay?: {
+    readonly at: string;
+    readonly timezone: string;
+    readonly window?: TimeWindow;
+  };
+  /** Present when the destination must always connect: the price, which the user does not pay. */
+  readonly goodwillMicros?: string;
   /** Present when the usage is priced. */
   readonly price?: PriceBreakdown;
   readonly amountMicros: string;
@@ -53,15 +66,20 @@ export type RateResult =
   | NoRate;
 
 /**
- * Prices a usage. A call that was not answered, and any usage of zero units, is free: no fee and no
- * minimum, even where the card has no rule. Otherwise the rule of the usage's type with the longest
- * prefix of the dialled digits applies, and without one the answer is `NO_RATE`.
+ * Prices a usage whose destination is in its normal form. A call that was not answered, and any
+ * usage of zero units, is free: no fee and no minimum, even where no card has a rule. Otherwise the
+ * rule of the usage's type with the longest prefix of the dialled digits applies, of the first card
+ * that has one, and without one the answer is `NO_RATE`. Who must always be reached is reached:
+ * the price, if there is one, is goodwill, and the amount is 0.
  */
-export function rate(compiled: CompiledRateCard, usage: Usage): RateResult {
+export function rate(prices: PriceList, usage: Usage, circumstances: Circumstances): RateResult {
   const { unit, units } = usageUnits(usage);
-  const rule = findRule(compiled, usage.type, dialledDigits(usageDestination(usage) ?? ''));
+  const digits = dialledDigits(usageDestination(usage) ?? '');
+  const found = ruleOf(prices, usage.type, digits);
+  const compiled = found?.compiled ?? prices.at(-1);
   const free = freeReason(usage, units);
-  if (rule === undefined && free === undefined) {
+  const isGoodwill = free === undefined && mustConnect(prices, digits);
+  if (compiled === undefined || (found === undefined && free === undefined && !isGoodwill)) {
     return noRate(compiled, usage.type);
   }
   const { card } = compiled;
@@ -75,50 +93,71 @@ export function rate(compiled: CompiledRateCard, usage: Usage): RateResult {
     units,
     amountMicros: '0',
   };
-  if (rule !== undefined) {
-    breakdown.ruleId = rule.id;
-    breakdown.prefix = rule.prefix;
+  if (found !== undefined) {
+    breakdown.ruleId = found.rule.id;
+    breakdown.prefix = found.rule.prefix;
   }
   if (free !== undefined) {
     breakdown.free = free;
-  }
-  if (rule === undefined || free !== undefined) {
     return { ok: true, amountMicros: 0n, breakdown };
   }
-  const bytes = usage.type === 'file_transfer' ? usage.bytes : undefined;
-  const terms = termsOf(rule, card.rounding, bytes);
-  const amount = amountOf(terms, units);
-  breakdown.price = priceBreakdown(terms, amount);
-  breakdown.amountMicros = amount.amountMicros.toString();
-  return { ok: true, amountMicros: amount.amountMicros, breakdown };
+  let amountMicros = 0n;
+  if (found !== undefined) {
+    const bytes = usage.type === 'file_transfer' ? usage.bytes : undefined;
+    const { terms, timeOfDay } = termsAt(found.rule, card.rounding, bytes, circumstances);
+    const amount = amountOf(terms, units);
+    amountMicros = amount.amountMicros;
+    breakdown.price = priceBreakdown(terms, amount);
+    if (timeOfDay !== undefined) {
+      breakdown.timeOfDay = timeOfDay;
+    }
+  }
+  if (isGoodwill) {
+    breakdown.goodwillMicros = amountMicros.toString();
+    return { ok: true, amountMicros: 0n, breakdown };
+  }
+  breakdown.amountMicros = amountMicros.toString();
+  return { ok: true, amountMicros, breakdown };
 }
 
 /** The amount of a breakdown, calculated anew from its units and prices. */
 export function recompute(breakdown: Breakdown): bigint {
-  const { price } = breakdown;
-  if (price === undefined) {
-    return 0n;
-  }
-  return amountOf(termsOfBreakdown(price), breakdown.units).amountMicros;
+  return breakdown.goodwillMicros === undefined ? priceAnew(breakdown) : 0n;
+}
+
+/** The goodwill of a breakdown, calculated anew; undefined when the user pays. */
+export function recomputeGoodwill(breakdown: Breakdown): bigint | undefined {
+  return breakdown.goodwillMicros === undefined ? undefined : priceAnew(breakdown);
+}
+
+function priceAnew({ price, units }: Breakdown): bigint {
+  return price === undefined ? 0n : amountOf(termsOfBreakdown(price), units).amountMicros;
 }
 
 /**
  * The most units of `type` to `to` that `availableMicros` pays for: the largest number whose amount
  * by `rate` is not above it, 0 when not even one is, and the type's own limit when money is not the
- * limit (a free or capped rate). Exact: amounts never fall as units grow, so it is a binary search
- * over the very function that will price the usage.
+ * limit (a free or capped rate, a destination that must always connect). Exact: amounts never fall
+ * as units grow, so it is a binary search over the very function that will price the usage.
  */
 export function affordable(
-  compiled: CompiledRateCard,
+  prices: PriceList,
   type: UsageType,
   to: string | undefined,
   availableMicros: bigint,
+  circumstances: Circumstances,
 ): { readonly ok: true; readonly unit: UsageUnit; readonly maxUnits: number } | NoRate {
-  const rule = findRule(compiled, type, dialledDigits(to ?? ''));
-  if (rule === undefined) {
-    return noRate(compiled, type);
+  const digits = dialledDigits(to ?? '');
+  const unit = unitOfType[type];
+  if (mustConnect(prices, digits)) {
+    return { ok: true, unit, maxUnits: maxUnitsOfType[type] };
   }
-  const terms = termsOf(rule, compiled.card.rounding, undefined);
+  const found = ruleOf(prices, type, digits);
+  if (found === undefined) {
+    return noRate(prices.at(-1), type);
+  }
+  const { rounding } = found.compiled.card;
+  const { terms } = termsAt(found.rule, rounding, undefined, circumstances);
   let affordableUnits = 0;
   let tooMany = maxUnitsOfType[type] + 1;
   while (tooMany - affordableUnits > 1) {
@@ -129,10 +168,32 @@ export function affordable(
       tooMany = middle;
     }
   }
-  return { ok: true, unit: unitOfType[type], maxUnits: affordableUnits };
+  return { ok: true, unit, maxUnits: affordableUnits };
 }
 
-function noRate(compiled: CompiledRateCard, type: UsageType): NoRate {
+/** The terms of a rule at an instant, and what of the time they depend on. */
+function termsAt(
+  rule: RateRule,
+  rounding: Rounding,
+  bytes: number | undefined,
+  { at, timezone }: Circumstances,
+): { terms: Terms; timeOfDay: Breakdown['timeOfDay'] } {
+  if (rule.windows === undefined) {
+    return { terms: termsOf(rule, rounding, bytes, undefined), timeOfDay: undefined };
+  }
+  const window = windowAt<RuleWindow>(rule.windows, at, timezone);
+  const timeOfDay = { at: at.toISOString(), timezone, ...(window && { window: timesOf(window) }) };
+  return { terms: termsOf(rule, rounding, bytes, window), timeOfDay };
+}
+
+function timesOf({ days, from, to }: TimeWindow): TimeWindow {
+  return { ...(days && { days }), from, to };
+}
+
+function noRate(compiled: CompiledRateCard | undefined, type: UsageType): NoRate {
+  if (compiled === undefined) {
+    return { ok: false, code: 'NO_RATE', detail: 'no rate card is in effect in this currency' };
+  }
   const { name, version } = compiled.card;
   return {
     ok: false,

@@ -1,0 +1,57 @@
+/** The cards that price one wallet's usage. */
+import { normalDestination } from './destination.ts';
+import { type CompiledRateCard, findRule, type RateRule } from './rate-card.ts';
+import { type Usage, type UsageType, usageDestination } from './usage.ts';
+
+/** The card that is asked first comes first; none when no card is in effect. */
+export type PriceList = readonly CompiledRateCard[];
+
+/** What a price depends on beside cards and usage. */
+export interface Circumstances {
+  /** The instant that prices are those of: of a call its beginning. */
+  readonly at: Date;
+  /** The wallet's time zone. */
+  readonly timezone: string;
+}
+
+/** The rule that prices these digits: of the first card that has one for them. */
+export function ruleOf(
+  prices: PriceList,
+  type: UsageType,
+  digits: string,
+): { readonly compiled: CompiledRateCard; readonly rule: RateRule } | undefined {
+  for (const compiled of prices) {
+    const rule = findRule(compiled, type, digits);
+    if (rule !== undefined) {
+      return { compiled, rule };
+    }
+  }
+  return undefined;
+}
+
+/** Whether a card says that these digits must be reached whatever happens. */
+export function mustConnect(prices: PriceList, digits: string): boolean {
+  return prices.some(({ alwaysConnect }) => alwaysConnect.has(digits));
+}
+
+/**
+ * A destination in the form by which prices and limits find it, or undefined when it is none. Digits
+ * that must be reached stay as they are dialled.
+ */
+export function destinationBy(prices: PriceList, to: string): string | undefined {
+  const dialled = normalDestination(to);
+  const country = prices.find(({ card }) => card.country !== undefined)?.card.country;
+  return country === undefined || dialled === undefined || mustConnect(prices, dialled)
+    ? dialled
+    : normalDestination(to, country);
+}
+
+/** The usage with its destination in that form, or undefined when it has none such. */
+export function withDestinationBy(prices: PriceList, usage: Usage): Usage | undefined {
+  const to = usageDestination(usage);
+  const normal = to === undefined ? undefined : destinationBy(prices, to);
+  if (to === normal) {
+    return usage;
+  }
+  return normal === undefined ? undefined : ({ ...usage, to: normal } as Usage);
+}
