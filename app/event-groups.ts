@@ -5,6 +5,7 @@ export const eventGroups = {
     types: [
       'charge',
       'accrual',
+      'goodwill',
       'accrual_settled',
       'hold_captured',
       'hold_expired',

@@ -114,6 +114,15 @@ describe('describeEvent', () => {
     });
   });
 
+  it('says of goodwill that the user does not pay, and what it costs', () => {
+    const breakdown = { type: 'call', currency: 'USD', units: 60, goodwillMicros: '150000' };
+    const row = describeInBerlin('goodwill', {
+      detail: { usage: call, breakdown: { ...breakdown, amountMicros: '0' } },
+    });
+    expect(row).toMatchObject({ amount: '$0.00', tone: 'neutral', amountNote: 'paid for you' });
+    expect(row.facts).toContainEqual({ label: 'Paid for you', value: '$0.15' });
+  });
+
   it('says how much of a charge is owed', () => {
     const row = describeInBerlin('charge', {
       balanceDeltaMicros: -1_000_000n,

@@ -31,6 +31,7 @@ const titles: Readonly<Record<string, string>> = {
   top_up: 'Top-up by card',
   charge: 'Usage',
   accrual: 'Usage',
+  goodwill: 'Usage paid for you',
   accrual_settled: 'Usage of the month deducted',
   usage_refund: 'Usage refunded',
   grant: 'Promotional credit',
@@ -118,6 +119,9 @@ function movement(
   const { balanceDeltaMicros, heldDeltaMicros, arrearsDeltaMicros } = event;
   const money = (micros: bigint) => formatMoney(absoluteMicros(micros), currency);
   const owed = arrearsDeltaMicros > 0n ? `and ${money(arrearsDeltaMicros)} owed` : null;
+  if (event.type === 'goodwill') {
+    return { amount: formatMoney(0n, currency), tone: 'neutral', amountNote: 'paid for you' };
+  }
   if (event.type === 'accrual') {
     const note = owed === null ? 'deducted on the 1st' : `deducted on the 1st, ${owed}`;
     return { amount: money(heldDeltaMicros), tone: 'held', amountNote: note };
@@ -147,7 +151,7 @@ function movement(
 }
 
 function isUsage(type: string): boolean {
-  return type === 'charge' || type === 'hold_captured' || type === 'accrual';
+  return ['charge', 'hold_captured', 'accrual', 'goodwill'].includes(type);
 }
 
 const references = [

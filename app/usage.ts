@@ -65,6 +65,10 @@ const breakdownSchema = z.object({
   units: z.number(),
   prefix: z.string().optional(),
   free: z.string().optional(),
+  timeOfDay: z
+    .object({ window: z.object({ from: z.string(), to: z.string() }).optional() })
+    .optional(),
+  goodwillMicros: z.string().optional(),
   price: z
     .object({
       connectionFeeMicros: z.string(),
@@ -88,10 +92,17 @@ export function describeBreakdown(value: unknown): Fact[] {
   const parsed = breakdownSchema.safeParse(value);
   if (!parsed.success) return [];
   const breakdown = parsed.data;
-  const { free, price, prefix, rateCardVersion } = breakdown;
+  const { free, price, prefix, rateCardVersion, timeOfDay, goodwillMicros, currency } = breakdown;
+  const window = timeOfDay?.window;
   return [
     ...(free === undefined ? [] : [{ label: 'Free of charge', value: humanize(free) }]),
+    ...(goodwillMicros === undefined
+      ? []
+      : [{ label: 'Paid for you', value: formatMoney(goodwillMicros, currency) }]),
     ...(price === undefined ? [] : priceFacts(breakdown, price)),
+    ...(window === undefined
+      ? []
+      : [{ label: 'Time of day', value: `${window.from} to ${window.to}` }]),
     ...(prefix ? [{ label: 'Destination rate', value: `+${prefix}` }] : []),
     ...(rateCardVersion === undefined
       ? []

@@ -401,7 +401,7 @@ begin
   seq := outcome.seq;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.authorize_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_reference_id text, p_rate_card_id uuid, p_usage_type text, p_destination text, p_ttl_seconds integer, p_actor text, p_detail jsonb)
+CREATE OR REPLACE FUNCTION public.authorize_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_reference_id text, p_rate_card_id uuid, p_usage_type text, p_destination text, p_ttl_seconds integer, p_actor text, p_detail jsonb, p_pricing jsonb)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -413,7 +413,12 @@ declare
   ends_at timestamptz;
   placed_detail json;
   tightest limit_standing;
+  -- It connects whatever the wallet's standing.
+  is_goodwill constant boolean := coalesce((p_pricing ->> 'goodwill')::boolean, false);
 begin
+  if is_goodwill and p_amount_micros is distinct from 0 then
+    raise exception 'a hold that is goodwill holds nothing' using errcode = 'invalid_parameter_value';
+  end if;
   if p_amount_micros < 0 or p_ttl_seconds is null or p_ttl_seconds not between 10 and 86400 then
     raise exception 'a hold is never negative, and lasts from 10 to 86400 seconds'
       using errcode = 'invalid_parameter_value';
@@ -430,7 +435,7 @@ begin
   if outcome.code is not null then
     return outcome;
   end if;
-  if w.status <> 'open' then
+  if w.status <> 'open' and not is_goodwill then
     return refusal_of('WALLET_' || upper(w.status), w, p_amount_micros);
   end if;
   if p_amount_micros is null then
@@ -441,28 +446,28 @@ begin
   end if;
   if w.limited then
     tightest := tightest_limit(w, p_usage_type, p_destination, null);
-    if p_amount_micros > tightest.left_micros then
+    if p_amount_micros > tightest.left_micros and not is_goodwill then
       return limit_refusal(tightest, w, p_amount_micros);
     end if;
   end if;
-  if p_amount_micros > greatest(available_micros(w), 0) then
+  if p_amount_micros > greatest(available_micros(w), 0) and not is_goodwill then
     return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
   end if;
 
   ends_at := date_trunc('milliseconds', ledger_now()) + make_interval(secs => p_ttl_seconds);
   placed_detail := (p_detail || jsonb_build_object(
     'holdId', p_hold_id, 'referenceId', p_reference_id, 'rateCardId', p_rate_card_id,
-    'expiresAt', json_instant(ends_at))
+    'pricing', p_pricing, 'expiresAt', json_instant(ends_at))
     -- How far the limits let it come: a replay says the same.
     || jsonb_strip_nulls(jsonb_build_object('headroomMicros', tightest.left_micros::text)))::json;
   w := append_event(
     w, 'hold_placed', 0, p_amount_micros, 0, p_key, p_request_hash, p_actor, null, placed_detail
   );
   insert into holds (
-    id, wallet_id, reference_id, status, rate_card_id, usage_type, destination, placed_micros,
+    id, wallet_id, reference_id, status, rate_card_id, pricing, usage_type, destination, placed_micros,
     ahead_micros, held_micros, ttl_seconds, placed_at, expires_at
   ) values (
-    p_hold_id, w.id, p_reference_id, 'open', p_rate_card_id, p_usage_type, p_destination,
+    p_hold_id, w.id, p_reference_id, 'open', p_rate_card_id, p_pricing, p_usage_type, p_destination,
     p_amount_micros, p_amount_micros, p_amount_micros, p_ttl_seconds, w.updated_at, ends_at
   );
   if w.next_due_at is null or ends_at < w.next_due_at then
@@ -801,7 +806,7 @@ begin
   )::ledger_outcome;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.charge_many(p_wallet_ids uuid[], p_alone boolean[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_overruns text[], p_occurred_at timestamp with time zone[], p_actors text[], p_details json[])
+CREATE OR REPLACE FUNCTION public.charge_many(p_wallet_ids uuid[], p_alone boolean[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_overruns text[], p_occurred_at timestamp with time zone[], p_actors text[], p_details json[], p_apart bigint[] DEFAULT NULL::bigint[])
  RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -838,13 +843,14 @@ begin
   select array_agg(c.wallet_id) into sequential_wallets
   from (
     select c.wallet_id, sum(c.amount) as total,
-      bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) as priced
+      bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) as priced,
+      bool_or(c.ord = any (p_apart)) as apart
     from unnest(p_wallet_ids, p_amounts_micros) with ordinality c(wallet_id, amount, ord)
     where known_ords is null or c.ord <> all (known_ords)
     group by c.wallet_id
   ) c
   left join wallets w on w.id = c.wallet_id
-  where w.id is null or not c.priced or w.status <> 'open' or w.mode <> 'live' or w.next_due_at <= now_at
+  where w.id is null or not c.priced or c.apart or w.status <> 'open' or w.mode <> 'live' or w.next_due_at <= now_at
     or w.grants_micros > 0 or w.limited
     -- charge_wallet takes no more charges then, not even of nothing.
     or w.arrears_micros > 2000000000000000000
@@ -961,6 +967,14 @@ begin
   outcome := replay_of(w.id, p_key, p_request_hash);
   if outcome.code is not null then
     return outcome;
+  end if;
+  if p_amount_micros = 0 and p_detail #> '{breakdown,goodwillMicros}' is not null then
+    w := append_event(w, 'goodwill', 0, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at,
+                      p_detail);
+    return row(
+      'OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+      available_micros(w), w.updated_at, p_detail
+    )::ledger_outcome;
   end if;
   if w.status <> 'open' then
     return refusal_of('WALLET_' || upper(w.status), w, p_amount_micros);
@@ -1295,6 +1309,7 @@ AS $function$
     when 'dispute_withdrawn' then 'expenses:dispute_losses'
     when 'dispute_reinstated' then 'expenses:dispute_losses'
     when 'grant' then 'expenses:promotions'
+    when 'goodwill' then 'expenses:goodwill'
     when 'grant_expired' then 'income:breakage'
     when 'charge' then 'income:usage'
     when 'accrual' then 'income:usage'
@@ -1322,7 +1337,9 @@ AS $function$
   select (hold_link(h) || coalesce(p_report, '{}') || jsonb_build_object(
     'units', coalesce((p_report ->> 'units')::bigint, 0) - h.units_so_far,
     'alreadyBilledMicros', h.billed_micros::text
-  ))::json
+  ) || jsonb_strip_nulls(jsonb_build_object(
+    'alreadyGoodwillMicros', h.report #> '{breakdown,goodwillMicros}'
+  )))::json
 $function$;
 
 CREATE OR REPLACE FUNCTION public.count_usage(w wallets, e wallet_events)
@@ -1675,15 +1692,18 @@ CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
+declare
+  is_goodwill constant boolean := p_funded_micros = 0 and p_owed_micros = 0
+    and p_report #> '{breakdown,goodwillMicros}' is not null;
 begin
-  if p_report is null or w.mode = 'deferred' then
+  if p_report is null or w.mode = 'deferred' or is_goodwill then
     w := append_event(
       w, p_type, 0, -h.held_micros, 0, p_key, p_request_hash, p_actor, p_occurred_at,
       hold_link(h)::json
     );
     if p_report is not null then
       w := append_event(
-        w, 'accrual', 0, p_funded_micros, p_owed_micros, null, null, p_actor, p_occurred_at,
+        w, case when is_goodwill then 'goodwill' else 'accrual' end, 0, p_funded_micros, p_owed_micros, null, null, p_actor, p_occurred_at,
         with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants
       );
     end if;
@@ -1836,7 +1856,8 @@ begin
   raised := greatest(least(target - h.held_micros, available_micros(w)), 0);
   h.held_micros := h.held_micros + raised;
   outcome.code := case
-    when w.status <> 'open' then 'WALLET_' || upper(w.status)
+    when w.status <> 'open' and not coalesce((h.pricing ->> 'goodwill')::boolean, false)
+      then 'WALLET_' || upper(w.status)
     when tightest.left_micros < wanted
          and greatest(tightest.left_micros, h.held_micros) <= h.amount_so_far_micros
       then 'LIMIT_EXCEEDED'
@@ -2072,6 +2093,17 @@ AS $function$
   update auto_top_up_attempts set state = 'canceling', resume_at = ledger_now(),
     updated_at = ledger_now()
   where wallet_id = p_wallet_id and state = 'awaiting_user'
+$function$;
+
+CREATE OR REPLACE FUNCTION public.goodwill_micros(e wallet_events)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case when e.type = 'goodwill' then
+    coalesce((e.detail #>> '{breakdown,goodwillMicros}')::bigint, 0)
+      - coalesce((e.detail ->> 'alreadyGoodwillMicros')::bigint, 0)
+    else 0 end
 $function$;
 
 CREATE OR REPLACE FUNCTION public.grant_credit(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_actor text, p_detail json, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -2646,9 +2678,11 @@ begin
       settled := e;
     end if;
   elsif e.type = 'hold_captured' then
-    -- A deferred wallet's capture ended with the accrual right behind the release.
+    -- A deferred wallet's capture ended with the accrual right behind the release, and what is
+    -- goodwill with that.
     select * into settled from wallet_events
-    where wallet_id = e.wallet_id and seq = e.seq + 1 and type = 'accrual' and key is null
+    where wallet_id = e.wallet_id and seq = e.seq + 1 and type in ('accrual', 'goodwill')
+      and key is null
       and detail ->> 'holdId' = e.detail ->> 'holdId';
     if not found then
       settled := e;
@@ -2895,7 +2929,10 @@ CREATE OR REPLACE FUNCTION public.post_difference(INOUT w wallets, p_funded_micr
  LANGUAGE plpgsql
 AS $function$
 begin
-  if w.mode = 'deferred' then
+  if p_funded_micros = 0 and p_owed_micros = 0
+     and p_detail #> '{breakdown,goodwillMicros}' is not null then
+    w := append_event(w, 'goodwill', 0, 0, 0, p_key, p_request_hash, p_actor, null, p_detail);
+  elsif w.mode = 'deferred' then
     w := append_event(w, 'accrual', 0, p_funded_micros, p_owed_micros, p_key, p_request_hash,
                       p_actor, null, with_field(p_detail, 'grants', p_grants), p_grants);
   else
@@ -4788,6 +4825,7 @@ AS $function$
         filter (where e.type in ('hold_placed', 'hold_extended')) as ahead_micros,
       max(e.detail ->> 'referenceId') filter (where e.type = 'hold_placed') as reference_id,
       max(e.detail ->> 'rateCardId') filter (where e.type = 'hold_placed') as rate_card_id,
+      (array_agg(e.detail::jsonb -> 'pricing') filter (where e.type = 'hold_placed'))[1] as pricing,
       (array_agg(e.detail ->> 'expiresAt' order by e.seq desc)
         filter (where e.type in ('hold_placed', 'hold_extended')))[1] as expires_at,
       (array_agg(e.detail::jsonb order by e.seq desc)
@@ -4811,8 +4849,9 @@ AS $function$
           (k.status <> 'open', k.reference_id, k.rate_card_id::text, k.placed_at, k.ahead_micros,
            json_instant(k.expires_at))
           <> (t.ended, t.reference_id, t.rate_card_id, t.placed_at, t.ahead_micros, t.expires_at)
-        then format('hold %s has another status, reference, rate card, beginning, expiry or '
-          'reserve ahead than its events say', k.id) end),
+          or k.id::text = t.hold_id and k.pricing is distinct from t.pricing
+        then format('hold %s has another status, reference, rate card, pricing, beginning, expiry '
+          'or reserve ahead than its events say', k.id) end),
       -- What is billed when it runs out.
       ('HOLD_USAGE', case when k.status = 'open' and not (
           k.report is not distinct from t.report - array(
@@ -5613,6 +5652,7 @@ create table holds (
   placed_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
   burned jsonb not null default '[]'::jsonb,
+  pricing jsonb,
   constraint holds_pkey PRIMARY KEY (id),
   constraint holds_amount_so_far_micros_check CHECK (amount_so_far_micros >= 0),
   constraint holds_bill_at_the_end CHECK (status <> 'open'::text OR billed_micros = 0),
@@ -5621,6 +5661,7 @@ create table holds (
   constraint holds_check CHECK (ahead_micros >= placed_micros),
   constraint holds_held_micros_check CHECK (held_micros >= 0),
   constraint holds_placed_micros_check CHECK (placed_micros >= 0 AND placed_micros <= '1000000000000000000'::bigint),
+  constraint holds_pricing_check CHECK (jsonb_typeof(pricing) = 'object'::text),
   constraint holds_report_check CHECK (jsonb_typeof(report) = 'object'::text),
   constraint holds_reserve_while_open CHECK (status = 'open'::text OR held_micros = 0),
   constraint holds_status_check CHECK (status = ANY (ARRAY['open'::text, 'captured'::text, 'voided'::text, 'expired'::text])),
@@ -6101,6 +6142,7 @@ create table wallet_events (
   constraint wallet_events_arrears_micros_check CHECK (arrears_micros >= 0 AND arrears_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_balance_micros_check CHECK (balance_micros >= '-4000000000000000000'::bigint AND balance_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_detail_check CHECK (json_typeof(detail) = 'object'::text AND POSITION(('\u0000'::text) IN (replace(detail::text, '\\'::text, ''::text))) = 0),
+  constraint wallet_events_goodwill_moves_nothing CHECK (type <> 'goodwill'::text OR balance_delta_micros = 0 AND held_delta_micros = 0 AND arrears_delta_micros = 0),
   constraint wallet_events_hash_check CHECK (octet_length(hash) = 32),
   constraint wallet_events_held_micros_check CHECK (held_micros >= 0 AND held_micros <= '4000000000000000000'::bigint),
   constraint wallet_events_key_with_request CHECK ((key IS NULL) = (request_hash IS NULL)),
@@ -6108,11 +6150,11 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text, 'goodwill'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE INDEX wallet_events_limits ON public.wallet_events USING btree (wallet_id, seq) WHERE (type = 'limits_changed'::text);
-CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text]))));
+CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text, 'goodwill'::text]))));
 CREATE TRIGGER wallet_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON wallet_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 create table wallet_limits (
@@ -6176,7 +6218,7 @@ create view journal as
     p.amount_micros
    FROM wallet_events e
      JOIN wallets w ON w.id = e.wallet_id
-     CROSS JOIN LATERAL ( VALUES ('liabilities:wallets'::text,e.balance_delta_micros), ('assets:receivable'::text,- e.arrears_delta_micros), (contra_account(e.type),e.arrears_delta_micros - e.balance_delta_micros)) p(account, amount_micros)
+     CROSS JOIN LATERAL ( VALUES ('liabilities:wallets'::text,e.balance_delta_micros), ('assets:receivable'::text,- e.arrears_delta_micros), (contra_account(e.type),e.arrears_delta_micros - e.balance_delta_micros - goodwill_micros(e.*)), ('income:usage'::text,goodwill_micros(e.*))) p(account, amount_micros)
   WHERE p.amount_micros <> 0;
 
 create view monthly_billings as
@@ -6267,7 +6309,7 @@ grant execute on function affordable_micros(wallets) to wallet_app;
 grant execute on function apply_dispute(text,text,text,bigint,text,text,text,bigint,bigint,text,timestamp with time zone,jsonb) to wallet_app;
 grant execute on function apply_payment_refund(text,uuid,text,text,bigint,text,text,text,text,timestamp with time zone,jsonb) to wallet_app;
 grant execute on function apply_top_up(text,uuid,text,text,bigint,boolean,text,timestamp with time zone) to wallet_app;
-grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb) to wallet_app;
+grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,text,text,integer,text,jsonb,jsonb) to wallet_app;
 grant execute on function auto_top_up_month(uuid) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
 grant execute on function begin_card_read(text) to wallet_app;
@@ -6277,7 +6319,7 @@ grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,te
 grant execute on function card_unit_micros(text) to wallet_app;
 grant execute on function change_rate_card_rules(uuid,jsonb,jsonb,boolean,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
-grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[]) to wallet_app;
+grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[],bigint[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_auto_top_ups(boolean,integer) to wallet_app;
 grant execute on function claim_mails(integer,integer) to wallet_app;
@@ -6302,6 +6344,7 @@ grant execute on function fence_range(text,uuid,uuid,timestamp with time zone) t
 grant execute on function follow_wallets(uuid[]) to wallet_app;
 grant execute on function forget_stripe_customer(text) to wallet_app;
 grant execute on function free_micros(wallets) to wallet_app;
+grant execute on function goodwill_micros(wallet_events) to wallet_app;
 grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json,timestamp with time zone) to wallet_app;
 grant execute on function grant_parts(jsonb,numeric,boolean) to wallet_app;
 grant execute on function grants_now(uuid) to wallet_app;

@@ -12,6 +12,7 @@ import {
 } from '../store/charges.ts';
 import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
+import { normalUsage } from './pricing.ts';
 import type { RateCards } from './rate-cards.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 import { createWalletDirectory, type KnownWallet } from './wallet-directory.ts';
@@ -26,7 +27,7 @@ export interface ChargeRequest {
   readonly usage: Usage;
   /** The caller's own name for this usage; with the usage's type it is the idempotency key. */
   readonly referenceId: string;
-  /** When it was used; by default now. Prices are those of that instant. */
+  /** When it was used, a call when it began; by default now. Prices are those of that instant. */
   readonly occurredAt?: Date | undefined;
   /** What happens to the part that the wallet cannot fund. */
   readonly overrun: 'refuse' | 'arrears';
@@ -106,6 +107,8 @@ export interface Charging {
 interface PreparedCharge {
   readonly request: ChargeRequest;
   readonly wallet: KnownWallet;
+  /** As the caller wrote it, which names the request. */
+  readonly asked: Usage;
   readonly usage: Usage;
   readonly rated: RateResult;
 }
@@ -127,17 +130,16 @@ export function createCharging(options: {
   const directory = createWalletDirectory(sql);
 
   async function priceFor(
-    wallet: Pick<WalletView, 'currency'>,
-    usage: Usage,
+    wallet: Pick<WalletView, 'currency' | 'timezone'>,
+    asked: Usage,
     at: Date,
-  ): Promise<RateResult> {
+  ): Promise<{ usage: Usage; rated: RateResult }> {
     if (at.getTime() > now().getTime() + MAX_CLOCK_LEAD_MS) {
       throw new Fault('BAD_REQUEST', { publicMessage: 'occurredAt: must not be in the future' });
     }
-    const card = await rateCards.inEffect(wallet.currency, at);
-    return card === null
-      ? { ok: false, code: 'NO_RATE', detail: `no rate card in ${wallet.currency} at that time` }
-      : rate(card, usage);
+    const prices = await rateCards.pricesAt(wallet.currency, at);
+    const usage = normalUsage(prices, asked, 'usage');
+    return { usage, rated: rate(prices, usage, { at, timezone: wallet.timezone }) };
   }
 
   /** Everything that a charge needs and nothing written. Throws what is wrong with the request. */
@@ -146,26 +148,26 @@ export function createCharging(options: {
     if (wallet === null) {
       return null;
     }
-    const usage = canonicalUsage(request.usage);
-    return {
-      request,
-      wallet,
-      usage,
-      rated: await priceFor(wallet, usage, request.occurredAt ?? now()),
-    };
+    const asked = canonicalUsage(request.usage);
+    const priced = await priceFor(wallet, asked, request.occurredAt ?? now());
+    return { request, wallet, asked, ...priced };
   }
 
   async function post(prepared: PreparedCharge | null, actor: string): Promise<ChargeAnswer> {
     if (prepared === null) {
       return { ok: false, code: 'WALLET_NOT_FOUND' };
     }
-    const { request, wallet, usage, rated } = prepared;
+    const { request, wallet, asked, usage, rated } = prepared;
     const outcome = await queue.send({
       walletId: wallet.walletId,
       alone: wallet.alone,
+      apart: rated.ok && rated.breakdown.goodwillMicros !== undefined,
       key: ledgerKey(`usage:${usage.type}`, request.referenceId),
       // Not the price: a replay after a price change is still the same request.
-      requestHash: requestHash({ usage, occurredAt: request.occurredAt?.toISOString() ?? null }),
+      requestHash: requestHash({
+        usage: asked,
+        occurredAt: request.occurredAt?.toISOString() ?? null,
+      }),
       amountMicros: rated.ok ? rated.amountMicros : null,
       overrun: request.overrun,
       occurredAt: request.occurredAt ?? null,
@@ -206,7 +208,7 @@ export function createCharging(options: {
       if (wallet === null) {
         return { ok: false, code: 'WALLET_NOT_FOUND' };
       }
-      const rated = await priceFor(wallet, canonicalUsage(usage), at ?? now());
+      const { rated } = await priceFor(wallet, canonicalUsage(usage), at ?? now());
       return rated.ok
         ? {
             ok: true,

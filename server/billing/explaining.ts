@@ -36,6 +36,8 @@ export interface Explanation {
   breakdown: unknown;
   /** The price of all of this usage. */
   amountMicros: bigint;
+  /** What of its price is goodwill, because the destination must always connect. */
+  goodwillMicros: bigint;
   /** The part of it that earlier events of the same hold had billed. */
   alreadyBilledMicros: bigint;
   /** What this event billed, taken, reserved or owed; negative for what it gave back. */
@@ -86,18 +88,29 @@ const breakdownSchema = z.object({
   rateCardId: z.string(),
   rateCardVersion: z.number(),
   ruleId: z.string().nullish(),
+  timeOfDay: z.object({ at: z.coerce.date(), timezone: z.string() }).nullish(),
+  goodwillMicros: microsSchema.nullish(),
   amountMicros: microsSchema,
 });
+type StoredBreakdown = z.output<typeof breakdownSchema>;
 
 export function createExplaining(options: { sql: Sql; rateCards: RateCards }): Explaining {
   const { sql, rateCards } = options;
 
   /** Null when the card is gone or the usage is none. */
-  async function priceAnew(usage: unknown, cardId: string): Promise<bigint | null> {
+  async function priceAnew(usage: unknown, breakdown: StoredBreakdown): Promise<bigint | null> {
     const parsed = usageSchema.safeParse(usage);
-    const card = await rateCards.byId(cardId);
-    const rated = parsed.success && card !== null ? rate(card, parsed.data) : null;
-    return rated?.ok ? rated.amountMicros : null;
+    const card = await rateCards.byId(breakdown.rateCardId);
+    if (!parsed.success || card === null) {
+      return null;
+    }
+    const { at, timezone } = breakdown.timeOfDay ?? { at: new Date(0), timezone: 'UTC' };
+    const rated = rate([card], parsed.data, { at, timezone });
+    if (rated.ok) {
+      return rated.amountMicros + BigInt(rated.breakdown.goodwillMicros ?? 0);
+    }
+    // What must always connect is reached without a price.
+    return breakdown.goodwillMicros === 0n ? 0n : null;
   }
 
   async function explanationOf(event: ChargeEvent): Promise<Explanation | null> {
@@ -112,14 +125,16 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
       ? 0n
       : breakdown === undefined
         ? null
-        : await priceAnew(event.detail.usage, breakdown.rateCardId);
+        : await priceAnew(event.detail.usage, breakdown);
     const amountMicros = breakdown?.amountMicros ?? 0n;
+    const goodwillMicros = breakdown?.goodwillMicros ?? 0n;
+    const payableMicros = recomputedMicros === null ? null : recomputedMicros - goodwillMicros;
     const alreadyBilledMicros = detail?.alreadyBilledMicros ?? 0n;
     const { billedMicros, refundedMicros } = event;
     const settledMicros = alreadyBilledMicros + billedMicros;
     // What was refunded before a late record came is not given back once more.
     const billsItsPrice =
-      settledMicros === recomputedMicros ||
+      settledMicros === payableMicros ||
       (corrects && settledMicros > amountMicros && settledMicros <= refundedMicros);
     return {
       seq: event.seq,
@@ -136,6 +151,7 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
       ruleId: breakdown?.ruleId ?? null,
       breakdown: event.detail.breakdown ?? null,
       amountMicros,
+      goodwillMicros,
       alreadyBilledMicros,
       billedMicros,
       takenMicros: -event.balanceDeltaMicros,
@@ -149,7 +165,7 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
       recomputedMicros,
       matches:
         event.intact &&
-        recomputedMicros === amountMicros &&
+        payableMicros === amountMicros &&
         billsItsPrice &&
         (corrects || detail?.units === unitsOf(event.detail.usage)),
     };
@@ -188,19 +204,22 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
 const BILLING_TYPES: ReadonlySet<string> = new Set([
   'charge',
   'accrual',
+  'goodwill',
   'hold_captured',
   'hold_expired',
   'usage_refund',
 ]);
 
-/** An event, or what stands behind it when it only releases a hold of a deferred wallet. */
+/** An event, or what stands behind it when it only releases a hold. */
 async function endAt(sql: Sql, walletId: string, seq: bigint): Promise<ChargeEvent[]> {
   const events = await eventsAt(sql, walletId, [seq, seq + 1n]);
   const event = events.find((found) => found.seq === seq);
   const next = events.find((found) => found.seq === seq + 1n);
   const isRelease = event?.type === 'hold_captured' || event?.type === 'hold_expired';
-  const isAccrued = next?.type === 'accrual' && next.detail.holdId === event?.detail.holdId;
-  const billing = isRelease && isAccrued ? next : event;
+  const isBilledNext =
+    (next?.type === 'accrual' || next?.type === 'goodwill') &&
+    next.detail.holdId === event?.detail.holdId;
+  const billing = isRelease && isBilledNext ? next : event;
   return billing === undefined ? [] : [billing];
 }
 

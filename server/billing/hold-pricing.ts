@@ -1,7 +1,7 @@
 /** What holds and their usage cost, and how far the money of a hold reaches. */
-import type { Report } from '../ledger/state.ts';
+import type { HoldPricing, Report } from '../ledger/state.ts';
+import { type Circumstances, mustConnect, type PriceList } from '../rating/price-list.ts';
 import { affordable, rate } from '../rating/rate.ts';
-import type { CompiledRateCard } from '../rating/rate-card.ts';
 import {
   canonicalUsage,
   type Usage,
@@ -9,6 +9,7 @@ import {
   usageDestination,
   usageUnits,
 } from '../rating/usage.ts';
+import { normalTo, normalUsage } from './pricing.ts';
 
 /** What to reserve: the price of an estimate, or an amount for usage of a type, if it is known. */
 export type Estimate =
@@ -24,41 +25,62 @@ type PricedEstimate = {
   readonly asked: object;
   readonly type: UsageType | undefined;
   readonly to: string | undefined;
+  /** It must always connect, so nothing is reserved. */
+  readonly isGoodwill: boolean;
 } & (
   | { readonly ok: true; readonly amountMicros: bigint; readonly report: Report | null }
   | { readonly ok: false; readonly noRate: string }
 );
 
-export function priceEstimate(estimate: Estimate, card: CompiledRateCard | null): PricedEstimate {
-  const noCard = 'no rate card is in effect in this currency';
-  if ('usage' in estimate) {
-    const usage = canonicalUsage(estimate.usage);
-    const about = { asked: { usage }, type: usage.type, to: usageDestination(usage) };
-    if (card === null) {
-      return { ok: false, ...about, noRate: noCard };
-    }
-    const { report, amountMicros, noRate } = reportOf(card, usage);
-    return amountMicros === null
-      ? { ok: false, ...about, noRate }
-      : { ok: true, ...about, amountMicros, report };
+/** What a hold's usage is priced by, from its beginning to its end. */
+export interface HoldPrices extends Circumstances {
+  readonly prices: PriceList;
+}
+
+/** How the ledger keeps that, beside the id of the first card. */
+export function pricingOf({ at }: HoldPrices, isGoodwill: boolean): HoldPricing {
+  return { at: at.toISOString(), ...(isGoodwill && { goodwill: true }) };
+}
+
+/** Prices an estimate. Throws a `BAD_REQUEST` when its destination is none. */
+export function priceEstimate(estimate: Estimate, by: HoldPrices): PricedEstimate {
+  return 'usage' in estimate ? priceOfUsage(estimate.usage, by) : priceOfAmount(estimate, by);
+}
+
+function priceOfUsage(estimated: Usage, by: HoldPrices): PricedEstimate {
+  const asked = canonicalUsage(estimated);
+  const usage = normalUsage(by.prices, asked, 'usage');
+  const to = usageDestination(usage);
+  const isGoodwill = mustConnect(by.prices, to);
+  const about = { asked: { usage: asked }, type: usage.type, to, isGoodwill };
+  const { report, amountMicros, noRate } = reportOf(by, usage);
+  return amountMicros === null
+    ? { ok: false, ...about, noRate }
+    : { ok: true, ...about, amountMicros, report };
+}
+
+function priceOfAmount(
+  { amountMicros, type, to: dialled }: Exclude<Estimate, { usage: Usage }>,
+  by: HoldPrices,
+): PricedEstimate {
+  const to = dialled === undefined ? undefined : normalTo(by.prices, dialled, 'to');
+  const isGoodwill = mustConnect(by.prices, to);
+  const about = { asked: { amountMicros, type, to: dialled }, type, to, isGoodwill };
+  if (by.prices.length === 0) {
+    return { ok: false, ...about, noRate: 'no rate card is in effect in this currency' };
   }
-  const { amountMicros, type, to } = estimate;
-  const about = { asked: { amountMicros, type, to }, type, to };
-  if (card === null) {
-    return { ok: false, ...about, noRate: noCard };
-  }
-  const priced = type === undefined ? null : affordable(card, type, to, 0n);
+  const priced = type === undefined ? null : affordable(by.prices, type, to, 0n, by);
   return priced?.ok === false
     ? { ok: false, ...about, noRate: priced.detail }
-    : { ok: true, ...about, amountMicros, report: null };
+    : { ok: true, ...about, amountMicros: isGoodwill ? 0n : amountMicros, report: null };
 }
 
 /** Usage as the ledger keeps it, and its price; null, and why, when there is none. */
 export function reportOf(
-  card: CompiledRateCard,
+  { prices, ...circumstances }: HoldPrices,
   usage: Usage,
 ): { report: Report; amountMicros: bigint | null; noRate: string } {
-  const rated = rate(card, usage);
+  const rated = rate(prices, usage, circumstances);
   const { units } = usageUnits(usage);
   return rated.ok
     ? {
@@ -81,7 +103,7 @@ export interface Reach {
  * type of usage is not known, or the card has no price for it.
  */
 export function reachOf(
-  card: CompiledRateCard,
+  { prices, ...circumstances }: HoldPrices,
   type: UsageType | undefined,
   to: string | undefined,
   heldMicros: bigint,
@@ -96,7 +118,7 @@ export function reachOf(
     headroomMicros !== null && headroomMicros < fundsMicros ? headroomMicros : fundsMicros;
   // A limit that was lowered since does not take back what is held.
   const reachMicros = allowedMicros > heldMicros ? allowedMicros : heldMicros;
-  const reach = affordable(card, type, to, reachMicros);
+  const reach = affordable(prices, type, to, reachMicros, circumstances);
   if (!reach.ok) {
     return {};
   }

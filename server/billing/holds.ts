@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import type { Breakdown } from '../rating/rate.ts';
-import type { CompiledRateCard } from '../rating/rate-card.ts';
 import { canonicalUsage, type Usage, usageDestination } from '../rating/usage.ts';
 import {
   authorizeHolds,
@@ -19,7 +18,15 @@ import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
 import type { Refusal } from './charging.ts';
 import { coalescedLookup } from './coalesced-lookup.ts';
-import { type Estimate, priceEstimate, type Reach, reachOf, reportOf } from './hold-pricing.ts';
+import {
+  type Estimate,
+  type HoldPrices,
+  priceEstimate,
+  pricingOf,
+  type Reach,
+  reachOf,
+  reportOf,
+} from './hold-pricing.ts';
 import {
   type HoldRefusal,
   type MissingHold,
@@ -27,6 +34,7 @@ import {
   refusalOfHeartbeat,
   shortageOf,
 } from './hold-refusals.ts';
+import { normalUsage } from './pricing.ts';
 import type { RateCards } from './rate-cards.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 import { walletLookup } from './wallet-directory.ts';
@@ -83,6 +91,7 @@ interface PlacedDetail {
   holdId: string;
   expiresAt: string;
   rateCardId: string;
+  pricing?: HoldRow['pricing'];
   headroomMicros?: string;
 }
 
@@ -184,12 +193,16 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       : { ok: false, code: 'HOLD_NOT_FOUND' };
   }
 
-  async function cardOf({ rateCardId }: { rateCardId: string }): Promise<CompiledRateCard> {
+  /** What a hold was placed by, whatever has been published since. */
+  async function pricesOf(
+    { rateCardId, pricing }: Pick<PlacedDetail, 'rateCardId' | 'pricing'>,
+    { timezone, placedAt }: { timezone: string; placedAt: Date },
+  ): Promise<HoldPrices> {
     const card = await rateCards.byId(rateCardId);
     if (card === null) {
       throw new Error(`a hold was placed at the prices of card ${rateCardId}, which is gone`);
     }
-    return card;
+    return { prices: [card], timezone, at: pricing ? new Date(pricing.at) : placedAt };
   }
 
   return {
@@ -198,8 +211,10 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       if (wallet === null) {
         return { ok: false, code: 'WALLET_NOT_FOUND' };
       }
-      const card = await rateCards.inEffect(wallet.currency, now());
-      const estimate = priceEstimate(request.estimate, card);
+      const at = now();
+      const prices = await rateCards.pricesAt(wallet.currency, at);
+      const { timezone } = wallet;
+      const estimate = priceEstimate(request.estimate, { prices, at, timezone });
       const outcome = await placings.send({
         walletId: wallet.walletId,
         holdId: randomUUID(),
@@ -208,7 +223,8 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         requestHash: requestHash({ ...estimate.asked, ttlSeconds: request.ttlSeconds }),
         amountMicros: estimate.ok ? estimate.amountMicros : null,
         referenceId: request.key,
-        rateCardId: card?.card.id ?? null,
+        rateCardId: prices[0]?.card.id ?? null,
+        pricing: pricingOf({ prices, at, timezone }, estimate.isGoodwill),
         usageType: estimate.type ?? null,
         destination: estimate.to ?? null,
         ttlSeconds: request.ttlSeconds,
@@ -229,7 +245,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         expiresAt: placed.expiresAt,
         availableMicros,
         ...reachOf(
-          await cardOf(placed),
+          await pricesOf(placed, { timezone, placedAt: outcome.recordedAt }),
           estimate.type,
           estimate.to,
           heldMicros,
@@ -244,10 +260,13 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       if ('ok' in hold) {
         return hold;
       }
-      const card = await cardOf(hold);
-      const usage = request.usageSoFar && canonicalUsage(request.usageSoFar);
-      const priced = usage && reportOf(card, usage);
-      const { addMicros = null, ttlSeconds = null } = request;
+      const by = await pricesOf(hold, hold);
+      const usage =
+        request.usageSoFar &&
+        normalUsage(by.prices, canonicalUsage(request.usageSoFar), 'usageSoFar');
+      const priced = usage && reportOf(by, usage);
+      const { ttlSeconds = null } = request;
+      const addMicros = hold.pricing?.goodwill === true ? null : (request.addMicros ?? null);
       const outcome = await heartbeats.send({
         walletId: hold.walletId,
         holdId: hold.holdId,
@@ -272,7 +291,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         expiresAt,
         availableMicros,
         lowBalance,
-        ...reachOf(card, type, to, heldMicros, availableMicros, headroomMicros),
+        ...reachOf(by, type, to, heldMicros, availableMicros, headroomMicros),
       };
       if (code === 'OK') {
         return { ok: true, ...heartbeat };
@@ -287,13 +306,14 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       if ('ok' in hold) {
         return hold;
       }
-      const usage = request.usage && canonicalUsage(request.usage);
-      const priced = usage && reportOf(await cardOf(hold), usage);
+      const asked = request.usage && canonicalUsage(request.usage);
+      const by = await pricesOf(hold, hold);
+      const priced = asked && reportOf(by, normalUsage(by.prices, asked, 'usage'));
       const outcome = await captures.send({
         walletId: hold.walletId,
         holdId: hold.holdId,
         key: ledgerKey('hold_capture', hold.holdId),
-        requestHash: requestHash({ usage: usage ?? null }),
+        requestHash: requestHash({ usage: asked ?? null }),
         report: priced?.report ?? null,
         amountMicros: priced?.amountMicros ?? null,
         overrun: request.overrun,

@@ -1,4 +1,5 @@
 import { Fault } from '../faults.ts';
+import type { PriceList } from '../rating/price-list.ts';
 import {
   type CompiledRateCard,
   type RateCard,
@@ -26,8 +27,8 @@ export interface PublishedRateCard extends Omit<PublishedCard, 'card'> {
 }
 
 export interface RateCards {
-  /** The card that is in effect for a currency at an instant, or null when there is none. */
-  inEffect(currency: string, at: Date): Promise<CompiledRateCard | null>;
+  /** The cards that are in effect for a currency at an instant; none when there is none. */
+  pricesAt(currency: string, at: Date): Promise<PriceList>;
   /** The card of an id, or null when there is none. */
   byId(id: string): Promise<CompiledRateCard | null>;
   /** Every published card, by currency and date. */
@@ -81,11 +82,11 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
   }
 
   return {
-    async inEffect(currency, at) {
+    async pricesAt(currency, at) {
       const card = (await current()).findLast(
         ({ head }) => head.currency === currency && head.effectiveFrom.getTime() <= at.getTime(),
       );
-      return card === undefined ? null : kept.get(card);
+      return card === undefined ? [] : [await kept.get(card)];
     },
 
     async byId(id) {

@@ -63,7 +63,7 @@ const MAIN_FILES = new Set(['server/main.ts', 'server/application.ts']);
 const DEVELOPMENT_COMMANDS = new Set(['server/cli/db-seed.ts', 'server/cli/db-schema.ts']);
 
 const PURE_ZONES = new Set(['ledger', 'rating']);
-const PURE_PACKAGES = new Set(['zod']);
+const PURE_PACKAGES = new Set(['zod', 'libphonenumber-js/min']);
 const SQL_ZONES = new Set(['store', 'dev', 'e2e', 'test']);
 const FREE_TRANSACTION_ZONES = new Set(['dev', 'e2e', 'test']);
 

@@ -590,7 +590,7 @@ async function moneyBackOf(walletId: string) {
 async function holdsOf(walletId: string) {
   const rows = await database.app<Record<string, unknown>[]>`
     select id as "holdId", reference_id as "referenceId", status, usage_type as "usageType",
-      destination, placed_micros as "placedMicros", ahead_micros as "aheadMicros", held_micros as "heldMicros",
+      destination, pricing, placed_micros as "placedMicros", ahead_micros as "aheadMicros", held_micros as "heldMicros",
       report, amount_so_far_micros as "amountSoFarMicros", billed_micros as "billedMicros",
       burned, ttl_seconds as "ttlSeconds",
       (extract(epoch from placed_at) * 1000)::float8 as "placedAtMs",

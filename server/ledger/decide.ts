@@ -20,6 +20,7 @@ import { type ApplyDispute, applyDispute } from './disputes.ts';
 import { settleDue } from './due.ts';
 import { type Detail, detailOf, type Keyed, type WalletEvent, type WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
+import { isGoodwill } from './goodwill.ts';
 import { burn, ofGrants } from './grants.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
@@ -212,6 +213,9 @@ function credit(
 
 function chargeWallet(command: ChargeWallet, state: OpenWallet, nowMs: number): Decision {
   const { key, requestHash, amountMicros, overrun, actor, detail } = command;
+  if (isGoodwill(detail, amountMicros)) {
+    return accept(command, state, [{ type: 'goodwill', key, requestHash, actor, detail }]);
+  }
   if (state.status !== 'open') {
     return refuse(closedTo(state), state, amountMicros);
   }

@@ -66,6 +66,12 @@ interface Accrued extends Partial<Keyed>, OfHold, Spending {
   readonly detail: Detail;
 }
 
+/** Usage that nobody pays: the detail says what it costs. */
+interface Goodwill extends Partial<Keyed>, OfHold {
+  readonly type: 'goodwill';
+  readonly detail: Detail;
+}
+
 /** What belongs to a hold says how it leaves that hold. */
 interface OfHold {
   readonly hold?: Hold;
@@ -182,6 +188,7 @@ export type WalletEvent = { readonly actor: string } & (
   | GrantExpired
   | Charged
   | Accrued
+  | Goodwill
   | AccrualSettled
   | ArrearsRepaid
   | HoldPlaced
@@ -207,6 +214,7 @@ export interface Deltas {
 export function deltasOf(event: WalletEvent): Deltas {
   switch (event.type) {
     case 'wallet_opened':
+    case 'goodwill':
     case 'wallet_frozen':
     case 'wallet_unfrozen':
     case 'wallet_closed':
@@ -300,6 +308,7 @@ function ownDetailOf(event: WalletEvent): Detail {
     case 'charge':
     case 'accrual':
     case 'accrual_settled':
+    case 'goodwill':
     case 'hold_placed':
     case 'hold_extended':
     case 'hold_captured':

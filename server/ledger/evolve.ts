@@ -1,5 +1,5 @@
 /** How a wallet changes with each event. */
-import { deltasOf, detailOf, type Keyed, type WalletEvent } from './events.ts';
+import { deltasOf, detailOf, type Keyed, usageMicrosOf, type WalletEvent } from './events.ts';
 import { grantsAfter } from './grants.ts';
 import { usageAfter } from './limits.ts';
 import { noOriginals, originalsAfter } from './originals.ts';
@@ -73,8 +73,9 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
         event,
         answerOf(wallet, event.takenMicros + event.owedMicros, detail),
       );
-    case 'accrual': {
-      const answer = answerOf(wallet, event.reservedMicros + event.owedMicros, detail);
+    case 'accrual':
+    case 'goodwill': {
+      const answer = answerOf(wallet, usageMicrosOf(event), detail);
       return event.key === undefined && event.hold?.status === 'captured'
         ? { ...wallet, answers: completeAnswer(wallet, state.seq, answer) }
         : remember(wallet, event, answer);

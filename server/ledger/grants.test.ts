@@ -63,6 +63,7 @@ const hold = (heldMicros: bigint, placedSeconds: number, change: Partial<Hold> =
   status: 'open',
   usageType: 'call',
   destination: null,
+  pricing: {},
   placedMicros: heldMicros,
   aheadMicros: heldMicros,
   heldMicros,

@@ -67,6 +67,9 @@ const usage = fc.constantFrom(
   { type: 'email' },
 );
 
+/** The breakdown of what nobody pays. */
+const goodwill = { goodwillMicros: '375000' };
+
 const openCommand: fc.Arbitrary<Command> = fc.record({
   type: fc.constant('open_wallet'),
   userId: fc.constant('user'),
@@ -83,10 +86,16 @@ const chargeCommand = (id = identified): fc.Arbitrary<Command> =>
       amountMicros: fc.option(amount, { freq: 12 }),
       overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
       usage: fc.option(usage, { freq: 6 }),
+      isGoodwill: fc.nat(9).map((number) => number === 0),
     })
-    .map(({ id, usage, ...request }) => {
-      const { detail, ...asked } = identity(id, { ...request, usage });
-      const told = usage === null ? detail : { ...detail, usage };
+    .map(({ id, usage, isGoodwill, ...rest }) => {
+      const request = isGoodwill ? { ...rest, amountMicros: 0n } : rest;
+      const { detail, ...asked } = identity(id, { ...request, usage, isGoodwill });
+      const told = {
+        ...detail,
+        ...(usage !== null && { usage }),
+        ...(isGoodwill && { breakdown: goodwill }),
+      };
       return { type: 'charge_wallet', ...asked, detail: told, ...request };
     });
 
@@ -131,12 +140,15 @@ const report: fc.Arbitrary<Report> = fc.record({
     { weight: 1, arbitrary: fc.constant({ type: 'sms' }) },
   ),
   units: fc.constantFrom(0, 1, 60, 61, 120),
-  breakdown: fc.constantFrom({}, { price: '1' }),
+  breakdown: fc.constantFrom({}, { price: '1' }, goodwill),
 });
 const priced = fc.oneof(
   {
     weight: 6,
-    arbitrary: report.map((report) => ({ report, amountMicros: BigInt(report.units) * 20_000n })),
+    arbitrary: report.map((report) => ({
+      report,
+      amountMicros: report.breakdown === goodwill ? 0n : BigInt(report.units) * 20_000n,
+    })),
   },
   { weight: 2, arbitrary: fc.record({ report, amountMicros: fc.option(amount, { freq: 9 }) }) },
   { weight: 2, arbitrary: fc.constant({ report: null, amountMicros: null }) },
@@ -169,8 +181,13 @@ const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
         { usageType: null, destination: null },
       ),
       ttlSeconds,
+      pricing: fc.constantFrom({ at: 'then' }, { at: 'then' }, { at: 'then', goodwill: true }),
     })
-    .map(({ known, ...rest }) => ({ ...known, ...rest }))
+    .map(({ known, amountMicros, ...rest }) => ({
+      ...known,
+      ...rest,
+      amountMicros: 'goodwill' in rest.pricing ? 0n : amountMicros,
+    }))
     .map((request) => ({
       type: 'authorize_hold',
       ...holdIdentity('hold', number, request),

@@ -1,5 +1,6 @@
 /** What ends a hold posts: its usage, the difference to what was billed before, a credit of it. */
 import type { Detail, Keyed, WalletEvent } from './events.ts';
+import { goodwillIn, isGoodwill } from './goodwill.ts';
 import { burn, ofGrants } from './grants.ts';
 import { linkOf, reachOf } from './hold.ts';
 import { least, most } from './money.ts';
@@ -27,7 +28,7 @@ export function expireHold(hold: Hold, wallet: OpenWallet): readonly WalletEvent
 
 /**
  * Releases all of a hold and posts its usage. In a deferred wallet the usage stays reserved, as an
- * accrual right behind the release, until its month is closed.
+ * accrual right behind the release, until its month is closed; goodwill stands there too.
  */
 export function endHold(
   end: ({ type: 'hold_captured' } & Keyed) | { type: 'hold_expired' },
@@ -43,6 +44,12 @@ export function endHold(
   const burned = burn(wallet, fundedMicros, hold.placedAtMs);
   const after = { ...ended, burned: [...hold.burned, ...burned] };
   const released = { ...end, releasedMicros: hold.heldMicros, hold: after, actor };
+  if (isGoodwill(after.report, fundedMicros + owedMicros)) {
+    return [
+      { ...released, takenMicros: 0n, owedMicros: 0n, detail: link },
+      { type: 'goodwill', hold: after, actor, detail: full },
+    ];
+  }
   if (wallet.mode === 'live' || after.report === null) {
     return [
       { ...released, takenMicros: fundedMicros, owedMicros, ...ofGrants(burned), detail: full },
@@ -70,6 +77,9 @@ export function differenceEvent(
   dueMicros: bigint,
   common: Partial<Keyed> & { readonly actor: string; readonly detail: Detail },
 ): WalletEvent {
+  if (isGoodwill(common.detail, dueMicros)) {
+    return { type: 'goodwill', ...common, hold: after };
+  }
   const fundedMicros = least(dueMicros, reachOf(hold, wallet));
   const burned = burn(wallet, fundedMicros, hold.placedAtMs);
   const posted = {
@@ -85,10 +95,12 @@ export function differenceEvent(
 
 /** Its units are the difference too, so that units of several events add up. */
 export function correctionDetail(hold: Hold, report: Report | null): Detail {
+  const alreadyGoodwillMicros = goodwillIn(hold.report);
   return {
     ...linkOf(hold),
     ...report,
     units: (report?.units ?? 0) - (hold.report?.units ?? 0),
     alreadyBilledMicros: hold.billedMicros.toString(),
+    ...(alreadyGoodwillMicros !== undefined && { alreadyGoodwillMicros }),
   };
 }

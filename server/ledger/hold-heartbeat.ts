@@ -94,13 +94,14 @@ export function extendHold(command: ExtendHold, state: OpenWallet, nowMs: number
 /** Refused when nothing is reserved ahead of the usage so far and more was wanted. */
 function codeOfHeartbeat(
   wallet: OpenWallet,
-  { heldMicros, amountSoFarMicros }: Hold,
+  hold: Hold,
   wantedMicros: bigint,
   tightest: LimitStanding | undefined,
 ): 'OK' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED' | 'INSUFFICIENT_FUNDS' {
-  if (wallet.status !== 'open') {
+  if (wallet.status !== 'open' && hold.pricing.goodwill !== true) {
     return closedTo(wallet);
   }
+  const { heldMicros, amountSoFarMicros } = hold;
   const allowedMicros = tightest?.leftMicros ?? wantedMicros;
   if (allowedMicros < wantedMicros && most(allowedMicros, heldMicros) <= amountSoFarMicros) {
     return 'LIMIT_EXCEEDED';

@@ -38,6 +38,7 @@ const authorize = (amountMicros: bigint | null): Command => ({
   amountMicros,
   referenceId: 'call-1',
   rateCardId,
+  pricing: {},
   usageType: 'call',
   destination: null,
   ttlSeconds: 60,
@@ -78,6 +79,7 @@ const held: Hold = {
   status: 'open',
   usageType: 'call',
   destination: null,
+  pricing: {},
   placedMicros: 60n,
   aheadMicros: 60n,
   heldMicros: 60n,
@@ -130,7 +132,7 @@ describe('a hold', () => {
         amountMicros: 60n,
         hold: held,
         actor,
-        detail: { ...link, rateCardId, expiresAt: '2026-11-01T00:01:00.000Z' },
+        detail: { ...link, rateCardId, pricing: {}, expiresAt: '2026-11-01T00:01:00.000Z' },
       })
       .answering({ code: 'OK', balanceMicros: 100n, heldMicros: 60n, availableMicros: 40n });
   });

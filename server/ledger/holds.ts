@@ -18,7 +18,14 @@ import type { ExtendHold } from './hold-heartbeat.ts';
 import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import { refundedOfHold } from './originals.ts';
-import { answerOf, availableMicros, type Hold, type OpenWallet, type Report } from './state.ts';
+import {
+  answerOf,
+  availableMicros,
+  type Hold,
+  type HoldPricing,
+  type OpenWallet,
+  type Report,
+} from './state.ts';
 
 export interface AuthorizeHold extends CommandOnHold, Keyed {
   readonly type: 'authorize_hold';
@@ -26,6 +33,8 @@ export interface AuthorizeHold extends CommandOnHold, Keyed {
   readonly amountMicros: bigint | null;
   readonly referenceId: string;
   readonly rateCardId: string;
+  /** What its prices depend on beside the card; what is goodwill is never refused. */
+  readonly pricing: HoldPricing;
   readonly usageType: string | null;
   readonly destination: string | null;
   readonly ttlSeconds: number;
@@ -47,8 +56,9 @@ export interface VoidHold extends CommandOnHold, Keyed {
 export type HoldCommand = AuthorizeHold | ExtendHold | CaptureHold | VoidHold;
 
 export function authorizeHold(command: AuthorizeHold, state: OpenWallet, nowMs: number): Decision {
-  const { holdId, amountMicros, referenceId, rateCardId, ttlSeconds } = command;
-  if (state.status !== 'open') {
+  const { holdId, amountMicros, referenceId, rateCardId, pricing, ttlSeconds } = command;
+  const isRefusable = pricing.goodwill !== true;
+  if (isRefusable && state.status !== 'open') {
     return refuse(closedTo(state), state, amountMicros);
   }
   if (amountMicros === null) {
@@ -60,10 +70,10 @@ export function authorizeHold(command: AuthorizeHold, state: OpenWallet, nowMs: 
   const { usageType, destination } = command;
   const tightest = tightestLimit(state, { type: usageType, destination }, null);
   const refused = refuseByLimit(state, tightest, amountMicros);
-  if (refused !== undefined) {
+  if (isRefusable && refused !== undefined) {
     return refused;
   }
-  if (amountMicros > most(availableMicros(state), 0n)) {
+  if (isRefusable && amountMicros > most(availableMicros(state), 0n)) {
     return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
   }
   const expiresAtMs = nowMs + ttlSeconds * 1_000;
@@ -73,6 +83,7 @@ export function authorizeHold(command: AuthorizeHold, state: OpenWallet, nowMs: 
     status: 'open',
     usageType,
     destination,
+    pricing,
     placedMicros: amountMicros,
     aheadMicros: amountMicros,
     heldMicros: amountMicros,
@@ -89,6 +100,7 @@ export function authorizeHold(command: AuthorizeHold, state: OpenWallet, nowMs: 
     holdId,
     referenceId,
     rateCardId,
+    pricing,
     expiresAt: instant(expiresAtMs),
     // How far the limits let it come: a replay says the same.
     ...(tightest !== undefined && { headroomMicros: tightest.leftMicros.toString() }),

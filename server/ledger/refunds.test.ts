@@ -181,6 +181,7 @@ describe('a refund of a hold', () => {
     amountMicros: 60n,
     referenceId: 'call-1',
     rateCardId: key,
+    pricing: {},
     usageType: 'call',
     destination: null,
     ttlSeconds: 60,

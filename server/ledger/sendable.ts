@@ -44,6 +44,10 @@ export function assertSendable(command: Command): void {
       break;
     case 'authorize_hold':
       assertAllowed((command.amountMicros ?? 0n) >= 0n, 'a hold is never negative');
+      assertAllowed(
+        command.pricing.goodwill !== true || command.amountMicros === 0n,
+        'a hold that is goodwill holds nothing',
+      );
       assertTtl(command.ttlSeconds);
       break;
     case 'extend_hold':

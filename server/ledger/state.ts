@@ -16,6 +16,12 @@ export interface Report {
 
 export type HoldStatus = 'open' | 'captured' | 'voided' | 'expired';
 
+/** What the prices of a hold depend on; the ledger keeps it and reads only what it names. */
+export type HoldPricing = Detail & {
+  /** Its destination must always connect. */
+  readonly goodwill?: boolean;
+};
+
 /** Money that is reserved while usage goes on. */
 export interface Hold {
   readonly holdId: string;
@@ -26,6 +32,8 @@ export interface Hold {
   readonly usageType: string | null;
   /** Where it goes, once that is known; the newest report counts. */
   readonly destination: string | null;
+  /** What prices its usage beside its rate card. */
+  readonly pricing: HoldPricing;
   readonly placedMicros: bigint;
   /** What is to be reserved beyond the usage so far. */
   readonly aheadMicros: bigint;

@@ -54,6 +54,7 @@ const movementOfType: Readonly<Record<WalletEvent['type'], Movement>> = {
   arrears_repaid: 'other',
   dispute_closed: 'other',
   dispute_opened: 'other',
+  goodwill: 'other',
   hold_extended: 'other',
   hold_placed: 'other',
   hold_voided: 'other',

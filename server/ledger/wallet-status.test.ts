@@ -66,6 +66,7 @@ const hold = (heldMicros: bigint): Hold => ({
   status: 'open',
   usageType: 'call',
   destination: null,
+  pricing: {},
   placedMicros: heldMicros,
   aheadMicros: heldMicros,
   heldMicros,

@@ -29,9 +29,9 @@ export function ruleOf(
   return undefined;
 }
 
-/** Whether a card says that these digits must be reached whatever happens. */
-export function mustConnect(prices: PriceList, digits: string): boolean {
-  return prices.some(({ alwaysConnect }) => alwaysConnect.has(digits));
+/** Whether a card says that a destination, in its normal form, must be reached whatever happens. */
+export function mustConnect(prices: PriceList, to: string | undefined): boolean {
+  return to !== undefined && prices.some(({ alwaysConnect }) => alwaysConnect.has(to));
 }
 
 /**

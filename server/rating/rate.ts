@@ -74,11 +74,11 @@ export type RateResult =
  */
 export function rate(prices: PriceList, usage: Usage, circumstances: Circumstances): RateResult {
   const { unit, units } = usageUnits(usage);
-  const digits = dialledDigits(usageDestination(usage) ?? '');
-  const found = ruleOf(prices, usage.type, digits);
+  const to = usageDestination(usage);
+  const found = ruleOf(prices, usage.type, dialledDigits(to ?? ''));
   const compiled = found?.compiled ?? prices.at(-1);
   const free = freeReason(usage, units);
-  const isGoodwill = free === undefined && mustConnect(prices, digits);
+  const isGoodwill = free === undefined && mustConnect(prices, to);
   if (compiled === undefined || (found === undefined && free === undefined && !isGoodwill)) {
     return noRate(compiled, usage.type);
   }
@@ -147,12 +147,11 @@ export function affordable(
   availableMicros: bigint,
   circumstances: Circumstances,
 ): { readonly ok: true; readonly unit: UsageUnit; readonly maxUnits: number } | NoRate {
-  const digits = dialledDigits(to ?? '');
   const unit = unitOfType[type];
-  if (mustConnect(prices, digits)) {
+  if (mustConnect(prices, to)) {
     return { ok: true, unit, maxUnits: maxUnitsOfType[type] };
   }
-  const found = ruleOf(prices, type, digits);
+  const found = ruleOf(prices, type, dialledDigits(to ?? ''));
   if (found === undefined) {
     return noRate(prices.at(-1), type);
   }

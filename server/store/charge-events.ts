@@ -35,15 +35,15 @@ export async function eventsOfReference(
     sql`
       select c.seq from wallet_events c
       where c.wallet_id = ${walletId} and c.key = ${reference.chargeKey}
-        and c.type in ('charge', 'accrual')
+        and c.type in ('charge', 'accrual', 'goodwill')
       union all
       select c.seq from hold h join wallet_events c
         on c.wallet_id = ${walletId} and c.detail ->> 'holdId' = h.id::text
         and (c.type in ('hold_captured', 'hold_expired')
-             or c.key is null and c.type in ('charge', 'accrual'))
+             or c.key is null and c.type in ('charge', 'accrual', 'goodwill'))
       union all
       select c.seq from hold h join wallet_events c
-        on c.wallet_id = ${walletId} and c.type in ('charge', 'accrual', 'usage_refund')
+        on c.wallet_id = ${walletId} and c.type in ('charge', 'accrual', 'goodwill', 'usage_refund')
         and c.key in (ledger_key('hold_capture', h.id::text), ledger_key('hold_void', h.id::text))`,
     sql`
       with hold as materialized (

@@ -52,6 +52,8 @@ export interface ChargeWrite extends WriteKey {
 export interface QueuedCharge extends ChargeWrite {
   /** The caller named a user and no currency: the wallet must be that user's only one. */
   readonly alone: boolean;
+  /** It is not simply debited, so it goes by `charge_wallet`. */
+  readonly apart?: boolean;
 }
 
 export type QueuedOutcome = Omit<LedgerOutcome, 'code'> & {
@@ -90,6 +92,7 @@ export async function chargeMany(
 ): Promise<QueuedOutcome[]> {
   const plain = (field: (charge: QueuedCharge) => string | bigint | boolean | null) =>
     `{${charges.map((charge) => field(charge) ?? 'NULL').join(',')}}`;
+  const apart = charges.flatMap((charge, index) => (charge.apart ? [index + 1] : []));
   const rows = await sql<(QueuedOutcome & { ord: number })[]>`
     select ord, ${outcomeColumns(sql)} from charge_many(
       ${plain(({ walletId }) => walletId)}::uuid[],
@@ -100,7 +103,8 @@ export async function chargeMany(
       ${plain(({ overrun }) => overrun)}::text[],
       ${plain(({ occurredAt }) => occurredAt && `"${occurredAt.toISOString()}"`)}::timestamptz[],
       ${arrayLiteral(charges.map(({ actor }) => actor))}::text[],
-      ${arrayLiteral(charges.map(({ detail }) => JSON.stringify(detail)))}::json[])`;
+      ${arrayLiteral(charges.map(({ detail }) => JSON.stringify(detail)))}::json[],
+      ${apart.length === 0 ? null : arrayLiteral(apart)}::bigint[])`;
   const outcomes: QueuedOutcome[] = [];
   for (const { ord, ...outcome } of rows) {
     outcomes[ord - 1] = outcome;

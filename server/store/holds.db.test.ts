@@ -37,6 +37,7 @@ function placing(walletId: string, reference: string, amountMicros: bigint): Hol
     amountMicros,
     referenceId: reference,
     rateCardId: randomUUID(),
+    pricing: {},
     usageType: 'call',
     // What the syntax of arrays would trip over must arrive as it is.
     destination: '"4,{1}\\ ',

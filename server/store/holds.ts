@@ -1,5 +1,5 @@
 /** Holds: placing, heartbeats, ending, and reading them. Each write is one SQL function call. */
-import type { Report } from '../ledger/state.ts';
+import type { HoldPricing, Report } from '../ledger/state.ts';
 import type { UsageType } from '../rating/usage.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
 import { type ArrayElement, arrayLiteral, only, type Sql } from './sql.ts';
@@ -41,6 +41,10 @@ export interface HoldRow {
   userId: string;
   currency: string;
   rateCardId: string;
+  /** Null in holds of before it was kept. */
+  pricing: { readonly at: string; readonly goodwill?: true } | null;
+  timezone: string;
+  placedAt: Date;
   usageType: UsageType | null;
   destination: string | null;
   placedMicros: bigint;
@@ -72,6 +76,8 @@ export interface HoldPlacing extends WriteKey {
   readonly amountMicros: bigint | null;
   readonly referenceId: string;
   readonly rateCardId: string | null;
+  /** What prices its usage beside the card. */
+  readonly pricing: HoldPricing;
   readonly usageType: string | null;
   readonly destination: string | null;
   readonly ttlSeconds: number;
@@ -127,11 +133,12 @@ export async function authorizeHolds(
         ${column(({ destination }) => destination)}::text[],
         ${column(({ ttlSeconds }) => ttlSeconds)}::integer[],
         ${column(({ actor }) => actor)}::text[],
-        ${column(({ detail }) => JSON.stringify(detail))}::jsonb[]
+        ${column(({ detail }) => JSON.stringify(detail))}::jsonb[],
+        ${column(({ pricing }) => JSON.stringify(pricing))}::jsonb[]
       ) with ordinality w(wallet, hold, write_key, request, amount, reference, card, usage_type,
-        destination, ttl, by, about, place)
+        destination, ttl, by, about, pricing, place)
       cross join lateral authorize_hold(w.wallet, w.hold, w.write_key, w.request, w.amount,
-        w.reference, w.card, w.usage_type, w.destination, w.ttl, w.by, w.about)`,
+        w.reference, w.card, w.usage_type, w.destination, w.ttl, w.by, w.about, w.pricing)`,
   );
 }
 
@@ -231,7 +238,8 @@ async function inWalletOrder<Write extends { readonly walletId: string }, Outcom
 export async function findHolds(sql: Sql, holdIds: readonly string[]): Promise<(HoldRow | null)[]> {
   const rows = await sql<HoldRow[]>`
     select h.id as "holdId", h.wallet_id as "walletId", w.user_id as "userId", w.currency,
-      h.rate_card_id as "rateCardId", h.usage_type as "usageType", h.destination,
+      h.rate_card_id as "rateCardId", h.pricing, w.timezone, h.placed_at as "placedAt",
+      h.usage_type as "usageType", h.destination,
       h.placed_micros as "placedMicros", h.ahead_micros as "aheadMicros"
     from unnest(${arrayLiteral(holdIds)}::uuid[]) asked(id)
     -- One look-up for each, whatever the planner thinks of the number of them.

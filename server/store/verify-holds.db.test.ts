@@ -42,6 +42,7 @@ async function holdingWallet(): Promise<string> {
       amountMicros: 10n,
       referenceId: 'call-1',
       rateCardId: randomUUID(),
+      pricing: {},
       usageType: 'call',
       destination: null,
       ttlSeconds: 300,

@@ -13,6 +13,7 @@ export type WalletName =
 export interface WalletIdentity {
   readonly walletId: string;
   readonly currency: string;
+  readonly timezone: string;
 }
 
 const walletColumns = (sql: Sql) => sql`
@@ -84,21 +85,21 @@ export async function walletIdentities(
     currencies.push(byId ? null : (name.currency ?? null));
   }
   const rows = await sql<(WalletIdentity & { place: bigint })[]>`
-    select n.place, w.id as "walletId", w.currency
+    select n.place, w.id as "walletId", w.currency, w.timezone
     from unnest(
       ${arrayLiteral(ids)}::uuid[], ${arrayLiteral(userIds)}::text[],
       ${arrayLiteral(currencies)}::text[]
     ) with ordinality n(id, user_id, currency, place)
     -- Look-ups, whatever the planner thinks of the number of names.
     cross join lateral (
-      (select id, currency from wallets where id = n.id limit 1)
+      (select id, currency, timezone from wallets where id = n.id limit 1)
       union all
-      (select id, currency from wallets
+      (select id, currency, timezone from wallets
        where user_id = n.user_id and currency = coalesce(n.currency, currency) limit 2)
     ) w`;
   const found: WalletIdentity[][] = names.map(() => []);
-  for (const { place, walletId, currency } of rows) {
-    found[Number(place) - 1]?.push({ walletId, currency });
+  for (const { place, ...wallet } of rows) {
+    found[Number(place) - 1]?.push(wallet);
   }
   return found;
 }

@@ -87,12 +87,17 @@ const explainInput = z
   });
 
 export const usageRouter = router({
-  /** What usage would cost now; nothing is written. */
+  /** What usage would cost, now or at an instant; nothing is written. */
   quote: scoped('usage:quote')
-    .input(z.strictObject({ ...walletFields, usage: usageSchema }).superRefine(namesOneWallet))
-    .query(async ({ ctx, input }) =>
-      wire(await ctx.services.charging.quote(walletName(input), input.usage)),
-    ),
+    .input(
+      z
+        .strictObject({ ...walletFields, usage: usageSchema, occurredAt: instantSchema.optional() })
+        .superRefine(namesOneWallet),
+    )
+    .query(async ({ ctx, input }) => {
+      const { usage, occurredAt } = input;
+      return wire(await ctx.services.charging.quote(walletName(input), usage, occurredAt));
+    }),
 
   charge: scoped(charge.scope)
     .input(charge.input)
