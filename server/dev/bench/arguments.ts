@@ -5,9 +5,10 @@ export const HELP = `Measures the charging API and the ledger beside a floor, on
 
   npm run bench [-- OPTIONS]
       --quick           short rows; at most three minutes on two cores
-      --full            a wallet with 10,000,000 events, too (12 GB of disk, some minutes)
+      --full            a wallet with 10,000,000 events, too, and a month of 1,000,000 wallets
+                        (25 GB of disk, half an hour)
       --only REGEX      only the rows and sections whose name fits: "floor", "single charges, 64",
-                        "hot wallet", "history", "verify", "guards"
+                        "hot wallet", "history", "month", "verify", "guards"
       --seconds N       seconds a row; by default 8, quick 1.5
       --profile DIR     leaves a CPU profile of the server there
       --json FILE       writes every figure
@@ -23,6 +24,8 @@ export interface BenchOptions {
   readonly secondsPerRow: number;
   /** Events of the wallets with long histories. */
   readonly histories: readonly number[];
+  /** Wallets whose month is closed. */
+  readonly monthWallets: number;
   readonly only: RegExp | null;
   readonly profileDirectory: string | undefined;
   readonly jsonFile: string | undefined;
@@ -30,6 +33,12 @@ export interface BenchOptions {
   readonly readme: boolean;
   readonly fromFile: string | undefined;
 }
+
+const SIZES = {
+  quick: { histories: [10_000, 100_000], monthWallets: 10_000 },
+  usual: { histories: [10_000, 1_000_000], monthWallets: 100_000 },
+  full: { histories: [10_000, 1_000_000, 10_000_000], monthWallets: 1_000_000 },
+};
 
 /** What the command line asked for makes no sense; the message says why. */
 export class UsageError extends Error {}
@@ -49,12 +58,11 @@ export function readArguments(args: readonly string[]): BenchOptions | 'help' {
   ) {
     throw new UsageError('--seconds needs a number above 0 and below 10000.');
   }
+  const size = values.quick ? 'quick' : values.full ? 'full' : 'usual';
   const secondsPerRow = Number(values.seconds ?? (values.quick ? 1.5 : 8));
   return {
     secondsPerRow,
-    histories: values.quick
-      ? [10_000, 100_000]
-      : [10_000, 1_000_000, ...(values.full ? [10_000_000] : [])],
+    ...SIZES[size],
     only: values.only === undefined ? null : regex(values.only),
     profileDirectory: values.profile,
     jsonFile: values.json,

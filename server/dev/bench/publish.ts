@@ -13,8 +13,17 @@ const END = '<!-- /benchmark -->';
  * @throws Error when the report is of a part of the benchmark
  */
 export async function publish(report: Report): Promise<void> {
-  const { floors, rows, history, ledger, guards, memory } = report;
-  const sections = [floors.many, floors['one hot'], rows[0], history, ledger, guards, memory];
+  const { floors, rows, history, ledger, guards, month, memory } = report;
+  const sections = [
+    floors.many,
+    floors['one hot'],
+    rows[0],
+    history,
+    ledger,
+    guards,
+    month,
+    memory,
+  ];
   if (sections.some((section) => section === undefined || section === null)) {
     throw new Error('only a whole run is published, and this report is of a part');
   }

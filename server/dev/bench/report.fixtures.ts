@@ -60,6 +60,15 @@ export const sampleReport: Report = {
     all: { wallMicros: 60, cpuMicros: null },
     guards: [{ guard: 'append-only triggers', wallMicros: -0.2, cpuMicros: null }],
   },
+  month: {
+    wallets: 10_000,
+    events: 100_000,
+    generationSeconds: 9,
+    floor: { seconds: 0.4, perSecond: 2_500 },
+    run: { seconds: 5, perSecond: 2_000 },
+    firstBytes: 100e6,
+    peakBytes: 110e6,
+  },
   memory: {
     serverRssBytes: 123e6,
     serverPeakRssBytes: 200e6,

@@ -26,6 +26,16 @@ test('a long history is compared with the shortest', () => {
   );
 });
 
+test('the monthly run stands beside the same SQL run directly, with its memory', () => {
+  const lines = fullTables(sampleReport).split('\n');
+  expect(lines).toContain(
+    '| **floor**: the same SQL run directly | 1,000 | 10,000 | 0.4 | 2,500 | 1.00 |  |',
+  );
+  expect(lines).toContain(
+    '| the monthly run | 10,000 | 100,000 | 5.0 | 2,000 | 0.80 | 100 MB, 110 MB |',
+  );
+});
+
 test('the README shows the headlines and the floor, and nothing else', () => {
   const table = readmeTable(sampleReport);
   expect(table).toContain('| **floor**: pgbench, 64 clients | many | 10,000 | 1 |');

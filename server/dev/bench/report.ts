@@ -3,6 +3,7 @@ import type { FloorMeasure, Protocol } from './floor.ts';
 import type { GuardCosts } from './guards.ts';
 import type { HistoryMeasure, LongWallet } from './history.ts';
 import type { LedgerCheck } from './ledger.ts';
+import type { MonthMeasure } from './month.ts';
 import type { Goal } from './rows.ts';
 
 export type Floors = Readonly<Record<Protocol | 'naive', FloorMeasure>>;
@@ -48,6 +49,7 @@ export interface Report {
   } | null;
   readonly ledger: { readonly verify: LedgerCheck; readonly rebuild: LedgerCheck } | null;
   readonly guards: GuardCosts | null;
+  readonly month: MonthMeasure | null;
   readonly memory: {
     readonly serverRssBytes: number;
     readonly serverPeakRssBytes: number;

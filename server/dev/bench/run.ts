@@ -11,6 +11,7 @@ import { measureGuards } from './guards.ts';
 import { makeHistories, measureHistories } from './history.ts';
 import type { HttpTarget } from './http-connection.ts';
 import { ledgerCheck } from './ledger.ts';
+import { measureMonth } from './month.ts';
 import { hasPgbench, PGBENCH_MISSING } from './pgbench.ts';
 import { postgresUsage } from './processes.ts';
 import type { Floors, MeasuredRow, Report, Wallets } from './report.ts';
@@ -18,13 +19,22 @@ import { ROWS, type Row, type RowContext, WARM_UP } from './rows.ts';
 import { takeSample } from './sample.ts';
 import { type ServerProcess, startServer } from './server-process.ts';
 import { BATCH, chargeBatches } from './sql-batch.ts';
-import { count, guardsTable, historyTable, ledgerTable, ROWS_HEAD, rowCells } from './tables.ts';
+import {
+  count,
+  guardsTable,
+  historyTable,
+  ledgerTable,
+  monthTable,
+  ROWS_HEAD,
+  rowCells,
+} from './tables.ts';
 import type { Tally } from './traffic.ts';
 import { prepareWallets } from './wallets.ts';
 
 const DATABASE = 'bench';
 const GUARDS_DATABASE = 'bench_guards';
 const HISTORY_DATABASE = 'bench_history';
+const MONTH_DATABASE = 'bench_month';
 /** So few events at least are verified: fewer would measure the start of the command. */
 const EVENTS_TO_VERIFY = 300_000;
 
@@ -55,6 +65,9 @@ export async function runBenchmark(
   await cluster`create database ${cluster(DATABASE)}`;
   const url = postgres.ownerUrl(DATABASE);
   await migrate({ url });
+  if (wanted(options, 'month')) {
+    await cluster`create database ${cluster(MONTH_DATABASE)} template ${cluster(DATABASE)}`;
+  }
   let sql = connect(url, { max: 2, statementTimeoutMs: 0 });
   const { secret: apiKey } = await createApiKeys({ sql, logger: createLogger('silent') }).create({
     name: 'bench',
@@ -98,6 +111,7 @@ export async function runBenchmark(
     await server.stop();
     const ledger = await ledgerOf(run);
     const guards = await guardsOf(run);
+    const month = await monthOf(run);
     const history = await historyOf(run);
     return {
       measuredAt,
@@ -109,6 +123,7 @@ export async function runBenchmark(
       history,
       ledger,
       guards,
+      month,
       memory,
     };
   } finally {
@@ -121,7 +136,7 @@ function assertMeasuresSomething(options: BenchOptions): void {
   const names = [
     ...(['many', 'one hot'] as const).map((wallets) => `floor, ${walletsText(wallets)}`),
     ...ROWS.map((row) => `${row.name}, ${walletsText(walletsOf(row))}`),
-    ...['verify and rebuild', 'guards', 'history'],
+    ...['verify and rebuild', 'guards', 'month', 'history'],
   ];
   if (!names.some((name) => wanted(options, name))) {
     throw new UsageError(`--only fits none of these:\n  ${names.join('\n  ')}`);
@@ -290,6 +305,21 @@ async function guardsOf({ options, postgres, context, print }: Run): Promise<Rep
   });
   print(`\n${guardsTable({ guards }).join('\n')}`);
   return guards;
+}
+
+async function monthOf({ options, postgres, context, print }: Run): Promise<Report['month']> {
+  if (!wanted(options, 'month')) {
+    return null;
+  }
+  const url = postgres.ownerUrl(MONTH_DATABASE);
+  const month = await measureMonth({
+    url,
+    wallets: options.monthWallets,
+    sample: context.sample,
+  });
+  await ledgerCheck('verify', url);
+  print(`\n${monthTable({ month }).join('\n')}`);
+  return month;
 }
 
 async function historyOf(run: Run): Promise<Report['history']> {

@@ -22,6 +22,7 @@ export function fullTables(report: Report): string {
     ...section('Charges', rowsTable(report, false)),
     ...section('Long histories', historyTable(report)),
     ...section('Verification', ledgerTable(report)),
+    ...section('Closing a month', monthTable(report)),
     ...section('What each guard costs', guardsTable(report)),
     ...section('Memory after the load', memoryTable(report)),
   ].join('\n');
@@ -190,6 +191,29 @@ export function ledgerTable({ ledger }: Pick<Report, 'ledger'>): string[] {
           `${mark(ledger[command].perSecond >= LEDGER_GOALS[command])} ≥ ${count(LEDGER_GOALS[command])}`,
         ]),
       );
+}
+
+export function monthTable({ month }: Pick<Report, 'month'>): string[] {
+  if (month === null) {
+    return [];
+  }
+  const { wallets, events, floor, run, firstBytes, peakBytes } = month;
+  const cells = (name: string, { seconds, perSecond }: typeof run, memory: string) => [
+    name,
+    count(seconds * perSecond),
+    count((seconds * perSecond * events) / wallets),
+    seconds.toFixed(1),
+    count(perSecond),
+    (perSecond / floor.perSecond).toFixed(2),
+    memory,
+  ];
+  return table(
+    ['', 'wallets', 'events', 'seconds', 'wallets/s', '× floor', 'memory of Node, first and peak'],
+    [
+      cells('**floor**: the same SQL run directly', floor, ''),
+      cells('the monthly run', run, `${megabytes(firstBytes)}, ${megabytes(peakBytes)}`),
+    ],
+  );
 }
 
 export function guardsTable({ guards }: Pick<Report, 'guards'>): string[] {
