@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { describeAttempt, describeAutoTopUp, latestRefusal } from './auto-top-up.ts';
+import {
+  describeAttempt,
+  describeAutoTopUp,
+  describeForSupport,
+  latestRefusal,
+} from './auto-top-up.ts';
 
 const view = { currency: 'USD', timezone: 'Europe/Berlin' };
 const settings = {
@@ -62,6 +67,19 @@ describe('automatic top-up tells its user', () => {
     );
     const byUser = { ...off, reason: 'user' } as const;
     expect(describeAutoTopUp(byUser, view, null).text).toContain('Turn it on again');
+  });
+
+  it('or support in short, with what support can do about it', () => {
+    expect(describeForSupport({ status: 'on', reason: null })).toEqual({
+      text: 'On.',
+      canResume: false,
+    });
+    expect(describeForSupport({ status: 'paused', reason: 'fraud_warning' })).toEqual({
+      text: 'Paused: fraud warning.',
+      canResume: true,
+    });
+    expect(describeForSupport({ status: 'off', reason: 'user' }).canResume).toBe(false);
+    expect(describeForSupport({ status: 'off', reason: 'dispute' }).canResume).toBe(true);
   });
 
   it('that a payment waits to be confirmed', () => {

@@ -126,6 +126,18 @@ function supportReason(reason: Settings['reason']): string | null {
   }
 }
 
+/** The same in short for support staff, and whether they can let it go on. */
+export function describeForSupport({ status, reason }: Pick<Settings, 'status' | 'reason'>): {
+  text: string;
+  canResume: boolean;
+} {
+  const why = reason === null ? '' : `: ${humanize(reason).toLowerCase()}`;
+  return {
+    text: `${humanize(status)}${why}.`,
+    canResume: status === 'paused' || (status === 'off' && supportReason(reason) !== null),
+  };
+}
+
 const states: Record<Attempt['state'], string> = {
   charging: 'Being charged',
   awaiting_user: 'Waits for you',

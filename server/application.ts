@@ -34,6 +34,7 @@ import { createStatements } from './billing/statements.ts';
 import { createStripeDesk } from './billing/stripe-desk.ts';
 import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
 import { createTopUps } from './billing/top-ups.ts';
+import { createWalletDesk } from './billing/wallet-desk.ts';
 import { createWallets } from './billing/wallets.ts';
 import type { Env } from './env.ts';
 import { Fault } from './faults.ts';
@@ -167,8 +168,13 @@ export function createApplication(options: ApplicationOptions): Application {
       now: clock,
       logger,
     }),
-    admin: createAdmin({ sql, wallets, month }),
     rateCardDesk: createRateCardDesk({ rateCards, now: clock }),
+    admin: createAdmin({ sql, month }),
+    walletDesk: createWalletDesk({ sql, wallets, spendingLimits }),
+    spendingLimits: {
+      ofUser: async (userId) =>
+        (await spendingLimits.get({ walletId: (await wallets.ofUser(userId)).walletId })).limits,
+    },
     stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };
   // Without a mail server notices wait in the outbox; once there is one, it sends the newer ones.

@@ -8,12 +8,14 @@ import { DefinitionList } from '../components/definition-list.tsx';
 import { Field } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { SpendingLimits } from '../components/spending-limits.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { refusal, refusalInit } from '../credentials.server.ts';
 import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
 import { microsToAmount } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { toWire } from '../wire.ts';
 
 export const meta = pageTitle('Settings');
 
@@ -33,13 +35,18 @@ const passwordSchema = z
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const { timezone, currency } = await context.services.wallets.ofUser(user.id);
-  const alerts = await context.services.alerts.get(user.id);
+  const { alerts: alertServices, spendingLimits } = context.services;
+  const [alerts, limits] = await Promise.all([
+    alertServices.get(user.id),
+    spendingLimits.ofUser(user.id),
+  ]);
   const { exponent } = context.services.topUps.limits(currency);
   const query = new URL(request.url).searchParams;
   return json({
     email: user.email,
     timezone,
     currency,
+    limits: toWire(limits),
     alerts: {
       byMail: alerts.byMail,
       amounts: alerts.thresholds.map(({ thresholdMicros }) =>
@@ -79,7 +86,7 @@ export async function action({ request, context }: ActionFunctionArgs) {
 }
 
 export default function SettingsPage() {
-  const { email, timezone, currency, alerts, saved } = useLoaderData<typeof loader>();
+  const { email, timezone, currency, limits, alerts, saved } = useLoaderData<typeof loader>();
   const answer = useActionData<typeof action>();
   const errors = answer?.errors ?? undefined;
   return (
@@ -112,6 +119,11 @@ export default function SettingsPage() {
             <TextLink to="/account/auto-top-up">Automatic top-up</TextLink>
           </p>
         </Card>
+        {limits.length > 0 && (
+          <Card title="Spending limits">
+            <SpendingLimits limits={limits} currency={currency} timezone={timezone} />
+          </Card>
+        )}
         <div id="alerts">
           <Card title="Low-balance alerts">
             <AlertsForm

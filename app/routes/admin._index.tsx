@@ -24,8 +24,8 @@ const actionSchema = z.discriminatedUnion('intent', [
   z.object({ intent: z.literal('revive_mails') }),
   z.object({
     intent: z.literal('find_wallets'),
-    userId: z.string().trim().min(1, { error: 'Enter a user id.' }).max(200, {
-      error: 'This user id is too long.',
+    query: z.string().trim().min(1, { error: 'Enter a user id or an email address.' }).max(320, {
+      error: 'This is too long.',
     }),
   }),
 ]);
@@ -42,7 +42,7 @@ export async function loader({ context }: LoaderFunctionArgs) {
   return json(toWire({ billing, inbox, ledger, mail }));
 }
 
-/** The search is a POST, so that a user id never stands in an address or an access log. */
+/** The search is a POST, so that no user id and no email address stands in an address or an access log. */
 export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireSupport(context);
   const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
@@ -57,8 +57,9 @@ export async function action({ request, context }: ActionFunctionArgs) {
     await context.services.admin.reviveMails();
     return redirect('/admin');
   }
-  const wallets = await context.services.admin.findWallets(parsed.data.userId);
-  return json({ errors: null, found: { userId: parsed.data.userId, wallets: toWire(wallets) } });
+  const { query } = parsed.data;
+  const wallets = await context.services.walletDesk.find(query);
+  return json({ errors: null, found: { query, wallets: toWire(wallets) } });
 }
 
 export default function AdminPage() {
@@ -153,14 +154,14 @@ function FindWallets() {
       <Form method="post" ref={formRef} noValidate className="mb-5 grid gap-4">
         <input type="hidden" name="intent" value="find_wallets" />
         <Field
-          name="userId"
-          label="User id"
-          hint="Or how it begins."
+          name="query"
+          label="User id or email"
+          hint="Of a user id, its beginning is enough."
           autoComplete="off"
           spellCheck={false}
           required
-          defaultValue={answer?.found?.userId}
-          error={errors?.fields.userId}
+          defaultValue={answer?.found?.query}
+          error={errors?.fields.query}
         />
         <Button tone="secondary" className="justify-self-start">
           Find
@@ -180,7 +181,10 @@ function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
           <DefinitionList
             items={[
               { label: 'User', value: userId },
-              { label: 'Wallet', value: walletId },
+              {
+                label: 'Wallet',
+                value: <TextLink to={`/admin/wallets/${walletId}`}>{walletId}</TextLink>,
+              },
               { label: 'Status', value: humanize(status) },
               {
                 label: 'Balance',

@@ -12,6 +12,7 @@ const sections = [
   { to: '/admin', label: 'Overview', end: true },
   { to: '/admin/inbox', label: 'Inbox', end: false },
   { to: '/admin/quarantine', label: 'Quarantine', end: false },
+  { to: '/admin/disputes', label: 'Disputes', end: false },
   { to: '/admin/differences', label: 'Differences', end: false },
   { to: '/admin/rate-cards', label: 'Rate cards', end: false },
 ];

@@ -5,10 +5,9 @@ import { mailSummary, reviveDeadMails } from '../store/mail-outbox.ts';
 import type { Sql } from '../store/sql.ts';
 import { inboxSummary } from '../store/stripe-inbox.ts';
 import type { Month } from './month.ts';
-import type { Wallets } from './wallets.ts';
 
-export function createAdmin(options: { sql: Sql; wallets: Wallets; month: Month }): AdminServices {
-  const { sql, wallets, month } = options;
+export function createAdmin(options: { sql: Sql; month: Month }): AdminServices {
+  const { sql, month } = options;
   return {
     billing: () => month.status(),
     startBilling: (actor) => month.start(actor),
@@ -16,6 +15,5 @@ export function createAdmin(options: { sql: Sql; wallets: Wallets; month: Month 
     mail: () => mailSummary(sql),
     reviveMails: () => reviveDeadMails(sql),
     ledger: () => ledgerTotals(sql),
-    findWallets: (query) => wallets.search(query),
   };
 }

@@ -1,29 +1,11 @@
 /** Spending limits of wallets: setting them, reading them, and being refused by one. */
+import type { LimitTerms, LimitView } from '../http/views/spending-limits.ts';
 import type { WalletView } from '../http/views/wallets.ts';
 import type { SpendingLimit } from '../ledger/limit-list.ts';
-import type { WindowPeriod } from '../ledger/window.ts';
 import { type LimitRow, limitsOf, setLimits } from '../store/limits.ts';
 import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
 import { requireWallet } from './wallets.ts';
-
-/** A limit in the words of the API, which leaves out what it does not ask for. */
-export interface LimitTerms {
-  period: WindowPeriod;
-  type?: string;
-  prefix?: string;
-}
-
-/** A limit, and how it stands now. */
-export interface LimitView extends LimitTerms {
-  amountMicros: bigint;
-  spentMicros: bigint;
-  /** What open holds reserve of the rest. */
-  reservedMicros: bigint;
-  leftMicros: bigint;
-  /** When the next day or month of the wallet's time zone begins. */
-  resetsAt: Date;
-}
 
 /** The limit that left less than was required; `reservedMicros` is what other holds reserve. */
 export interface LimitReached {

@@ -10,9 +10,11 @@ import type { AlertServices } from './views/alerts.ts';
 import type { AutoTopUpServices } from './views/auto-top-ups.ts';
 import type { CardServices } from './views/cards.ts';
 import type { RateCardDesk } from './views/rate-cards.ts';
+import type { LimitServices } from './views/spending-limits.ts';
 import type { StatementServices } from './views/statements.ts';
 import type { StripeDesk } from './views/stripe-desk.ts';
 import type { TopUpServices } from './views/top-ups.ts';
+import type { WalletDesk } from './views/wallet-desk.ts';
 import type { WalletServices } from './views/wallets.ts';
 
 export interface Services {
@@ -26,6 +28,8 @@ export interface Services {
   admin: AdminServices;
   stripeDesk: StripeDesk;
   rateCardDesk: RateCardDesk;
+  walletDesk: WalletDesk;
+  spendingLimits: LimitServices;
 }
 
 export interface LoadContext {

@@ -1,4 +1,5 @@
 /** Disputes of payments, and the card networks' warnings of fraud. */
+import type { DisputeView, FraudWarningView } from '../http/views/wallet-desk.ts';
 import { outcomeColumns } from './charges.ts';
 import type { MoneyBackOutcome } from './payment-refunds.ts';
 import { only, type Sql } from './sql.ts';
@@ -30,6 +31,43 @@ export async function applyDispute(
       ${dispute.withdrawnMinor}, ${dispute.reinstatedMinor}, ${dispute.actor},
       ${dispute.occurredAt}, ${JSON.stringify(dispute.detail)}::text::jsonb)`;
   return only(outcome);
+}
+
+const disputeColumns = (sql: Sql) => sql`
+  d.dispute_id as "disputeId", d.wallet_id as "walletId", d.top_up_id as "topUpId", t.currency,
+  d.state, d.status, d.reason, d.amount_micros as "amountMicros",
+  d.withdrawn_micros as "withdrawnMicros", d.reinstated_micros as "reinstatedMicros", d.freezes,
+  d.created_at as "createdAt"
+  from payment_disputes d join top_ups t on t.id = d.top_up_id`;
+
+/** All disputes and inquiries of a wallet, newest first. */
+export async function disputesOfWallet(sql: Sql, walletId: string): Promise<DisputeView[]> {
+  return sql<DisputeView[]>`
+    select ${disputeColumns(sql)} where d.wallet_id = ${walletId} order by d.created_at desc`;
+}
+
+/** The newest disputes and inquiries of all wallets. */
+export async function newestDisputes(sql: Sql, limit: number): Promise<DisputeView[]> {
+  return sql<DisputeView[]>`
+    select ${disputeColumns(sql)} order by d.created_at desc limit ${limit}`;
+}
+
+const warningColumns = (sql: Sql) => sql`
+  f.warning_id as "warningId", f.wallet_id as "walletId", f.top_up_id as "topUpId", t.currency,
+  t.amount_micros as "amountMicros", f.fraud_type as "fraudType", f.actionable,
+  f.created_at as "createdAt"
+  from payment_fraud_warnings f join top_ups t on t.id = f.top_up_id`;
+
+/** All warnings of fraud about payments to a wallet, newest first. */
+export async function warningsOfWallet(sql: Sql, walletId: string): Promise<FraudWarningView[]> {
+  return sql<FraudWarningView[]>`
+    select ${warningColumns(sql)} where f.wallet_id = ${walletId} order by f.created_at desc`;
+}
+
+/** The newest warnings of fraud of all wallets. */
+export async function newestFraudWarnings(sql: Sql, limit: number): Promise<FraudWarningView[]> {
+  return sql<FraudWarningView[]>`
+    select ${warningColumns(sql)} order by f.created_at desc limit ${limit}`;
 }
 
 /**

@@ -1,6 +1,4 @@
 /** What support staff see on their first page. */
-import type { WalletView } from './wallets.ts';
-
 export interface BillingStatus {
   runId: string | null;
   period: string;
@@ -49,5 +47,4 @@ export interface AdminServices {
     events: bigint;
     totals: { currency: string; balanceMicros: bigint }[];
   }>;
-  findWallets(query: string): Promise<WalletView[]>;
 }

@@ -1,0 +1,26 @@
+/** Spending limits in plain words. */
+import type { LimitView } from '../server/http/views/spending-limits.ts';
+import { formatDateTime, formatMoney } from './format.ts';
+import { usageTypeName } from './usage-names.ts';
+import type { Wire } from './wire.ts';
+
+/** What a limit is for: `Calls to +44 in a day`. */
+export function describeLimit({ period, type, prefix }: Wire<LimitView>): string {
+  const usage = type === undefined ? 'All usage' : usageTypeName(type);
+  const to = prefix === undefined ? '' : ` to +${prefix}`;
+  return `${usage}${to} in a ${period}`;
+}
+
+/** How much of it is used: `$3.20 spent, $1.00 reserved`. */
+export function describeStanding(limit: Wire<LimitView>, currency: string): string {
+  const { spentMicros, reservedMicros } = limit;
+  const spent = `${formatMoney(spentMicros, currency)} spent`;
+  return reservedMicros === '0'
+    ? spent
+    : `${spent}, ${formatMoney(reservedMicros, currency)} reserved`;
+}
+
+/** When it begins anew, in the wallet's time zone. */
+export function describeReset({ resetsAt }: Wire<LimitView>, timezone: string): string {
+  return `Begins anew ${formatDateTime(resetsAt, timezone)}`;
+}

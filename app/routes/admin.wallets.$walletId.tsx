@@ -1,0 +1,282 @@
+import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
+import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { z } from 'zod';
+import type { WalletDeskView } from '../../server/http/views/wallet-desk.ts';
+import { describeForSupport } from '../auto-top-up.ts';
+import { Button } from '../components/button.tsx';
+import { Card } from '../components/card.tsx';
+import { DefinitionList } from '../components/definition-list.tsx';
+import { DisputeTable, WarningTable } from '../components/dispute-tables.tsx';
+import { EmptyState } from '../components/empty-state.tsx';
+import { EventList } from '../components/event-list.tsx';
+import { Field } from '../components/field.tsx';
+import { LimitsForm, readLimitsForm } from '../components/limits-form.tsx';
+import { Money } from '../components/money.tsx';
+import { Notice } from '../components/notice.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { Pager } from '../components/pager.tsx';
+import { TextLink } from '../components/text-link.tsx';
+import { TopUpTable } from '../components/top-up-table.tsx';
+import { describeEvent } from '../events.ts';
+import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { humanize } from '../format.ts';
+import { notFound, requireSupport } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+import { toWire, type Wire } from '../wire.ts';
+
+export const meta = pageTitle('Wallet');
+
+const CURSOR = /^[1-9]\d{0,17}$/;
+
+const actionSchema = z.discriminatedUnion('intent', [
+  z.object({
+    intent: z.enum(['freeze', 'unfreeze']),
+    reason: z
+      .string()
+      .trim()
+      .min(1, { error: 'Say why: its user reads it, and it is kept.' })
+      .max(500, { error: 'Use at most 500 characters.' }),
+  }),
+  z.object({ intent: z.literal('resume') }),
+]);
+
+export async function loader({ request, params, context }: LoaderFunctionArgs) {
+  requireSupport(context);
+  const query = new URL(request.url).searchParams;
+  const wanted = query.get('cursor') ?? '';
+  const cursor = CURSOR.test(wanted) ? wanted : undefined;
+  const found = await context.services.walletDesk.get(params.walletId ?? '', cursor);
+  if (found === null) throw notFound();
+  const { page, ...desk } = found;
+  const { currency, timezone } = desk.wallet;
+  return json({
+    desk: toWire(desk),
+    events: page.events.map((event) => describeEvent(event, currency, timezone)),
+    nextCursor: page.nextCursor,
+    isFirstPage: cursor === undefined,
+    done: query.has('done'),
+  });
+}
+
+export async function action({ request, params, context }: ActionFunctionArgs) {
+  const user = requireSupport(context);
+  const walletId = params.walletId ?? '';
+  const actor = `support:${user.id}`;
+  const { walletDesk } = context.services;
+  const form = await request.formData();
+  if (form.get('intent') === 'limits') {
+    const limits = readLimitsForm(form);
+    const answer = await walletDesk.setLimits({ walletId, limits, actor });
+    return answer.ok ? done(walletId) : refusedLimits(limits, answer);
+  }
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
+  if (!parsed.success) {
+    return json({ errors: fieldErrors(parsed.error), limits: null }, { status: 400 });
+  }
+  const input = parsed.data;
+  const answer =
+    input.intent === 'resume'
+      ? await walletDesk.resumeAutoTopUp({ walletId, actor })
+      : await walletDesk.changeStatus({
+          walletId,
+          status: input.intent === 'freeze' ? 'frozen' : 'open',
+          reason: input.reason,
+          actor,
+        });
+  return answer.ok ? done(walletId) : refused(answer.message);
+}
+
+function done(walletId: string) {
+  return redirect(`/admin/wallets/${encodeURIComponent(walletId)}?done`);
+}
+
+function refused(message: string) {
+  const errors: FormErrors = { form: message, fields: {} };
+  return json({ errors, limits: null }, { status: 409 });
+}
+
+function refusedLimits(
+  typed: ReturnType<typeof readLimitsForm>,
+  answer: { message: string } | { problems: Record<number, string> },
+) {
+  return 'message' in answer
+    ? refused(answer.message)
+    : json({ errors: null, limits: { typed, problems: answer.problems } }, { status: 400 });
+}
+
+export default function WalletPage() {
+  const { desk, events, nextCursor, isFirstPage, done: isDone } = useLoaderData<typeof loader>();
+  const answer = useActionData<typeof action>();
+  const errors = answer?.errors ?? undefined;
+  const { wallet } = desk;
+  const { currency, timezone } = wallet;
+  return (
+    <>
+      <PageHeader
+        title="Wallet"
+        lead={<span className="wrap-anywhere">{`${wallet.walletId}. Times in ${timezone}.`}</span>}
+        action={<TextLink to="/admin">Find another</TextLink>}
+      />
+      <div className="grid gap-5">
+        {isDone && answer === undefined && (
+          <div role="status">
+            <Notice>Done, and recorded with your name.</Notice>
+          </div>
+        )}
+        {errors?.form && (
+          <Notice tone="danger" alert>
+            {errors.form}
+          </Notice>
+        )}
+        <div className="grid gap-5 lg:grid-cols-2">
+          <StandingCard desk={desk} />
+          <div className="grid content-start gap-5">
+            <StatusCard desk={desk} errors={errors} />
+            <AutoTopUpCard desk={desk} />
+          </div>
+        </div>
+        <Card title="Disputes and warnings of fraud">
+          {desk.disputes.length + desk.warnings.length === 0 ? (
+            <EmptyState title="None" />
+          ) : (
+            <div className="grid gap-6">
+              <DisputeTable disputes={desk.disputes} timezone={timezone} />
+              <WarningTable warnings={desk.warnings} timezone={timezone} />
+            </div>
+          )}
+        </Card>
+        <Card title="Latest top-ups">
+          {desk.topUps.length === 0 ? (
+            <EmptyState title="No top-up yet" />
+          ) : (
+            <TopUpTable topUps={desk.topUps} timezone={timezone} />
+          )}
+        </Card>
+        <Card title="Spending limits">
+          <LimitsForm
+            key={JSON.stringify(desk.limits)}
+            limits={desk.limits}
+            currency={currency}
+            exponent={desk.exponent}
+            refused={answer?.limits ?? null}
+          />
+        </Card>
+        <Card title="Events">
+          <EventList events={events} withDetails />
+          <Pager
+            address={(query) => `/admin/wallets/${wallet.walletId}?${new URLSearchParams(query)}`}
+            isFirstPage={isFirstPage}
+            nextCursor={nextCursor}
+          />
+        </Card>
+      </div>
+    </>
+  );
+}
+
+type Desk = Wire<Omit<WalletDeskView, 'page'>>;
+
+function StandingCard({ desk: { wallet, email } }: { desk: Desk }) {
+  const { currency, grantsMicros, overdraftLimitMicros } = wallet;
+  const money = (micros: string) => <Money micros={micros} currency={currency} />;
+  return (
+    <Card title="How it stands">
+      <DefinitionList
+        items={[
+          { label: 'User', value: wallet.userId },
+          { label: 'Email', value: email ?? 'No account here' },
+          { label: 'Status', value: humanize(wallet.status) },
+          { label: 'Balance', value: money(wallet.balanceMicros) },
+          { label: 'On hold', value: money(wallet.heldMicros) },
+          { label: 'Available', value: money(wallet.availableMicros) },
+          { label: 'Owed', value: money(wallet.arrearsMicros) },
+          ...(grantsMicros === '0'
+            ? []
+            : [{ label: 'Promotional credit in the balance', value: money(grantsMicros) }]),
+          ...(overdraftLimitMicros === '0'
+            ? []
+            : [{ label: 'Credit limit', value: money(overdraftLimitMicros) }]),
+          { label: 'Usage is deducted', value: wallet.mode === 'live' ? 'At once' : 'On the 1st' },
+        ]}
+      />
+    </Card>
+  );
+}
+
+function StatusCard({ desk, errors }: { desk: Desk; errors: FormErrors | undefined }) {
+  const { status } = desk.wallet;
+  const busy = useNavigation().formData?.has('reason') ?? false;
+  const formRef = useFocusFirstError(errors);
+  if (status === 'closed') {
+    return (
+      <Card title="Closed">
+        <p>It can no longer be topped up or spent from, and it stays so.</p>
+      </Card>
+    );
+  }
+  const isFrozen = status === 'frozen';
+  const byDispute = desk.disputes.some(({ freezes }) => freezes);
+  return (
+    <Card title={isFrozen ? 'Frozen' : 'Freeze'}>
+      <Form method="post" ref={formRef} noValidate className="grid gap-5">
+        <p className="text-ink-soft">
+          {isFrozen
+            ? `Nothing can be spent from it.${byDispute ? ' A dispute froze it: whoever unfreezes it decides for every dispute there is.' : ''}`
+            : 'Nothing can be spent from a frozen wallet; its balance is kept.'}
+        </p>
+        <input type="hidden" name="intent" value={isFrozen ? 'unfreeze' : 'freeze'} />
+        <Field
+          name="reason"
+          label="Why"
+          hint="Its user reads this in the activity. Kept for ever, with your name."
+          autoComplete="off"
+          maxLength={500}
+          required
+          error={errors?.fields.reason}
+        />
+        <Button busy={busy} className="justify-self-start">
+          {isFrozen ? 'Unfreeze' : 'Freeze'}
+        </Button>
+      </Form>
+    </Card>
+  );
+}
+
+function AutoTopUpCard({ desk: { autoTopUp, wallet } }: { desk: Desk }) {
+  const busy = useNavigation().formData?.get('intent') === 'resume';
+  if (autoTopUp === null) {
+    return (
+      <Card title="Automatic top-up">
+        <p>It was never turned on.</p>
+      </Card>
+    );
+  }
+  const { text, canResume } = describeForSupport(autoTopUp);
+  return (
+    <Card title="Automatic top-up">
+      <p>{text}</p>
+      <div className="my-4">
+        <DefinitionList
+          items={[
+            {
+              label: 'Below',
+              value: <Money micros={autoTopUp.thresholdMicros} currency={wallet.currency} />,
+            },
+            {
+              label: 'Monthly cap',
+              value: <Money micros={autoTopUp.monthlyCapMicros} currency={wallet.currency} />,
+            },
+          ]}
+        />
+      </div>
+      {canResume && (
+        <Form method="post">
+          <input type="hidden" name="intent" value="resume" />
+          <Button tone="secondary" busy={busy}>
+            {autoTopUp.status === 'off' ? 'Let its user turn it on' : 'Resume automatic top-up'}
+          </Button>
+        </Form>
+      )}
+    </Card>
+  );
+}
