@@ -120,7 +120,7 @@ test('a warning of fraud pauses automatic top-up until support lets it go on', a
   await expectAccessible(support, 'disputes');
   await openWallet(support, user);
   await expect(support.getByText('Paused: fraud warning.')).toBeVisible();
-  await expect(support.getByRole('table', { name: 'Warnings of fraud' })).toBeVisible();
+  await expect(support.getByRole('list', { name: 'Warnings of fraud' })).toBeVisible();
   await expectAccessible(support, 'a wallet with a warning');
   await support.getByRole('button', { name: 'Resume automatic top-up' }).click();
   await expect(support.getByText('On.', { exact: true })).toBeVisible();

@@ -47,7 +47,7 @@ export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormPr
           const row = rows[place] ?? EMPTY;
           const standing = refused === null ? limits[place] : undefined;
           return (
-            <li key={place} className="grid gap-x-3 gap-y-3 sm:grid-cols-4">
+            <li key={place} className="grid items-start gap-3 sm:grid-cols-4">
               <Choice
                 name={`period${place}`}
                 label={`Limit ${place + 1}: in a`}

@@ -20,14 +20,7 @@ export function TopUpTable({ topUps, timezone }: { topUps: Wire<TopUpView>[]; ti
         return {
           key: topUp.topUpId,
           cells: {
-            when: (
-              <>
-                {formatDateTime(topUp.createdAt, timezone)}
-                <span className="block text-sm font-normal wrap-anywhere text-ink-soft">
-                  {topUp.topUpId}
-                </span>
-              </>
-            ),
+            when: formatDateTime(topUp.createdAt, timezone),
             state: (
               <>
                 {back?.label ?? humanize(topUp.status)}
@@ -36,6 +29,7 @@ export function TopUpTable({ topUps, timezone }: { topUps: Wire<TopUpView>[]; ti
                     .filter(Boolean)
                     .join(' ')}
                 </span>
+                <span className="block text-sm wrap-anywhere text-ink-soft">{topUp.topUpId}</span>
               </>
             ),
             amount: <Money micros={topUp.amountMicros} currency={topUp.currency} />,

@@ -1,7 +1,7 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
 import { Card } from '../components/card.tsx';
-import { DisputeTable, WarningTable } from '../components/dispute-tables.tsx';
+import { DisputeList, WarningList } from '../components/dispute-lists.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { requireSupport } from '../guards.server.ts';
@@ -28,7 +28,7 @@ export default function DisputesPage() {
           {disputes.length === 0 ? (
             <EmptyState title="No payment was disputed" />
           ) : (
-            <DisputeTable disputes={disputes} timezone="UTC" withWallet />
+            <DisputeList disputes={disputes} timezone="UTC" withWallet />
           )}
         </Card>
         <Card title="Newest warnings of fraud">
@@ -37,7 +37,7 @@ export default function DisputesPage() {
               A warning pauses the automatic top-up of its wallet.
             </EmptyState>
           ) : (
-            <WarningTable warnings={warnings} timezone="UTC" withWallet />
+            <WarningList warnings={warnings} timezone="UTC" withWallet />
           )}
         </Card>
       </div>

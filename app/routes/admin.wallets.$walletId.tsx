@@ -6,7 +6,7 @@ import { describeForSupport } from '../auto-top-up.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
-import { DisputeTable, WarningTable } from '../components/dispute-tables.tsx';
+import { DisputeList, WarningList } from '../components/dispute-lists.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { EventList } from '../components/event-list.tsx';
 import { Field } from '../components/field.tsx';
@@ -140,8 +140,8 @@ export default function WalletPage() {
             <EmptyState title="None" />
           ) : (
             <div className="grid gap-6">
-              <DisputeTable disputes={desk.disputes} timezone={timezone} />
-              <WarningTable warnings={desk.warnings} timezone={timezone} />
+              <DisputeList disputes={desk.disputes} timezone={timezone} />
+              <WarningList warnings={desk.warnings} timezone={timezone} />
             </div>
           )}
         </Card>
