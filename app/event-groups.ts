@@ -30,7 +30,15 @@ export const eventGroups = {
   },
   credits: {
     label: 'Credits, fees and adjustments',
-    types: ['grant', 'grant_expired', 'fee', 'adjustment', 'arrears_repaid'],
+    types: [
+      'grant',
+      'grant_expired',
+      'fee',
+      'subscription_added',
+      'subscription_ended',
+      'adjustment',
+      'arrears_repaid',
+    ],
   },
 } as const satisfies Record<string, { label: string; types: readonly string[] }>;
 

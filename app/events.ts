@@ -38,7 +38,9 @@ const titles: Readonly<Record<string, string>> = {
   grant_expired: 'Promotional credit expired',
   arrears_repaid: 'Arrears repaid',
   adjustment: 'Adjustment by support',
-  fee: 'Fee',
+  fee: 'Monthly fee',
+  subscription_added: 'Monthly fee agreed',
+  subscription_ended: 'Monthly fee ended',
   payment_refund: 'Refund to your card',
   payment_refund_failed: 'Refund to your card failed',
   dispute_opened: 'Payment disputed with your bank',
@@ -107,9 +109,9 @@ function subtitleOf(detail: EventView['detail'], to: string | null): string | nu
   const card = cardSchema.safeParse(detail.card);
   if (card.success) return `${humanize(card.data.brand)} ending ${card.data.last4}`;
   const period = periodSchema.safeParse(detail.period);
-  if (period.success) return formatPeriod(period.data);
   const words = text.safeParse(detail.reason ?? detail.description);
-  return words.success ? words.data : null;
+  const parts = [words.data, period.success ? formatPeriod(period.data) : undefined];
+  return parts.filter((part) => part !== undefined).join(', ') || null;
 }
 
 function movement(

@@ -70,6 +70,63 @@ create sequence statement_numbers as bigint increment 1 minvalue 1 maxvalue 9223
 
 -- Functions
 
+CREATE OR REPLACE FUNCTION public.add_subscription(p_wallet_id uuid, p_id uuid, p_key uuid, p_request_hash bytea, p_kind text, p_description text, p_amount_micros bigint, p_starts_at timestamp with time zone, p_ends_at timestamp with time zone, p_actor text)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+  starts_at timestamptz;
+  ends_at timestamptz := date_trunc('milliseconds', p_ends_at);
+  added_detail json;
+begin
+  if p_amount_micros is null or p_amount_micros not between 1 and 1000000000000000 then
+    raise exception 'a fee is from 1 to 10^15 micros a month'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, 0);
+  end if;
+  starts_at := date_trunc('milliseconds', coalesce(p_starts_at, ledger_now()));
+  if starts_at < open_month_starts_at(w) then
+    return refusal_of('MONTH_CLOSED', w, 0);
+  end if;
+  if ends_at < starts_at then
+    ends_at := starts_at;
+  end if;
+
+  added_detail := jsonb_strip_nulls(jsonb_build_object(
+    'subscriptionId', p_id, 'kind', p_kind, 'description', p_description,
+    'monthlyMicros', p_amount_micros::text, 'startsAt', json_instant(starts_at),
+    'endsAt', json_instant(ends_at)))::json;
+  w := append_event(w, 'subscription_added', 0, 0, 0, p_key, p_request_hash, p_actor, null,
+                    added_detail);
+  insert into subscriptions (
+    wallet_id, id, kind, description, amount_micros, starts_at, ends_at, added_seq
+  ) values (
+    w.id, p_id, p_kind, p_description, p_amount_micros, starts_at, ends_at, w.seq
+  );
+  return row(
+    'OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, added_detail
+  )::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.affordable_micros(w wallets)
  RETURNS bigint
  LANGUAGE sql
@@ -761,6 +818,7 @@ declare
   w wallets;
   outcome ledger_outcome;
   open_holds bigint;
+  open_subscriptions bigint;
 begin
   select * into w from wallets where id = p_wallet_id for no key update;
   if not found then
@@ -783,9 +841,13 @@ begin
   end if;
   if p_status = 'closed' then
     select count(*) into open_holds from holds where wallet_id = w.id and status = 'open';
-    if (w.balance_micros, w.held_micros, w.arrears_micros) <> (0, 0, 0) or open_holds > 0 then
+    select count(*) into open_subscriptions
+    from subscriptions s where s.wallet_id = w.id and owes_fees(s);
+    if (w.balance_micros, w.held_micros, w.arrears_micros) <> (0, 0, 0)
+       or open_holds + open_subscriptions > 0 then
       outcome := refusal_of('WALLET_NOT_EMPTY', w, 0);
-      outcome.detail := json_build_object('openHolds', open_holds);
+      outcome.detail := json_build_object(
+        'openHolds', open_holds, 'openSubscriptions', open_subscriptions);
       return outcome;
     end if;
   end if;
@@ -1176,9 +1238,12 @@ begin
     month := next_period(month);
   end loop;
 
-  -- What deferred wallets reserved is debited, last of all, so that no lock outlives it for long.
+  -- What deferred wallets reserved is debited, and the fees of the closed months, last of all, so
+  -- that no lock outlives it for long.
   perform from wallets
-  where id in (select wallet_id from unsettled_statements(p_wallet_ids, first_month, p_period))
+  where id in (
+    select wallet_id from unsettled_statements(p_wallet_ids, first_month, p_period)
+    union select wallet_id from unposted_fees(p_wallet_ids))
   order by id for no key update;
   if found then
     month := first_month;
@@ -1193,6 +1258,8 @@ begin
       join wallets w on w.id = s.wallet_id;
       month := next_period(month);
     end loop;
+    perform post_fees(w) from wallets w
+    where w.id in (select wallet_id from unposted_fees(p_wallet_ids));
   end if;
 end $function$;
 
@@ -1317,6 +1384,7 @@ AS $function$
     when 'hold_captured' then 'income:usage'
     when 'hold_expired' then 'income:usage'
     when 'usage_refund' then 'income:usage'
+    when 'fee' then 'income:fees'
     when 'arrears_repaid' then 'assets:receivable'
     -- These move no money.
     when 'wallet_opened' then 'equity:opening'
@@ -1326,6 +1394,8 @@ AS $function$
     when 'dispute_opened' then 'equity:opening'
     when 'dispute_closed' then 'equity:opening'
     when 'limits_changed' then 'equity:opening'
+    when 'subscription_added' then 'equity:opening'
+    when 'subscription_ended' then 'equity:opening'
   end
 $function$;
 
@@ -1715,6 +1785,55 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.end_subscription(p_wallet_id uuid, p_id uuid, p_ends_at timestamp with time zone, p_actor text)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  s subscriptions;
+  outcome ledger_outcome;
+  new_end timestamptz;
+  ended_detail json;
+begin
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select * into s from subscriptions where wallet_id = w.id and id = p_id;
+  if not found then
+    return refusal_of('SUBSCRIPTION_NOT_FOUND', w, 0);
+  end if;
+  new_end := greatest(s.starts_at, date_trunc('milliseconds', coalesce(p_ends_at, ledger_now())));
+  if s.ends_at = new_end or p_ends_at is null and s.ends_at <= ledger_now() then
+    return row(
+      'OK', true, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+      available_micros(w), w.updated_at, null
+    )::ledger_outcome;
+  end if;
+  if w.status = 'closed' then
+    return refusal_of('WALLET_CLOSED', w, 0);
+  end if;
+  if least(s.ends_at, new_end) < open_month_starts_at(w) then
+    return refusal_of('MONTH_CLOSED', w, 0);
+  end if;
+  ended_detail := json_build_object(
+    'subscriptionId', s.id, 'kind', s.kind, 'description', s.description,
+    'endsAt', json_instant(new_end));
+  w := append_event(w, 'subscription_ended', 0, 0, 0, null, null, p_actor, null, ended_detail);
+  update subscriptions set ends_at = new_end where wallet_id = w.id and id = s.id;
+  return row(
+    'OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, ended_detail
+  )::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.ended_seq(h holds)
  RETURNS bigint
  LANGUAGE sql
@@ -1907,6 +2026,16 @@ AS $function$
       + least(interval '15 minutes', interval '5 seconds' * power(2, least(p_attempt - 1, 10)))
   where id = p_id and attempts = p_attempt and status = 'waiting'
   returning status
+$function$;
+
+CREATE OR REPLACE FUNCTION public.fee_micros(p_amount_micros bigint, p_part interval, p_month interval)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  select div(2::numeric * p_amount_micros * part.ms + month.ms, 2 * month.ms)::bigint
+  from (select trunc(extract(epoch from p_part) * 1000) as ms) part,
+       (select trunc(extract(epoch from p_month) * 1000) as ms) month
 $function$;
 
 CREATE OR REPLACE FUNCTION public.fence_range(p_period text, p_from_wallet_id uuid, p_to_wallet_id uuid, p_fenced_at timestamp with time zone, OUT fenced_at timestamp with time zone, OUT in_use integer)
@@ -2185,7 +2314,7 @@ AS $function$
       from wallet_events e
       cross join lateral json_to_recordset(e.detail -> 'grants') as p (seq bigint, micros bigint)
       where e.wallet_id = w.wallet_id and e.type in (
-        'charge', 'accrual', 'hold_captured', 'hold_expired', 'arrears_repaid', 'usage_refund')
+        'charge', 'accrual', 'hold_captured', 'hold_expired', 'arrears_repaid', 'fee', 'usage_refund')
       union all
       select e.wallet_id, (e.detail ->> 'grantSeq')::bigint, (e.detail ->> 'endedMicros')::bigint,
         -(e.detail ->> 'endedMicros')::bigint
@@ -2620,6 +2749,14 @@ AS $function$
   select case p_event_type when 'top_up' then 'receipt' end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.open_month_starts_at(w wallets)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select n.starts_at from limit_window('month', greatest(ledger_now(), w.updated_at), w.timezone) n
+$function$;
+
 CREATE OR REPLACE FUNCTION public.open_wallet(p_wallet_id uuid, p_user_id text, p_currency text, p_timezone text, p_mode text, p_actor text, OUT opened boolean, OUT wallet wallets)
  RETURNS record
  LANGUAGE plpgsql
@@ -2700,6 +2837,14 @@ begin
     e.recorded_at, case when e.type = 'hold_captured' then settled.detail else e.detail end
   )::ledger_outcome;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.owes_fees(s subscriptions)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select s.ends_at is null or s.ends_at > greatest(s.starts_at, s.billed_to)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.parts_total(p_parts jsonb)
  RETURNS numeric
@@ -2939,6 +3084,47 @@ begin
     w := append_event(w, 'charge', -p_funded_micros, 0, p_owed_micros, p_key, p_request_hash,
                       p_actor, null, with_field(p_detail, 'grants', p_grants), p_grants);
   end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.post_fee(INOUT w wallets, s subscriptions, p_period billing_period, p_month_starts_at timestamp with time zone, p_month_ends_at timestamp with time zone)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  from_at constant timestamptz := greatest(s.starts_at, p_month_starts_at);
+  to_at constant timestamptz := least(s.ends_at, p_month_ends_at);
+  amount constant bigint :=
+    fee_micros(s.amount_micros, to_at - from_at, p_month_ends_at - p_month_starts_at);
+  taken constant bigint := least(amount, greatest(available_micros(w), 0));
+  burned jsonb := burn_of(w, taken, ledger_now());
+begin
+  w := append_event(
+    w, 'fee', -taken, 0, amount - taken, ledger_key('fee', s.id || ':' || p_period),
+    sha256(convert_to(s.id || E'\n' || p_period || E'\n' || amount, 'UTF8')),
+    'system:month', null,
+    with_field(json_build_object(
+      'subscriptionId', s.id, 'kind', s.kind, 'description', s.description, 'period', p_period,
+      'from', json_instant(from_at), 'to', json_instant(to_at),
+      'monthlyMicros', s.amount_micros::text), 'grants', burned),
+    burned);
+  update subscriptions set billed_to = p_month_ends_at where wallet_id = w.id and id = s.id;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.post_fees(INOUT w wallets)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  f record;
+  s subscriptions;
+begin
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  for f in select * from unposted_fees(array[w.id]) order by period, added_seq loop
+    select * into s from subscriptions where wallet_id = w.id and id = f.subscription_id;
+    w := post_fee(w, s, f.period, f.month_starts_at, f.month_ends_at);
+  end loop;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.postpone_auto_top_up(p_top_up_id uuid)
@@ -4315,6 +4501,7 @@ AS $function$
     when 'accrual_settled' then 'usage'
     when 'hold_captured' then 'usage'
     when 'hold_expired' then 'usage'
+    when 'fee' then 'fees'
     when 'usage_refund' then 'refunds'
     when 'payment_refund' then 'refunds'
     when 'payment_refund_failed' then 'refunds'
@@ -4575,6 +4762,19 @@ AS $function$
     returning i.event_id
   )
   select count(*) from trimmed
+$function$;
+
+CREATE OR REPLACE FUNCTION public.unposted_fees(p_wallet_ids uuid[])
+ RETURNS TABLE(wallet_id uuid, subscription_id uuid, added_seq bigint, period billing_period, month_starts_at timestamp with time zone, month_ends_at timestamp with time zone)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select s.wallet_id, s.id, s.added_seq, m.period, m.starts_at, m.ends_at
+  from subscriptions s
+  join statements m on m.wallet_id = s.wallet_id
+    and m.ends_at > greatest(s.starts_at, s.billed_to)
+    and (s.ends_at is null or s.ends_at > greatest(s.starts_at, m.starts_at))
+  where s.wallet_id = any (p_wallet_ids)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.unsettled_statements(p_wallet_ids uuid[], p_from billing_period, p_to billing_period)
@@ -5074,6 +5274,78 @@ AS $function$
           coalesce(h.billed_micros, usage_micros(e), 0), c.told_micros) end)
     ) as p (problem, message)
     where p.message is not null
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_subscriptions(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with told as materialized (
+    select e.wallet_id, e.seq, e.type, e.detail ->> 'subscriptionId' as id, e.detail,
+      e.arrears_delta_micros - e.balance_delta_micros as micros
+    from wallet_events e
+    where e.wallet_id between p_from and p_to
+      and e.type in ('subscription_added', 'subscription_ended', 'fee')
+  ), compared as (
+    select coalesce(s.wallet_id, a.wallet_id) as wallet_id, coalesce(a.seq, s.added_seq) as seq,
+      coalesce(s.id::text, a.id) as id,
+      (s.kind, s.description, s.amount_micros, s.starts_at, s.ends_at, s.added_seq)
+      is distinct from
+      (a.detail ->> 'kind', a.detail ->> 'description', (a.detail ->> 'monthlyMicros')::bigint,
+       (a.detail ->> 'startsAt')::timestamptz,
+       coalesce(ended.at, (a.detail ->> 'endsAt')::timestamptz), a.seq) as differs,
+      s.billed_to is distinct from billed.up_to as wrong_billed
+    from (select * from subscriptions where wallet_id between p_from and p_to) s
+    full join (select * from told where type = 'subscription_added') a
+      on a.wallet_id = s.wallet_id and a.id = s.id::text
+    left join lateral (
+      select (t.detail ->> 'endsAt')::timestamptz as at from told t
+      where t.wallet_id = s.wallet_id and t.id = s.id::text and t.type = 'subscription_ended'
+      order by t.seq desc limit 1
+    ) ended on true
+    left join lateral (
+      select max(m.ends_at) as up_to from told t
+      join statements m on m.wallet_id = t.wallet_id and m.period = t.detail ->> 'period'
+      where t.wallet_id = s.wallet_id and t.id = s.id::text and t.type = 'fee'
+    ) billed on true
+  ), fees as (
+    select t.wallet_id, t.seq, t.id, t.detail ->> 'period' as period, s.id is null as unknown,
+      t.micros is distinct from fee_micros(s.amount_micros,
+        least(s.ends_at, m.ends_at) - greatest(s.starts_at, m.starts_at), m.ends_at - m.starts_at)
+        as other_amount
+    from told t
+    left join subscriptions s on s.wallet_id = t.wallet_id and s.id::text = t.id
+    left join statements m on m.wallet_id = t.wallet_id and m.period = t.detail ->> 'period'
+    where t.type = 'fee'
+  ), problems as (
+    select c.wallet_id, c.seq, p.problem, p.message
+    from compared c
+    cross join lateral (values
+      ('SUBSCRIPTION_DIFFERS', case when c.differs
+        then format('subscription %s is not as its events tell it', c.id) end),
+      ('SUBSCRIPTION_BILLED', case when c.wrong_billed
+        then format('subscription %s is not billed as far as its fees were posted', c.id) end)
+    ) as p (problem, message)
+    where p.message is not null
+    union all
+    select f.wallet_id, f.seq, 'FEE_DIFFERS', case when f.unknown
+      then format('a fee of %s is for no subscription', f.period)
+      else format('the fee of %s for subscription %s is not its price for the time it ran',
+        f.period, f.id) end
+    from fees f where f.unknown or f.other_amount
+    union all
+    select u.wallet_id, null, 'FEE_MISSING',
+      format('the fee of %s for subscription %s was not posted', u.period, u.subscription_id)
+    from unposted_fees(array(
+      select distinct s.wallet_id from subscriptions s where s.wallet_id between p_from and p_to)) u
   )
   select (select count(*) from problems),
     (select coalesce(jsonb_agg(jsonb_build_object(
@@ -6051,6 +6323,26 @@ END),
 CREATE INDEX stripe_quarantine_newest ON public.stripe_quarantine USING btree (created_at DESC, payment_intent_id DESC);
 CREATE TRIGGER stripe_quarantine_resolved_once BEFORE DELETE OR UPDATE ON stripe_quarantine FOR EACH ROW EXECUTE FUNCTION keep_quarantine();
 
+create table subscriptions (
+  wallet_id uuid not null,
+  id uuid not null,
+  kind text not null,
+  description text not null,
+  amount_micros bigint not null,
+  starts_at timestamp with time zone not null,
+  ends_at timestamp with time zone,
+  billed_to timestamp with time zone,
+  added_seq bigint not null,
+  constraint subscriptions_pkey PRIMARY KEY (wallet_id, id),
+  constraint subscriptions_amount_micros_check CHECK (amount_micros >= 1 AND amount_micros <= '1000000000000000'::bigint),
+  constraint subscriptions_check CHECK (ends_at >= starts_at),
+  constraint subscriptions_description_check CHECK (length(description) >= 1 AND length(description) <= 500),
+  constraint subscriptions_kind_check CHECK (kind = ANY (ARRAY['plan'::text, 'number'::text])),
+  constraint subscriptions_wallet_id_added_seq_fkey FOREIGN KEY (wallet_id, added_seq) REFERENCES wallet_events(wallet_id, seq),
+  constraint subscriptions_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE TRIGGER subscriptions_never_deleted BEFORE DELETE OR TRUNCATE ON subscriptions FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table top_ups (
   id uuid not null,
   wallet_id uuid not null,
@@ -6150,11 +6442,12 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text, 'goodwill'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text, 'goodwill'::text, 'subscription_added'::text, 'subscription_ended'::text, 'fee'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE INDEX wallet_events_limits ON public.wallet_events USING btree (wallet_id, seq) WHERE (type = 'limits_changed'::text);
 CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text, 'goodwill'::text]))));
+CREATE INDEX wallet_events_of_subscriptions ON public.wallet_events USING btree (wallet_id, seq) WHERE (type = ANY (ARRAY['subscription_added'::text, 'subscription_ended'::text, 'fee'::text]));
 CREATE TRIGGER wallet_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON wallet_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 create table wallet_limits (
@@ -6292,6 +6585,7 @@ grant select on statements to wallet_app;
 grant insert, select on stripe_customers to wallet_app;
 grant insert, select, update on stripe_inbox to wallet_app;
 grant select on stripe_quarantine to wallet_app;
+grant select on subscriptions to wallet_app;
 grant select on top_ups to wallet_app;
 grant select on trial_balance to wallet_app;
 grant select on usage_refunds to wallet_app;
@@ -6305,6 +6599,7 @@ grant update (finished_at, give_up_at, last_error, next_attempt_at, status) on m
 grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
 grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
+grant execute on function add_subscription(uuid,uuid,uuid,bytea,text,text,bigint,timestamp with time zone,timestamp with time zone,text) to wallet_app;
 grant execute on function affordable_micros(wallets) to wallet_app;
 grant execute on function apply_dispute(text,text,text,bigint,text,text,text,bigint,bigint,text,timestamp with time zone,jsonb) to wallet_app;
 grant execute on function apply_payment_refund(text,uuid,text,text,bigint,text,text,text,text,timestamp with time zone,jsonb) to wallet_app;
@@ -6336,6 +6631,7 @@ grant execute on function dialled_digits(text) to wallet_app;
 grant execute on function discard_rate_card_draft(uuid,text) to wallet_app;
 grant execute on function draft_rate_card(uuid,jsonb,uuid,text) to wallet_app;
 grant execute on function drop_auto_top_up(uuid) to wallet_app;
+grant execute on function end_subscription(uuid,uuid,timestamp with time zone,text) to wallet_app;
 grant execute on function event_canonical(wallet_events) to wallet_app;
 grant execute on function event_hash(bytea,wallet_events) to wallet_app;
 grant execute on function extend_hold(uuid,uuid,jsonb,bigint,bigint,integer,text) to wallet_app;

@@ -33,6 +33,7 @@ import { createSpendingLimits } from './billing/spending-limits.ts';
 import { createStatements } from './billing/statements.ts';
 import { createStripeDesk } from './billing/stripe-desk.ts';
 import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
+import { createSubscriptions } from './billing/subscriptions.ts';
 import { createTopUps } from './billing/top-ups.ts';
 import { createWalletDesk } from './billing/wallet-desk.ts';
 import { createWallets } from './billing/wallets.ts';
@@ -216,6 +217,7 @@ export function createApplication(options: ApplicationOptions): Application {
     explaining,
     rateCards,
     spendingLimits,
+    subscriptions: createSubscriptions(sql),
     month,
   };
   const apiKeys = createApiKeys({ sql, logger });

@@ -3,6 +3,7 @@ import { type MetaFunction, useLoaderData } from '@remix-run/react';
 import { Card } from '../components/card.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
+import { FeeTable } from '../components/fee-table.tsx';
 import { Money } from '../components/money.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { PrintButton } from '../components/print-button.tsx';
@@ -25,11 +26,12 @@ export async function loader({ params, context }: LoaderFunctionArgs) {
   const statement = await context.services.statements.get(user.id, number);
   if (statement === null) throw notFound();
   const { timezone } = await context.services.wallets.ofUser(user.id);
-  return json({ statement: toWire(statement), email: user.email, timezone });
+  const fees = await context.services.statements.fees(statement);
+  return json({ statement: toWire(statement), fees: toWire(fees), email: user.email, timezone });
 }
 
 export default function StatementPage() {
-  const { statement, email, timezone } = useLoaderData<typeof loader>();
+  const { statement, fees, email, timezone } = useLoaderData<typeof loader>();
   const { currency, period, number } = statement;
   const money = (micros: string) => <Money micros={micros} currency={currency} />;
   const moved = (micros: string) => <Money micros={micros} currency={currency} signed />;
@@ -83,6 +85,11 @@ export default function StatementPage() {
         <Card title="Downloads" className="print:hidden">
           <DescribedStatementDownloads number={number} />
         </Card>
+        {fees.length > 0 && (
+          <Card title="Fees">
+            <FeeTable fees={fees} currency={currency} timezone={timezone} />
+          </Card>
+        )}
         <Card title="Proof">
           <p className="text-ink-soft">
             Every entry of your wallet carries a fingerprint that includes the one before it. This

@@ -24,6 +24,8 @@ export const SCOPES = [
   'credit:grant',
   // Money leaves for good.
   'refund:create',
+  // Fees that a wallet pays each month.
+  'subscriptions:write',
   'usage:quote',
   'usage:charge',
   'usage:refund',

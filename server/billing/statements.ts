@@ -9,6 +9,7 @@ import {
 } from '../ledger/statement-files.ts';
 import type { Sql } from '../store/sql.ts';
 import { chainedEvents, findStatement, listStatements } from '../store/statements.ts';
+import { feesBetween } from '../store/subscriptions.ts';
 
 /** Twenty years of one wallet. */
 const MAX_STATEMENTS = 240;
@@ -23,6 +24,7 @@ export function createStatements(sql: Sql): Statements {
   return {
     list: (userId) => listStatements(sql, userId, MAX_STATEMENTS),
     get: (userId, number) => findStatement(sql, userId, number),
+    fees: (statement) => feesBetween(sql, statement),
 
     async download(userId, number, file) {
       const statement = await findStatement(sql, userId, number);

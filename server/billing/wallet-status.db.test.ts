@@ -114,6 +114,7 @@ it('only an empty wallet is closed, and the refusal says what is left', async ()
     heldMicros: 0n,
     arrearsMicros: 10_000n,
     openHolds: 0,
+    openSubscriptions: 0,
   });
   await grant(20_000n);
   expect(await change('closed')).toMatchObject({ balanceMicros: 10_000n, arrearsMicros: 0n });

@@ -50,6 +50,8 @@ export type StatusAnswer =
       arrearsMicros: bigint;
       /** Calls, say, that still run, whether or not they hold money. */
       openHolds: number;
+      /** Recurring fees that are still to come. */
+      openSubscriptions: number;
     };
 
 export type ResumeAutoTopUpAnswer =
@@ -133,8 +135,8 @@ export function createWallets(sql: Sql): Wallets {
         return { ok: true, changed: !replayed, ...wallet, ...now };
       }
       case 'WALLET_NOT_EMPTY': {
-        const { openHolds } = outcome.detail as { openHolds: number };
-        return { ok: false, code, balanceMicros, heldMicros, arrearsMicros, openHolds };
+        const open = outcome.detail as { openHolds: number; openSubscriptions: number };
+        return { ok: false, code, balanceMicros, heldMicros, arrearsMicros, ...open };
       }
       case 'WALLET_NOT_FOUND':
       case 'WALLET_CLOSED':

@@ -65,7 +65,10 @@ export interface BillingClientOptions {
 
 /** Its procedures throw `BillingError`, and nothing else. A refusal is an answer. */
 export interface BillingClient
-  extends Pick<Procedures, 'wallets' | 'usage' | 'holds' | 'rateCards' | 'billing'> {
+  extends Pick<
+    Procedures,
+    'wallets' | 'usage' | 'holds' | 'subscriptions' | 'rateCards' | 'billing'
+  > {
   /**
    * Charges one communication at the wallet's prices. Never throws: a refusal, bad input and an
    * unreachable service are all `success: false`.
@@ -98,11 +101,12 @@ export function createBillingClient(options: BillingClientOptions): BillingClien
     fetch: options.fetch ?? globalThis.fetch,
   });
   const call = createCall(transport, origin, { timeoutMs, tryTimeoutMs, maxTries });
-  const { wallets, usage, holds, rateCards, billing } = proceduresOver(call);
+  const { wallets, usage, holds, subscriptions, rateCards, billing } = proceduresOver(call);
   return {
     wallets,
     usage,
     holds,
+    subscriptions,
     rateCards,
     billing,
     processCommunicationBilling: (userId, type, details, callOptions) =>

@@ -41,6 +41,7 @@ export type VoidAnswer = Answer<Procedures['holds']['void']['mutate']>;
 export type StatusAnswer = Answer<Procedures['wallets']['close']['mutate']>;
 export type SetLimitsAnswer = Answer<Procedures['wallets']['setLimits']['mutate']>;
 export type RefundTopUpsAnswer = Answer<Procedures['wallets']['refundTopUps']['mutate']>;
+export type AddSubscriptionAnswer = Answer<Procedures['subscriptions']['add']['mutate']>;
 export type GrantAnswer = Answer<Procedures['wallets']['grant']['mutate']>;
 
 type MutationPath = {
@@ -64,6 +65,8 @@ const REPEATABLE: Readonly<Record<MutationPath, boolean>> = {
   'wallets.close': true,
   'wallets.setLimits': true,
   'wallets.resumeAutoTopUp': true,
+  'subscriptions.add': true,
+  'subscriptions.end': true,
   'usage.charge': true,
   'usage.chargeBatch': true,
   'usage.refund': true,

@@ -1,12 +1,13 @@
 /** What no history may do to money, whatever the order: checked after every event. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decide } from './decide.ts';
+import { closingCommands, type Recorded } from './closing.fixtures.ts';
+import { type Command, decide } from './decide.ts';
 import { deltasOf, type WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
 import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
-import { availableMicros, initialState, type OpenWallet, type WalletState } from './state.ts';
+import { at, availableMicros, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 const histories = Number(process.env.CONSERVATION_RUNS ?? 500);
 
@@ -38,6 +39,7 @@ function sumsAfter(sums: Sums, event: WalletEvent): Sums {
     case 'grant':
       return { ...sums, creditedMicros: sums.creditedMicros + balanceDeltaMicros };
     case 'charge':
+    case 'fee':
     case 'hold_captured':
     case 'hold_expired':
       return { ...sums, billedMicros: sums.billedMicros + arrearsDeltaMicros - balanceDeltaMicros };
@@ -47,6 +49,8 @@ function sumsAfter(sums: Sums, event: WalletEvent): Sums {
         billedMicros: sums.billedMicros + heldDeltaMicros + arrearsDeltaMicros,
         accruedMicros: sums.accruedMicros + heldDeltaMicros,
       };
+    case 'accrual_settled':
+      return { ...sums, accruedMicros: sums.accruedMicros + heldDeltaMicros };
     case 'usage_refund':
       return { ...sums, refundedMicros: sums.refundedMicros + balanceDeltaMicros };
     case 'payment_refund':
@@ -105,9 +109,42 @@ function takeAll(history: readonly Step[]): void {
   const states = new Map<number, WalletState>();
   const sums = new Map<number, Sums>();
   const borrowed = new Set<number>();
+  const pasts = new Map<number, Recorded['past']>();
   const last = new Map<number, Step>();
   const accepted = new Map<string, unknown>();
   let nowMs = Date.parse('2026-03-01T00:00:00Z');
+  const run = (wallet: number, command: Command): void => {
+    let decided: ReturnType<typeof decide>;
+    try {
+      decided = decide(command, states.get(wallet) ?? initialState, nowMs);
+    } catch (error) {
+      expect(error).toBeInstanceOf(RangeError);
+      return;
+    }
+    for (const event of decided.events) {
+      const after = evolve(at(states.get(wallet) ?? initialState, nowMs), event);
+      const total = sumsAfter(sums.get(wallet) ?? noSums, event);
+      states.set(wallet, after);
+      sums.set(wallet, total);
+      pasts.set(wallet, [...(pasts.get(wallet) ?? []), { event, after }]);
+      // Stripe and the banks take what they take; what we reserve ourselves must be there.
+      if (event.type === 'dispute_withdrawn' || isOfStripe(event)) {
+        borrowed.add(wallet);
+      }
+      expectConserved(after, total, borrowed.has(wallet), event.type);
+    }
+    const { outcome } = decided;
+    if (outcome.code === 'OK' && 'replayed' in outcome && 'key' in command) {
+      const name = `${wallet} ${command.key}`;
+      const { replayed, ...answer } = outcome;
+      expect(replayed).toBe(accepted.has(name));
+      if (replayed) {
+        expect(answer, 'a replay is the first answer').toEqual(accepted.get(name));
+      } else {
+        accepted.set(name, answer);
+      }
+    }
+  };
   const take = (step: Step): void => {
     const state = states.get(step.wallet) ?? initialState;
     switch (step.type) {
@@ -127,41 +164,20 @@ function takeAll(history: readonly Step[]): void {
           states.set(step.wallet, { ...state, overdraftLimitMicros: step.limitMicros });
         }
         return;
-      case 'command': {
-        last.set(step.wallet, step);
-        const command = commandOf(step, nowMs);
-        let decided: ReturnType<typeof decide>;
-        try {
-          decided = decide(command, state, nowMs);
-        } catch (error) {
-          expect(error).toBeInstanceOf(RangeError);
-          return;
-        }
-        for (const event of decided.events) {
-          const before = states.get(step.wallet) ?? initialState;
-          const after = evolve(before, event);
-          const total = sumsAfter(sums.get(step.wallet) ?? noSums, event);
-          states.set(step.wallet, after);
-          sums.set(step.wallet, total);
-          // Stripe and the banks take what they take; what we reserve ourselves must be there.
-          if (event.type === 'dispute_withdrawn' || isOfStripe(event)) {
-            borrowed.add(step.wallet);
-          }
-          expectConserved(after, total, borrowed.has(step.wallet), event.type);
-        }
-        const { outcome } = decided;
-        if (outcome.code === 'OK' && 'replayed' in outcome && 'key' in command) {
-          const name = `${step.wallet} ${command.key}`;
-          const { replayed, ...answer } = outcome;
-          expect(replayed).toBe(accepted.has(name));
-          if (replayed) {
-            expect(answer, 'a replay is the first answer').toEqual(accepted.get(name));
-          } else {
-            accepted.set(name, answer);
+      case 'close_months': {
+        if (state.opened) {
+          const past = pasts.get(step.wallet) ?? [];
+          const recorded = { walletId: 'wallet', state, past };
+          for (const command of closingCommands(recorded, nowMs, () => 'statement')) {
+            run(step.wallet, command);
           }
         }
         return;
       }
+      case 'command':
+        last.set(step.wallet, step);
+        run(step.wallet, commandOf(step, nowMs));
+        return;
       default: {
         const unknown: never = step;
         throw new TypeError(`unknown step ${String(unknown)}`);

@@ -11,7 +11,9 @@ import { limitsOf, setLimits } from '../store/limits.ts';
 import { applyPaymentRefund, reservePaymentRefund } from '../store/payment-refunds.ts';
 import { refundUsage } from '../store/refunds.ts';
 import { only } from '../store/sql.ts';
+import { addSubscription, endSubscription, subscriptionsOf } from '../store/subscriptions.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
+import { closingCommands, endedMonths } from './closing.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
 import { settleDue } from './due.ts';
@@ -202,6 +204,9 @@ async function take(next: Step, model: Model): Promise<void> {
         model.state = { ...model.state, overdraftLimitMicros: next.limitMicros };
       }
       return;
+    case 'close_months':
+      await closeMonths(model);
+      return;
     case 'command': {
       model.lastStep = next;
       const command = ownedBy(model, commandOf(next, nowMs));
@@ -218,6 +223,27 @@ async function take(next: Step, model: Model): Promise<void> {
       const unknown: never = next;
       throw new TypeError(`unknown step ${String(unknown)}`);
     }
+  }
+}
+
+/** The months that have ended are closed in both worlds. */
+async function closeMonths(model: Model): Promise<void> {
+  const { walletId, state, written } = model;
+  if (!state.opened) {
+    return;
+  }
+  const recorded = { walletId, state, past: written };
+  const newest = endedMonths(recorded, nowMs).at(-1);
+  if (newest === undefined) {
+    return;
+  }
+  await database.owner`
+    select close_wallets(array[${walletId}::uuid], ${newest.period}, ledger_now())`;
+  const statements = await database.app<{ period: string; number: string }[]>`
+    select period, number from statements where wallet_id = ${walletId}`;
+  const numbers = new Map(statements.map(({ period, number }) => [period, number]));
+  for (const command of closingCommands(recorded, nowMs, (period) => numbers.get(period) ?? '')) {
+    remember(model, decide(command, model.state, nowMs).events);
   }
 }
 
@@ -239,6 +265,9 @@ function ownedBy({ walletId, state }: Model, command: Command): Command {
         ? { ...command, refundId: stripesId, detail }
         : { ...command, paymentKey: own.paymentKey, amountMicros: own.amountMicros, detail };
     }
+    case 'add_subscription':
+    case 'end_subscription':
+      return { ...command, subscriptionId: ledgerKey(walletId, command.subscriptionId) };
     default:
       return 'holdId' in command
         ? { ...command, holdId: ledgerKey(walletId, command.holdId) }
@@ -309,6 +338,13 @@ async function call(
   if (command.type === 'apply_payment_refund' || command.type === 'apply_dispute') {
     return applyMoneyBack(command, walletId);
   }
+  if (command.type === 'end_subscription') {
+    return endSubscription(database.app, {
+      ...command,
+      walletId,
+      endsAt: dateOf(command.endsAtMs),
+    });
+  }
   const request = { ...command, walletId, requestHash: Buffer.from(command.requestHash, 'hex') };
   switch (request.type) {
     case 'charge_wallet':
@@ -352,13 +388,24 @@ async function call(
       return only((await voidHolds(database.app, [request]))[0]);
     case 'refund_usage':
       return refundUsage(database.app, request);
+    case 'add_subscription':
+      return addSubscription(database.app, {
+        ...request,
+        startsAt: dateOf(request.startsAtMs),
+        endsAt: dateOf(request.endsAtMs),
+      });
     case 'settle_accruals':
-      throw new TypeError('only the closing of a month settles');
+    case 'post_fee':
+      throw new TypeError('only the closing of a month does this');
     default: {
       const unknown: never = request;
       throw new TypeError(`unknown command ${String(unknown)}`);
     }
   }
+}
+
+function dateOf(atMs: number | null): Date | null {
+  return atMs === null ? null : new Date(atMs);
 }
 
 /** The top-up that asked for a payment. It is there before the payment is, as always. */
@@ -493,8 +540,9 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     expect(row).toBeUndefined();
     return;
   }
-  const { opened, answers, holds, originals, payments, grants, limits, usage, atMs, ...projected } =
+  const { opened, answers, holds, originals, payments, grants, limits, usage, atMs, ...rest } =
     state;
+  const { subscriptions, ...projected } = rest;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({
@@ -521,6 +569,14 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
       .map(({ paymentKey, ...dispute }) => ({ ...dispute, topUpId: topUpOf(walletId, paymentKey) }))
       .sort((a, b) => (a.disputeId < b.disputeId ? -1 : 1)),
   });
+  expect(await subscriptionsOf(database.app, walletId)).toEqual(
+    [...subscriptions.values()].map(({ startsAtMs, endsAtMs, billedToMs, ...subscription }) => ({
+      ...subscription,
+      startsAt: new Date(startsAtMs),
+      endsAt: dateOf(endsAtMs),
+      billedTo: dateOf(billedToMs),
+    })),
+  );
   await expectSameView(walletId, state);
   const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
   // Here top-ups come without a payment, and a limit is set without an event.

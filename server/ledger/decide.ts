@@ -36,6 +36,12 @@ import {
 import { type RefundUsage, refundUsage } from './refunds.ts';
 import { assertSendable } from './sendable.ts';
 import { answerOf, at, availableMicros, type OpenWallet, type WalletState } from './state.ts';
+import {
+  addSubscription,
+  endSubscription,
+  postFee,
+  type SubscriptionCommand,
+} from './subscriptions.ts';
 import { type ChangeWalletStatus, changeWalletStatus } from './wallet-status.ts';
 
 export interface OpenWalletCommand {
@@ -98,6 +104,7 @@ export type Command =
   | ApplyDispute
   | ChangeWalletStatus
   | SetLimits
+  | SubscriptionCommand
   | HoldCommand;
 
 /**
@@ -147,6 +154,12 @@ function decideSettled(
       return changeWalletStatus(command, state);
     case 'set_limits':
       return setLimits(command, state);
+    case 'add_subscription':
+      return addSubscription(command, state, nowMs);
+    case 'end_subscription':
+      return endSubscription(command, state, nowMs);
+    case 'post_fee':
+      return postFee(command, state, nowMs);
     case 'authorize_hold':
       return recall(command, state) ?? authorizeHold(command, state, nowMs);
     case 'extend_hold':

@@ -34,6 +34,9 @@ export type RefusalCode =
   | 'PAYMENT_NOT_CREDITED'
   /** What comes back is not what came in: another amount, or another currency. */
   | 'PAYMENT_DIFFERS'
+  | 'SUBSCRIPTION_NOT_FOUND'
+  /** What a subscription cost in a month that was closed does not change. */
+  | 'MONTH_CLOSED'
   /** Only an empty wallet is closed. */
   | 'WALLET_NOT_EMPTY';
 

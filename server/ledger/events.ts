@@ -2,6 +2,8 @@
 import { limitTerms, type SpendingLimit } from './limit-list.ts';
 import type { Dispute, PaymentRefund } from './payments.ts';
 import type { GrantPart, Hold } from './state.ts';
+import type { Subscription } from './subscriptions.ts';
+import type { Window } from './window.ts';
 
 export type Detail = Readonly<Record<string, unknown>>;
 
@@ -181,6 +183,29 @@ interface LimitsChanged {
   readonly limits: readonly SpendingLimit[];
 }
 
+/** A recurring fee was agreed on, or its end. The detail tells the subscription as it is then. */
+interface SubscriptionChanged {
+  readonly subscription: Subscription;
+}
+
+interface SubscriptionAdded extends SubscriptionChanged, Keyed {
+  readonly type: 'subscription_added';
+}
+
+interface SubscriptionEnded extends SubscriptionChanged {
+  readonly type: 'subscription_ended';
+}
+
+/** A closed month's fee: taken from the balance, and the rest owed. */
+interface FeePosted extends SubscriptionChanged, Keyed, Spending {
+  readonly type: 'fee';
+  readonly takenMicros: bigint;
+  readonly owedMicros: bigint;
+  readonly period: string;
+  /** When in that month the subscription ran. */
+  readonly part: Window;
+}
+
 export type WalletEvent = { readonly actor: string } & (
   | Opened
   | ToppedUp
@@ -202,6 +227,9 @@ export type WalletEvent = { readonly actor: string } & (
   | DisputeTold
   | StatusChanged
   | LimitsChanged
+  | SubscriptionAdded
+  | SubscriptionEnded
+  | FeePosted
 );
 
 export interface Deltas {
@@ -219,6 +247,8 @@ export function deltasOf(event: WalletEvent): Deltas {
     case 'wallet_unfrozen':
     case 'wallet_closed':
     case 'limits_changed':
+    case 'subscription_added':
+    case 'subscription_ended':
     case 'dispute_opened':
     case 'dispute_closed':
       return deltas(0n, 0n, 0n);
@@ -232,6 +262,7 @@ export function deltasOf(event: WalletEvent): Deltas {
     case 'dispute_withdrawn':
       return deltas(-event.amountMicros, 0n, 0n);
     case 'charge':
+    case 'fee':
       return deltas(-event.takenMicros, 0n, event.owedMicros);
     case 'accrual':
       return deltas(0n, event.reservedMicros, event.owedMicros);
@@ -291,6 +322,28 @@ function ownDetailOf(event: WalletEvent): Detail {
       };
     case 'limits_changed':
       return { limits: limitTerms(event.limits) };
+    case 'subscription_added': {
+      const { monthlyMicros, startsAtMs, endsAtMs } = event.subscription;
+      return {
+        ...subjectOf(event.subscription),
+        monthlyMicros: `${monthlyMicros}`,
+        startsAt: instant(startsAtMs),
+        ...(endsAtMs !== null && { endsAt: instant(endsAtMs) }),
+      };
+    }
+    case 'subscription_ended':
+      return {
+        ...subjectOf(event.subscription),
+        endsAt: instant(event.subscription.endsAtMs ?? Infinity),
+      };
+    case 'fee':
+      return {
+        ...subjectOf(event.subscription),
+        period: event.period,
+        from: instant(event.part.startsAtMs),
+        to: instant(event.part.endsAtMs),
+        monthlyMicros: `${event.subscription.monthlyMicros}`,
+      };
     case 'arrears_repaid':
       return { bySeq: Number(event.bySeq) };
     case 'grant':
@@ -330,6 +383,11 @@ function ownDetailOf(event: WalletEvent): Detail {
       throw new TypeError(`unknown event ${String(unknown)}`);
     }
   }
+}
+
+/** What a fee is for. */
+function subjectOf({ subscriptionId, kind, description }: Subscription): Detail {
+  return { subscriptionId, kind, description };
 }
 
 /** An instant as JSON carries it. */

@@ -35,6 +35,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       holds: new Map(),
       originals: noOriginals,
       payments: noPayments,
+      subscriptions: new Map(),
       grants: new Map(),
       limits: [],
       usage: [],
@@ -56,6 +57,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     holds: holdsAfter(state, event),
     originals: originalsAfter(state.originals, event, state.seq + 1n),
     payments: paymentsAfter(state.payments, event, state.seq + 1n),
+    subscriptions: subscriptionsAfter(state, event),
     grants: grantsAfter(state.grants, event, state.seq + 1n),
     usage: usageAfter(state, event),
   };
@@ -67,7 +69,12 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     case 'payment_refund':
     case 'hold_placed':
       return remember(wallet, event, answerOf(wallet, event.amountMicros, detail));
+    case 'subscription_added':
+      return remember(wallet, event, answerOf(wallet, 0n, detail));
+    case 'subscription_ended':
+      return wallet;
     case 'charge':
+    case 'fee':
       return remember(
         wallet,
         event,
@@ -120,6 +127,15 @@ function holdsAfter(wallet: OpenWallet, event: WalletEvent): OpenWallet['holds']
   return 'hold' in event && event.hold !== undefined
     ? new Map(wallet.holds).set(event.hold.holdId, event.hold)
     : wallet.holds;
+}
+
+function subscriptionsAfter(
+  { subscriptions }: OpenWallet,
+  event: WalletEvent,
+): OpenWallet['subscriptions'] {
+  return 'subscription' in event
+    ? new Map(subscriptions).set(event.subscription.subscriptionId, event.subscription)
+    : subscriptions;
 }
 
 /** Follow-up events of an operation have no key and are answered with its first. */

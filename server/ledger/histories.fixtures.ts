@@ -19,7 +19,10 @@ export type Step = { readonly wallet: number } & (
       readonly command: Command;
       /** When a grant expires, from the moment on which it is granted. */
       readonly expiresInSeconds?: number;
+      /** When a subscription starts and ends, likewise. */
+      readonly runsInSeconds?: { readonly startsAtMs?: number; readonly endsAtMs?: number };
     }
+  | { readonly type: 'close_months' }
   | { readonly type: 'set_overdraft'; readonly limitMicros: bigint }
 );
 
@@ -35,9 +38,13 @@ const amount = fc.oneof(
 
 /** The command of a step that is taken now. */
 export function commandOf(
-  { command, expiresInSeconds }: Extract<Step, { type: 'command' }>,
+  { command, expiresInSeconds, runsInSeconds }: Extract<Step, { type: 'command' }>,
   nowMs: number,
 ): Command {
+  if (runsInSeconds !== undefined) {
+    const runs = Object.entries(runsInSeconds).map(([name, s]) => [name, nowMs + s * 1_000]);
+    return { ...command, ...Object.fromEntries(runs) };
+  }
   return command.type === 'grant_credit' && expiresInSeconds !== undefined
     ? { ...command, expiresAtMs: nowMs + expiresInSeconds * 1_000 }
     : command;
@@ -479,6 +486,70 @@ const moneyBackSteps: fc.Arbitrary<Step[]> = wallet.chain((wallet) =>
     .map((commands) => commands.map((command) => stepOf(wallet, command))),
 );
 
+const addSubscriptionStep = (wallet: number, number: number): fc.Arbitrary<Step> =>
+  fc
+    .record({
+      kind: fc.constantFrom('plan', 'number'),
+      monthlyMicros: fc.oneof(
+        { weight: 9, arbitrary: fc.constantFrom(1n, 999_999n, 4_000_000n) },
+        { weight: 1, arbitrary: fc.constantFrom(0n, 10n ** 15n, 10n ** 15n + 1n) },
+      ),
+      startsAtMs: fc.constantFrom(null, 0, 45_000, 1_700_000, -5_000_000),
+      endsAtMs: fc.constantFrom(null, null, 1_700_000, -45_000),
+    })
+    .map(({ startsAtMs, endsAtMs, ...request }) => ({
+      type: 'command',
+      wallet,
+      command: {
+        type: 'add_subscription',
+        key: ledgerKey('subscription', `${number}`),
+        requestHash: requestHash({ ...request, startsAtMs }).toString('hex'),
+        subscriptionId: `${number}`,
+        ...request,
+        description: 'zwölf "numbers"',
+        startsAtMs: null,
+        endsAtMs: null,
+        actor,
+      } as Command,
+      runsInSeconds: {
+        ...(startsAtMs !== null && { startsAtMs }),
+        ...(endsAtMs !== null && { endsAtMs }),
+      },
+    }));
+
+const endSubscriptionStep = (wallet: number, number: number): fc.Arbitrary<Step> =>
+  fc.constantFrom(null, 0, 1_700_000, -45_000, -5_000_000).map((endsAtMs) => ({
+    type: 'command',
+    wallet,
+    command: { type: 'end_subscription', subscriptionId: `${number}`, endsAtMs: null, actor },
+    ...(endsAtMs !== null && { runsInSeconds: { endsAtMs } }),
+  }));
+
+/** Recurring fees over months that pass, and are closed in time, late or twice. */
+const subscriptionSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(2))
+  .chain(([wallet, number]) =>
+    fc
+      .tuple(
+        addSubscriptionStep(wallet, number),
+        fc.array(
+          fc.oneof(
+            {
+              weight: 2,
+              arbitrary: fc.constant<Step>({ type: 'wait', wallet, seconds: 1_700_000 }),
+            },
+            { weight: 3, arbitrary: fc.constant<Step>({ type: 'close_months', wallet }) },
+            { weight: 2, arbitrary: fc.nat(3).chain((n) => endSubscriptionStep(wallet, n)) },
+            { weight: 1, arbitrary: fc.nat(3).chain((n) => addSubscriptionStep(wallet, n)) },
+            { weight: 1, arbitrary: chargeCommand().map((command) => stepOf(wallet, command)) },
+            { weight: 1, arbitrary: creditCommand.map((command) => stepOf(wallet, command)) },
+          ),
+          { minLength: 2, maxLength: 8 },
+        ),
+      )
+      .map(([add, later]) => [add, ...later]),
+  );
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -490,6 +561,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 3, arbitrary: creditSteps },
   { weight: 3, arbitrary: limitedSteps },
   { weight: 3, arbitrary: moneyBackSteps },
+  { weight: 2, arbitrary: subscriptionSteps },
   {
     weight: 12,
     arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),

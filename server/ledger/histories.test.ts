@@ -1,55 +1,80 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decide } from './decide.ts';
+import { closingCommands } from './closing.fixtures.ts';
+import { type Command, decide } from './decide.ts';
+import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
-import { initialState, type WalletState } from './state.ts';
+import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 /** What a random history came to: events, with what they did to credit, and answers. */
 function reachedBy(history: readonly Step[]): string[] {
   const reached: string[] = [];
   const states = new Map<number, WalletState>();
+  const pasts = new Map<number, { event: WalletEvent; after: OpenWallet }[]>();
   let nowMs = Date.parse('2026-03-01T00:00:00Z');
+
+  function take(wallet: number, command: Command): void {
+    const state = states.get(wallet) ?? initialState;
+    const { outcome, events } = decide(command, state, nowMs);
+    reached.push(outcome.code, ...events.flatMap((event) => tellOf(event, state, nowMs)));
+    const past = pasts.get(wallet) ?? [];
+    for (const event of events) {
+      const after = evolve(at(past.at(-1)?.after ?? state, nowMs), event);
+      past.push({ event, after });
+      states.set(wallet, after);
+    }
+    pasts.set(wallet, past);
+  }
+
   for (const step of history) {
     const state = states.get(step.wallet) ?? initialState;
     if (step.type === 'wait') {
       nowMs += step.seconds * 1_000;
     } else if (step.type === 'set_overdraft' && state.opened) {
       states.set(step.wallet, { ...state, overdraftLimitMicros: step.limitMicros });
+    } else if (step.type === 'close_months' && state.opened) {
+      const recorded = { walletId: 'wallet', state, past: pasts.get(step.wallet) ?? [] };
+      for (const command of closingCommands(recorded, nowMs, () => 'statement')) {
+        take(step.wallet, command);
+      }
     } else if (step.type === 'command') {
       try {
-        const { outcome, events } = decide(commandOf(step, nowMs), state, nowMs);
-        reached.push(outcome.code);
-        for (const event of events) {
-          const parts = 'grants' in event ? (event.grants ?? []) : [];
-          reached.push(event.type, `${event.type}, ${Math.min(parts.length, 2)} grants`);
-          const expiry = (seq: bigint) =>
-            (state.opened && state.grants.get(seq)?.expiresAtMs) || null;
-          if (parts.some(({ seq }) => (expiry(seq) ?? Infinity) <= nowMs)) {
-            reached.push(`${event.type}, grant past its expiry`);
-          }
-          if (event.type === 'payment_refund' && event.key !== undefined) {
-            const { paymentRefundId, refundRequestId } = event.detail;
-            const isLast = paymentRefundId === refundRequestId;
-            reached.push(`payment_refund by reservation, ${isLast ? 'last' : 'earlier'} part`);
-          }
-          if (event.type === 'wallet_frozen' || event.type === 'wallet_unfrozen') {
-            const by = 'disputeId' in event.detail ? 'by dispute' : 'by hand';
-            reached.push(`${event.type.slice('wallet_'.length)} ${by}`);
-          }
-          if (event.type === 'grant_expired') {
-            reached.push(
-              `grant_expired, ${event.takenMicros < event.endedMicros ? 'gone before' : 'taken whole'}`,
-            );
-          }
-        }
-        states.set(step.wallet, events.reduce(evolve, state));
+        take(step.wallet, commandOf(step, nowMs));
       } catch (error) {
         expect(error).toBeInstanceOf(RangeError);
       }
     }
   }
   return reached;
+}
+
+function tellOf(event: WalletEvent, state: WalletState, nowMs: number): string[] {
+  const told: string[] = [event.type];
+  const parts = 'grants' in event ? (event.grants ?? []) : [];
+  told.push(`${event.type}, ${Math.min(parts.length, 2)} grants`);
+  const expiry = (seq: bigint) => (state.opened && state.grants.get(seq)?.expiresAtMs) || null;
+  if (parts.some(({ seq }) => (expiry(seq) ?? Infinity) <= nowMs)) {
+    told.push(`${event.type}, grant past its expiry`);
+  }
+  if (event.type === 'payment_refund' && event.key !== undefined) {
+    const { paymentRefundId, refundRequestId } = event.detail;
+    const isLast = paymentRefundId === refundRequestId;
+    told.push(`payment_refund by reservation, ${isLast ? 'last' : 'earlier'} part`);
+  }
+  if (event.type === 'wallet_frozen' || event.type === 'wallet_unfrozen') {
+    const by = 'disputeId' in event.detail ? 'by dispute' : 'by hand';
+    told.push(`${event.type.slice('wallet_'.length)} ${by}`);
+  }
+  if (event.type === 'grant_expired') {
+    told.push(
+      `grant_expired, ${event.takenMicros < event.endedMicros ? 'gone before' : 'taken whole'}`,
+    );
+  }
+  if (event.type === 'fee') {
+    told.push(`fee, ${event.owedMicros > 0n ? 'owed in part' : 'taken whole'}`);
+  }
+  return told;
 }
 
 test('random histories come to every event and refusal, and to credit burned and given back', {
@@ -84,6 +109,8 @@ test('random histories come to every event and refusal, and to credit burned and
       ...['payment_refund', 'payment_refund_failed', 'dispute_opened', 'dispute_withdrawn'],
       ...['dispute_reinstated', 'dispute_closed', 'frozen by dispute', 'unfrozen by dispute'],
       ...['last', 'earlier'].map((part) => `payment_refund by reservation, ${part} part`),
+      ...['subscription_added', 'subscription_ended', 'accrual_settled', 'fee, owed in part'],
+      ...['fee, taken whole', 'fee, 1 grants', 'SUBSCRIPTION_NOT_FOUND', 'MONTH_CLOSED'],
     ]),
   );
 });

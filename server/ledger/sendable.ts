@@ -3,6 +3,7 @@ import type { Command } from './decide.ts';
 import { assertAllowed, maxAmountMicros } from './decision.ts';
 import { assertTtl } from './hold.ts';
 import { hasDuplicates, maxLimits, type SpendingLimit } from './limit-list.ts';
+import { maxFeeMicros } from './subscriptions.ts';
 
 /** @throws RangeError for a command that no caller may send, such as an amount of the wrong sign */
 export function assertSendable(command: Command): void {
@@ -10,6 +11,8 @@ export function assertSendable(command: Command): void {
     case 'open_wallet':
     case 'change_wallet_status':
     case 'void_hold':
+    case 'end_subscription':
+    case 'post_fee':
       break;
     case 'grant_credit':
       assertAllowed(command.amountMicros > 0n, 'a grant must be positive');
@@ -42,6 +45,11 @@ export function assertSendable(command: Command): void {
     case 'set_limits':
       assertLimits(command.limits);
       break;
+    case 'add_subscription': {
+      const { monthlyMicros } = command;
+      assertAllowed(monthlyMicros > 0n && monthlyMicros <= maxFeeMicros, 'a fee is no such amount');
+      break;
+    }
     case 'authorize_hold':
       assertAllowed((command.amountMicros ?? 0n) >= 0n, 'a hold is never negative');
       assertAllowed(

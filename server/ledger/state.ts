@@ -4,6 +4,7 @@ import type { SpendingLimit } from './limit-list.ts';
 import type { CountedUsage } from './limits.ts';
 import type { Originals } from './originals.ts';
 import type { Payments } from './payments.ts';
+import type { Subscription } from './subscriptions.ts';
 
 export type WalletStatus = 'open' | 'frozen' | 'closed';
 
@@ -84,6 +85,8 @@ export interface OpenWallet {
   readonly holds: ReadonlyMap<string, Hold>;
   readonly originals: Originals;
   readonly payments: Payments;
+  /** Every subscription there ever was, by its id. */
+  readonly subscriptions: ReadonlyMap<string, Subscription>;
   /** Every grant there ever was, by its number. */
   readonly grants: ReadonlyMap<bigint, Grant>;
   readonly limits: readonly SpendingLimit[];

@@ -3,6 +3,7 @@ import { answer, applied, type Decision, refuse } from './decision.ts';
 import { isFrozenByDispute } from './disputes.ts';
 import type { Detail, WalletEvent } from './events.ts';
 import { answerOf, type OpenWallet, type WalletStatus } from './state.ts';
+import { owesFees } from './subscriptions.ts';
 
 export interface ChangeWalletStatus {
   readonly type: 'change_wallet_status';
@@ -25,8 +26,10 @@ export function changeWalletStatus(command: ChangeWalletStatus, state: OpenWalle
     return refuse('WALLET_CLOSED', state, 0n);
   }
   const openHolds = [...state.holds.values()].filter((hold) => hold.status === 'open').length;
-  if (status === 'closed' && !(isEmpty(state) && openHolds === 0)) {
-    const numbers = answerOf(state, 0n, { openHolds });
+  const openSubscriptions = [...state.subscriptions.values()].filter(owesFees).length;
+  const isUnused = openHolds === 0 && openSubscriptions === 0;
+  if (status === 'closed' && !(isEmpty(state) && isUnused)) {
+    const numbers = answerOf(state, 0n, { openHolds, openSubscriptions });
     return answer({ code: 'WALLET_NOT_EMPTY', replayed: false, ...numbers });
   }
   return applied(state, 0n, [{ type: eventTypes[status], actor, detail }], detail);

@@ -10,6 +10,7 @@ import type { PaymentRefunds } from '../billing/payment-refunds.ts';
 import type { RateCards } from '../billing/rate-cards.ts';
 import type { Refunds } from '../billing/refunds.ts';
 import type { SpendingLimits } from '../billing/spending-limits.ts';
+import type { Subscriptions } from '../billing/subscriptions.ts';
 import type { Wallets } from '../billing/wallets.ts';
 import { asFault, FAULTS, Fault } from '../faults.ts';
 import { describeInputProblems } from '../input-problems.ts';
@@ -24,6 +25,7 @@ export interface RouterServices {
   readonly explaining: Explaining;
   readonly rateCards: RateCards;
   readonly spendingLimits: SpendingLimits;
+  readonly subscriptions: Subscriptions;
   readonly month: Month;
 }
 

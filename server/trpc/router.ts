@@ -2,6 +2,7 @@ import { billingRouter } from './billing.ts';
 import { createCallerFactory, router } from './context.ts';
 import { holdsRouter } from './holds.ts';
 import { rateCardsRouter } from './rate-cards.ts';
+import { subscriptionsRouter } from './subscriptions.ts';
 import { usageRouter } from './usage.ts';
 import { walletsRouter } from './wallets.ts';
 
@@ -11,6 +12,7 @@ export const appRouter = router({
   usage: usageRouter,
   holds: holdsRouter,
   rateCards: rateCardsRouter,
+  subscriptions: subscriptionsRouter,
   billing: billingRouter,
 });
 

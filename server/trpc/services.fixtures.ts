@@ -8,6 +8,7 @@ import { createRateCards } from '../billing/rate-cards.ts';
 import { createRefundAsking } from '../billing/refund-asking.ts';
 import { createRefunds } from '../billing/refunds.ts';
 import { createSpendingLimits } from '../billing/spending-limits.ts';
+import { createSubscriptions } from '../billing/subscriptions.ts';
 import { createWallets } from '../billing/wallets.ts';
 import { createLogger } from '../log.ts';
 import type { Sql } from '../store/sql.ts';
@@ -33,6 +34,7 @@ export function testServices(sql: Sql, gateway: StripeGateway = nowhere()): Rout
     explaining: createExplaining({ sql, rateCards }),
     rateCards,
     spendingLimits: createSpendingLimits(sql),
+    subscriptions: createSubscriptions(sql),
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
 }

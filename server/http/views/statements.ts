@@ -1,4 +1,5 @@
 /** Statements of closed months, as pages see them. */
+import type { FeeLine } from './subscriptions.ts';
 import type { UsageLine } from './wallets.ts';
 
 export interface StatementView {
@@ -44,6 +45,8 @@ export interface StatementServices {
   list(userId: string): Promise<StatementView[]>;
   /** Null when no wallet of the user has a statement of that number. */
   get(userId: string, number: string): Promise<StatementView | null>;
+  /** The fees that were posted in a statement's month, by name. */
+  fees(statement: Pick<StatementView, 'walletId' | 'fromSeq' | 'toSeq'>): Promise<FeeLine[]>;
   /**
    * A file of that statement: its figures (`statement.csv`), or every event of its period with its
    * place in the chain of hashes (`events.csv`). Null when the user has none, or it has no such file.
