@@ -21,6 +21,7 @@ export function statementFiles(number: string): StatementFile[] {
     title,
   });
   return [
+    file('PDF', 'The statement as a document', 'statement.pdf'),
     file('CSV', 'The figures, for a spreadsheet', 'statement.csv'),
     file('Entries', 'Every entry of the month with its fingerprint, as CSV', 'events.csv'),
   ];

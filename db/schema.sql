@@ -2382,12 +2382,9 @@ declare
   rules int;
 begin
   select count(*) into rules from rate_card_rules r where r.card_id = head_id;
-  insert into rate_cards (
-    id, currency, user_id, version, effective_from, card, rule_count, created_by
-  ) values (
-    head_id, p_head ->> 'currency', p_head ->> 'userId', (p_head ->> 'version')::int,
-    (p_head ->> 'effectiveFrom')::timestamptz, p_head, rules, p_actor
-  );
+  insert into rate_cards (id, currency, version, effective_from, card, rule_count, created_by)
+  values (head_id, p_head ->> 'currency', (p_head ->> 'version')::int,
+          (p_head ->> 'effectiveFrom')::timestamptz, p_head, rules, p_actor);
   perform log_rate_card(head_id, p_actor, 'published', jsonb_build_object(
     'version', p_head -> 'version', 'effectiveFrom', p_head -> 'effectiveFrom', 'rules', rules));
 end $function$;
@@ -3243,16 +3240,13 @@ AS $function$
 declare
   lead_time constant interval := '60 seconds';
   card_currency constant text := p_head ->> 'currency';
-  card_user constant text := p_head ->> 'userId';
 begin
   perform pg_advisory_xact_lock(hashtextextended('rate_cards ' || card_currency, 0));
-  select coalesce(max(c.version), 0) + 1 into version from rate_cards c
-  where currency = card_currency and user_id is not distinct from card_user;
+  select coalesce(max(c.version), 0) + 1 into version from rate_cards c where currency = card_currency;
   code := case
     when (p_head ->> 'effectiveFrom')::timestamptz < ledger_now() + lead_time
       then 'EFFECTIVE_TOO_SOON'
-    when exists (select from rate_cards c
-                 where currency = card_currency and user_id is not distinct from card_user
+    when exists (select from rate_cards c where currency = card_currency
                  and c.effective_from >= (p_head ->> 'effectiveFrom')::timestamptz)
       then 'EFFECTIVE_BEFORE_NEWEST'
     when (p_head ->> 'version')::int <> version then 'VERSION_TAKEN'
@@ -4716,6 +4710,25 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.tell_of_statements()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform enqueue_notice(s.wallet_id, 'statement', s.period, jsonb_build_object(
+    'at', s.closed_at, 'number', s.number, 'period', s.period,
+    'usageMicros', s.usage_micros::text, 'closingBalanceMicros', s.closing_balance_micros::text,
+    'headHash', encode(s.head_hash, 'hex')
+  ))
+  from written s
+  join wallets w on w.id = s.wallet_id
+  join users u on u.id = w.user_id
+  where u.statements_by_mail;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.tightest_limit(w wallets, p_usage_type text, p_destination text, p_except_hold uuid)
  RETURNS limit_standing
  LANGUAGE plpgsql
@@ -6114,11 +6127,9 @@ create table rate_cards (
   created_at timestamp with time zone not null default now(),
   created_by text not null,
   rule_count integer not null,
-  user_id text,
   constraint rate_cards_pkey PRIMARY KEY (id),
-  constraint rate_cards_once_at_a_time UNIQUE NULLS NOT DISTINCT (currency, user_id, effective_from),
-  constraint rate_cards_version_once UNIQUE NULLS NOT DISTINCT (currency, user_id, version),
-  constraint rate_cards_user_id_check CHECK (user_id ~ '^[[:graph:]]{1,128}$'::text),
+  constraint rate_cards_currency_effective_from_key UNIQUE (currency, effective_from),
+  constraint rate_cards_currency_version_key UNIQUE (currency, version),
   constraint rate_cards_version_check CHECK (version >= 1),
   constraint rate_cards_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code)
 );
@@ -6263,6 +6274,7 @@ create table statements (
 );
 CREATE UNIQUE INDEX statements_begin_once ON public.statements USING btree (wallet_id) WHERE (from_seq = 1);
 CREATE TRIGGER statements_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON statements FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER statements_told AFTER INSERT ON statements REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION tell_of_statements();
 
 create table stripe_customers (
   user_id text not null,
@@ -6406,6 +6418,7 @@ create table users (
   password_hash text not null,
   role text not null default 'user'::text,
   created_at timestamp with time zone not null default now(),
+  statements_by_mail boolean not null default true,
   constraint users_pkey PRIMARY KEY (id),
   constraint users_email_check CHECK (length(email) >= 3 AND length(email) <= 254 AND email !~ '[[:space:]]'::text),
   constraint users_id_check CHECK (id ~ '^[A-Za-z0-9_.:-]{1,128}$'::text),
@@ -6608,7 +6621,7 @@ grant insert (created_by, id, name, prefix, rate_limit_burst, rate_limit_per_sec
 grant update (finished_at, give_up_at, last_error, next_attempt_at, status) on mail_outbox to wallet_app;
 grant update (expires_at, last_seen_at) on sessions to wallet_app;
 grant update (attempts, window_ends_at) on sign_in_attempts to wallet_app;
-grant insert (email, id, password_hash), update (password_hash) on users to wallet_app;
+grant insert (email, id, password_hash), update (password_hash, statements_by_mail) on users to wallet_app;
 grant execute on function add_subscription(uuid,uuid,uuid,bytea,text,text,bigint,timestamp with time zone,timestamp with time zone,text) to wallet_app;
 grant execute on function affordable_micros(wallets) to wallet_app;
 grant execute on function apply_dispute(text,text,text,bigint,text,text,text,bigint,bigint,text,timestamp with time zone,jsonb) to wallet_app;

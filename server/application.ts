@@ -146,6 +146,7 @@ export function createApplication(options: ApplicationOptions): Application {
     openWallet: (userId) => wallets.ofUser(userId),
     logger,
   });
+  const statements = createStatements({ sql, appName: APP_NAME });
   const recoveryLinks = createRecoveryLinks(env.sessionSecret);
   const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
   const services: Services = {
@@ -161,7 +162,7 @@ export function createApplication(options: ApplicationOptions): Application {
       livemode,
     }),
     alerts: createAlerts({ sql, wallets }),
-    statements: createStatements(sql),
+    statements,
     paymentMethods: createPaymentMethods({
       sql,
       gateway,
@@ -343,6 +344,8 @@ export function createApplication(options: ApplicationOptions): Application {
               notice.kind === 'payment_to_confirm'
                 ? { ...notice, token: recoveryLinks.sign(notice) }
                 : notice,
+            attach: async (notice, to) =>
+              notice.kind === 'statement' ? [await statements.document(notice.number, to)] : [],
           }),
         ]),
     createMonthWatchdog({

@@ -35,10 +35,11 @@ const passwordSchema = z
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const { timezone, currency } = await context.services.wallets.ofUser(user.id);
-  const { alerts: alertServices, spendingLimits } = context.services;
-  const [alerts, limits] = await Promise.all([
+  const { alerts: alertServices, spendingLimits, statements } = context.services;
+  const [alerts, limits, statementsByMail] = await Promise.all([
     alertServices.get(user.id),
     spendingLimits.ofUser(user.id),
+    statements.sendsByMail(user.id),
   ]);
   const { exponent } = context.services.topUps.limits(currency);
   const query = new URL(request.url).searchParams;
@@ -53,7 +54,8 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
         microsToAmount(thresholdMicros, exponent),
       ),
     },
-    saved: query.has('changed') ? 'password' : query.has('alerts') ? 'alerts' : null,
+    statementsByMail,
+    saved: (['changed', 'alerts', 'statements'] as const).find((name) => query.has(name)) ?? null,
   });
 }
 
@@ -65,6 +67,10 @@ export async function action({ request, context }: ActionFunctionArgs) {
     const answer = await context.services.alerts.save({ userId: user.id, ...typed });
     if (answer.ok) return redirect('/account/settings?alerts#alerts');
     return json({ errors: null, alerts: { ...typed, problems: answer.problems } }, { status: 400 });
+  }
+  if (form.get('intent') === 'statements') {
+    await context.services.statements.sendByMail(user.id, form.has('byMail'));
+    return redirect('/account/settings?statements#statements');
   }
   const parsed = passwordSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) {
@@ -85,8 +91,15 @@ export async function action({ request, context }: ActionFunctionArgs) {
   return redirect('/account/settings?changed', { headers: { 'Set-Cookie': result.setCookie } });
 }
 
+const SAVED = {
+  changed: 'Your password was changed.',
+  alerts: 'Your alerts were saved.',
+  statements: 'Your choice about statements was saved.',
+} as const;
+
 export default function SettingsPage() {
-  const { email, timezone, currency, limits, alerts, saved } = useLoaderData<typeof loader>();
+  const { email, timezone, currency, limits, alerts, statementsByMail, saved } =
+    useLoaderData<typeof loader>();
   const answer = useActionData<typeof action>();
   const errors = answer?.errors ?? undefined;
   return (
@@ -95,9 +108,7 @@ export default function SettingsPage() {
       <div className="grid max-w-2xl gap-5">
         {saved !== null && answer === undefined && (
           <div role="status">
-            <Notice>
-              {saved === 'alerts' ? 'Your alerts were saved.' : 'Your password was changed.'}
-            </Notice>
+            <Notice>{SAVED[saved]}</Notice>
           </div>
         )}
         <Card title="Account">
@@ -134,11 +145,32 @@ export default function SettingsPage() {
             />
           </Card>
         </div>
+        <div id="statements">
+          <Card title="Statements">
+            <StatementsForm byMail={statementsByMail} />
+          </Card>
+        </div>
         <Card title="Change password">
           <PasswordForm email={email} errors={errors} />
         </Card>
       </div>
     </>
+  );
+}
+
+function StatementsForm({ byMail }: { byMail: boolean }) {
+  const busy = useNavigation().formData?.get('intent') === 'statements';
+  return (
+    <Form method="post" className="grid gap-5">
+      <input type="hidden" name="intent" value="statements" />
+      <label className="flex min-h-11 items-center gap-3">
+        <input type="checkbox" name="byMail" defaultChecked={byMail} className="size-5" />
+        Mail me each month's statement
+      </label>
+      <Button busy={busy} className="justify-self-start">
+        Save
+      </Button>
+    </Form>
   );
 }
 

@@ -25,14 +25,13 @@ export async function loader({ params, context }: LoaderFunctionArgs) {
   if (!isStatementNumber(number)) throw notFound();
   const statement = await context.services.statements.get(user.id, number);
   if (statement === null) throw notFound();
-  const { timezone } = await context.services.wallets.ofUser(user.id);
   const fees = await context.services.statements.fees(statement);
-  return json({ statement: toWire(statement), fees: toWire(fees), email: user.email, timezone });
+  return json({ statement: toWire(statement), fees: toWire(fees), email: user.email });
 }
 
 export default function StatementPage() {
-  const { statement, fees, email, timezone } = useLoaderData<typeof loader>();
-  const { currency, period, number } = statement;
+  const { statement, fees, email } = useLoaderData<typeof loader>();
+  const { currency, period, number, timezone } = statement;
   const money = (micros: string) => <Money micros={micros} currency={currency} />;
   const moved = (micros: string) => <Money micros={micros} currency={currency} signed />;
   const span = `${formatDate(statement.startsAt, timezone)} to ${formatLastDate(statement.endsAt, timezone)}`;

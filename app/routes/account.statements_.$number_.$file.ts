@@ -7,7 +7,12 @@ export async function loader({ params, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const { number = '', file = '' } = params;
   if (!isStatementNumber(number)) throw notFound();
-  const download = await context.services.statements.download(user.id, number, file);
+  const download = await context.services.statements.download({
+    userId: user.id,
+    customer: user.email,
+    number,
+    file,
+  });
   if (download === null) throw notFound();
   return new Response(download.body, {
     headers: {

@@ -271,7 +271,9 @@ it('a deferred wallet burns credit when usage is reserved; its month settles no 
   await database.owner`
     select close_wallets(array[${wallet.walletId}::uuid], '2026-10', ledger_now())`;
   expect(await creditOf(wallet)).toMatchObject({ availableMicros: 0n, balanceMicros: 0n });
-  const [statement] = await createStatements(database.app).list(wallet.userId);
+  const [statement] = await createStatements({ sql: database.app, appName: 'Prepaid Wallet' }).list(
+    wallet.userId,
+  );
   expect(statement).toMatchObject({ grantsMicros: 20_000n, closingBalanceMicros: 20_000n });
 });
 

@@ -1,6 +1,6 @@
 /** Sends what waits in the outbox: at least once, and once unless a process dies in between. */
 import type { Logger } from 'pino';
-import { DeliveryError, type Mailer } from '../mail/mailer.ts';
+import { type Attachment, DeliveryError, type Mailer } from '../mail/mailer.ts';
 import { type Notice, parseNotice } from '../mail/notice.ts';
 import {
   type ClaimedMail,
@@ -29,9 +29,12 @@ export function createMailSender(options: {
   leaseSeconds?: number;
   /** Adds what no outbox may hold, such as a signed link. */
   complete?: (notice: Notice) => Notice;
+  /** The files that go with a notice, made as it is sent. */
+  attach?: (notice: Notice, to: string) => Promise<readonly Attachment[]>;
 }): Background & { tick(): Promise<number> } {
   const { sql, mailer, intervalMs, logger, leaseSeconds = LEASE_SECONDS } = options;
   const complete = options.complete ?? ((notice: Notice) => notice);
+  const attach = options.attach ?? (async () => []);
   let stopping = false;
 
   /** Hands the mail over; what went wrong, as a code, when it could not. */
@@ -44,7 +47,8 @@ export function createMailSender(options: {
       return 'NO_ADDRESS';
     }
     try {
-      await mailer.deliver({ id, to: email, notice: complete(notice) });
+      const attachments = await attach(notice, email);
+      await mailer.deliver({ id, to: email, notice: complete(notice), attachments });
       return null;
     } catch (error) {
       return error instanceof DeliveryError ? error.message : 'UNKNOWN';

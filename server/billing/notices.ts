@@ -13,7 +13,7 @@ import {
 import type { Sql } from '../store/sql.ts';
 import { amountProblem } from './amount-problem.ts';
 import { type Background, everyInterval } from './background.ts';
-import { CURRENCY_EXPONENTS, type Wallets } from './wallets.ts';
+import { exponentOf, type Wallets } from './wallets.ts';
 
 /** Wallets in one transaction, which holds their cursors and nothing that a charge needs. */
 const WALLETS_PER_CALL = 100;
@@ -98,10 +98,7 @@ export function createAlerts(options: { sql: Sql; wallets: Wallets }): Alerts {
 
 /** The threshold that was typed, null where nothing was, or what is wrong with it. */
 function readThreshold(amount: string, { currency }: WalletView): bigint | null | string {
-  const exponent = CURRENCY_EXPONENTS[currency];
-  if (exponent === undefined) {
-    throw new RangeError(`no exponent of ${currency}`);
-  }
+  const exponent = exponentOf(currency);
   const parsed = parseAmount(amount, exponent);
   if (!parsed.ok) {
     const example = formatMicros(5_000_000n, exponent);

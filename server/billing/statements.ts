@@ -7,32 +7,57 @@ import {
   statementColumns,
   statementFields,
 } from '../ledger/statement-files.ts';
+import type { Attachment } from '../mail/mailer.ts';
 import type { Sql } from '../store/sql.ts';
-import { chainedEvents, findStatement, listStatements } from '../store/statements.ts';
+import {
+  chainedEvents,
+  findStatement,
+  listStatements,
+  setStatementsByMail,
+  statementsByMail,
+} from '../store/statements.ts';
 import { feesBetween } from '../store/subscriptions.ts';
+import { statementPdf } from './statement-pdf.ts';
+import { exponentOf } from './wallets.ts';
 
 /** Twenty years of one wallet. */
 const MAX_STATEMENTS = 240;
 /** Some hundred kilobytes of an export, which are in memory at once. */
 const EVENTS_PER_READ = 500;
 
+const PDF = 'application/pdf';
 const CSV = 'text/csv; charset=utf-8';
 
-export type Statements = StatementServices;
+export interface Statements extends StatementServices {
+  /**
+   * The document of the statement of that number, for whoever it belongs to.
+   * @throws Error when there is no such statement
+   */
+  document(number: string, customer: string): Promise<Attachment>;
+}
 
-export function createStatements(sql: Sql): Statements {
+export function createStatements({ sql, appName }: { sql: Sql; appName: string }): Statements {
+  const pdf = (statement: StatementView, customer: string) =>
+    statementPdf({ statement, customer, appName, exponent: exponentOf(statement.currency) });
+
   return {
     list: (userId) => listStatements(sql, userId, MAX_STATEMENTS),
-    get: (userId, number) => findStatement(sql, userId, number),
+    get: (userId, number) => findStatement(sql, { userId, number }),
     fees: (statement) => feesBetween(sql, statement),
 
-    async download(userId, number, file) {
-      const statement = await findStatement(sql, userId, number);
+    async download({ userId, customer, number, file }) {
+      const statement = await findStatement(sql, { userId, number });
       if (statement === null) {
         return null;
       }
       const name = `statement-${statement.number}`;
       switch (file) {
+        case 'statement.pdf':
+          return {
+            fileName: `${name}.pdf`,
+            contentType: PDF,
+            body: await pdf(statement, customer),
+          };
         case 'statement.csv':
           return {
             fileName: `${name}.csv`,
@@ -49,6 +74,21 @@ export function createStatements(sql: Sql): Statements {
           return null;
       }
     },
+
+    async document(number, customer) {
+      const statement = await findStatement(sql, { number });
+      if (statement === null) {
+        throw new Error(`there is no statement ${number}`);
+      }
+      return {
+        fileName: `statement-${number}.pdf`,
+        contentType: PDF,
+        content: await pdf(statement, customer),
+      };
+    },
+
+    sendsByMail: (userId) => statementsByMail(sql, userId),
+    sendByMail: (userId, byMail) => setStatementsByMail(sql, userId, byMail),
   };
 }
 

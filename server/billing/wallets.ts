@@ -37,6 +37,15 @@ export const CURRENCY_EXPONENTS: Readonly<Record<string, number>> = {
   KWD: 3,
 };
 
+/** The decimals of a currency that wallets can be kept in. */
+export function exponentOf(currency: string): number {
+  const exponent = CURRENCY_EXPONENTS[currency];
+  if (exponent === undefined) {
+    throw new RangeError(`no exponent of ${currency}`);
+  }
+  return exponent;
+}
+
 export const MAX_PAGE = 200;
 
 export type StatusAnswer =

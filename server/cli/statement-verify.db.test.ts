@@ -34,7 +34,12 @@ async function download(period: string) {
   );
   expect.assert(statement !== undefined);
   const file = async (name: 'statement.csv' | 'events.csv') => {
-    const found = await scenario.statements.download(wallet.userId, statement.number, name);
+    const found = await scenario.statements.download({
+      userId: wallet.userId,
+      customer: 'ada@example.com',
+      number: statement.number,
+      file: name,
+    });
     expect.assert(found !== null);
     expect(found.fileName).toMatch(/^statement-2026-\d\d-\d{6}(-events)?\.csv$/);
     return new Response(found.body).text();
@@ -139,10 +144,19 @@ describe('npm run statement:verify', () => {
 describe('the files of a statement', () => {
   it('are those of its own user only, and no others', async () => {
     const { statement } = await download('2026-09');
-    const { download: get } = scenario.statements;
-    expect(await get('somebody-else', statement.number, 'events.csv')).toBeNull();
-    expect(await get(wallet.userId, statement.number, 'events.xlsx')).toBeNull();
-    expect(await get(wallet.userId, '2026-09-999999', 'events.csv')).toBeNull();
+    const mine = {
+      userId: wallet.userId,
+      customer: 'ada@example.com',
+      number: statement.number,
+      file: 'events.csv',
+    };
+    for (const other of [
+      { userId: 'somebody-else' },
+      { file: 'events.xlsx' },
+      { number: '2026-09-999999' },
+    ]) {
+      expect(await scenario.statements.download({ ...mine, ...other })).toBeNull();
+    }
   });
 
   it('hold every event of the period and none besides, however many', async () => {
@@ -155,12 +169,15 @@ describe('the files of a statement', () => {
     await scenario.run('2026-11-02T02:00:00Z', '2026-09');
     const [statement] = await scenario.statements.list(busy.userId);
     expect.assert(statement !== undefined);
-    const events = await scenario.statements.download(busy.userId, statement.number, 'events.csv');
-    const figures = await scenario.statements.download(
-      busy.userId,
-      statement.number,
-      'statement.csv',
-    );
+    const get = (file: string) =>
+      scenario.statements.download({
+        userId: busy.userId,
+        customer: 'ada@example.com',
+        number: statement.number,
+        file,
+      });
+    const events = await get('events.csv');
+    const figures = await get('statement.csv');
     expect.assert(events !== null && figures !== null);
     const eventsPath = await saved('busy.csv', await new Response(events.body).text());
     const statementPath = await saved('busy-s.csv', await new Response(figures.body).text());

@@ -55,7 +55,7 @@ export async function createMonthScenario(): Promise<MonthScenario> {
   return {
     db,
     month,
-    statements: createStatements(db.app),
+    statements: createStatements({ sql: db.app, appName: 'Prepaid Wallet' }),
     request,
 
     async open(at, { timezone = 'UTC', mode = 'live' } = {}) {

@@ -92,6 +92,19 @@ export function formatMicros(amountMicros: bigint, exponent: number): string {
   return shown === '' ? sign + whole : `${sign}${whole}.${shown}`;
 }
 
+/**
+ * The exact amount for people, with at least the currency's decimals and as many more as it needs:
+ * `$4.625`, `¥500`, `KWD 3.000`.
+ */
+export function formatMoney(amountMicros: bigint, { code, exponent }: Currency): string {
+  return new Intl.NumberFormat('en-US', {
+    style: 'currency',
+    currency: code,
+    minimumFractionDigits: exponent,
+    maximumFractionDigits: microsExponent,
+  }).format(formatMicros(amountMicros, exponent) as Intl.StringNumericLiteral);
+}
+
 const microsText = 'must be whole micros as a decimal string';
 const rangeText = 'must fit a signed 64-bit integer';
 

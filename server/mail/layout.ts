@@ -37,7 +37,7 @@ function asText({ paragraphs, facts, action, settingsPath }: Letter, sender: Sen
     `${action.label}: ${sender.appUrl}${action.path}`,
     ...(settingsPath === null
       ? []
-      : [`Change or stop these alerts: ${sender.appUrl}${settingsPath}`]),
+      : [`Change or stop these mails: ${sender.appUrl}${settingsPath}`]),
     `-- \n${sender.appName}`,
   ];
   return `${parts.join('\n\n')}\n`;
@@ -53,7 +53,7 @@ function asHtml({ subject, paragraphs, facts, action, settingsPath }: Letter, se
   const settings =
     settingsPath === null
       ? ''
-      : ` · <a href="${link(settingsPath)}" style="color:#52606d">Change or stop these alerts</a>`;
+      : ` · <a href="${link(settingsPath)}" style="color:#52606d">Change or stop these mails</a>`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(subject)}</title></head>
 <body style="margin:0;padding:24px;background:#f5f7fa;color:#1d2733;font:16px/1.5 system-ui,sans-serif">

@@ -8,12 +8,24 @@ import { letterOf } from './texts.ts';
 const CONNECT_TIMEOUT_MS = 10_000;
 const SILENCE_TIMEOUT_MS = 20_000;
 
+/** A file that goes with a mail, whole in memory. */
+export interface Attachment {
+  readonly fileName: string;
+  readonly contentType: string;
+  readonly content: Uint8Array;
+}
+
 export interface Mailer {
   /**
    * Hands the notice to the mail server for one address. `id` becomes the message's id, so that a
    * mail that was sent twice can be told as one. Throws a {@link DeliveryError}.
    */
-  deliver(mail: { id: string; to: string; notice: Notice }): Promise<void>;
+  deliver(mail: {
+    id: string;
+    to: string;
+    notice: Notice;
+    attachments?: readonly Attachment[];
+  }): Promise<void>;
   /** Ends the connections that are still open. */
   close(): void;
 }
@@ -38,13 +50,13 @@ export function createMailer(options: {
       dnsTimeout: CONNECT_TIMEOUT_MS,
       socketTimeout: SILENCE_TIMEOUT_MS,
     },
-    // What is sent is text; an attachment read from disk or fetched would be a mistake.
+    // What is attached is in memory already; one that is read from disk or fetched would be a mistake.
     { from: options.from, disableFileAccess: true, disableUrlAccess: true },
   );
   const host = new URL(appUrl).hostname;
 
   return {
-    async deliver({ id, to, notice }) {
+    async deliver({ id, to, notice, attachments = [] }) {
       const letter = letterOf(notice);
       try {
         await transport.sendMail({
@@ -56,6 +68,11 @@ export function createMailer(options: {
             list: { unsubscribe: `${appUrl}${letter.settingsPath}` },
           }),
           ...layOut(letter, { appName, appUrl }),
+          attachments: attachments.map(({ fileName, contentType, content }) => ({
+            filename: fileName,
+            contentType,
+            content: Buffer.from(content),
+          })),
         });
       } catch (error) {
         throw new DeliveryError(codesOf(error));

@@ -36,6 +36,16 @@ const noticeSchema = z.discriminatedUnion('kind', [
   }),
   z.object({
     ...common,
+    kind: z.literal('statement'),
+    number: z.string(),
+    /** A calendar month, `YYYY-MM`. */
+    period: z.string().regex(/^\d{4}-\d\d$/),
+    usageMicros: microsSchema,
+    closingBalanceMicros: microsSchema,
+    headHash: z.string(),
+  }),
+  z.object({
+    ...common,
     kind: z.literal('payment_to_confirm'),
     amountMicros: microsSchema,
     topUpId: z.string(),

@@ -1,15 +1,17 @@
 /** The words of each notice: plain, short, and true also when the mail comes late. */
-import { formatMicros } from '../ledger/money.ts';
+import { formatMoney } from '../ledger/money.ts';
 import { autoTopUpLetter } from './auto-top-up-texts.ts';
 import type { Letter } from './letter.ts';
 import { moneyBackLetter } from './money-back-texts.ts';
 import type { Notice } from './notice.ts';
 
-const SETTINGS_PATH = '/account/settings#alerts';
+const ALERTS_PATH = '/account/settings#alerts';
+const STATEMENTS_PATH = '/account/settings#statements';
 
 /** Writes the notice. */
 export function letterOf(notice: Notice): Letter {
-  const money = (micros: bigint) => amount(micros, notice);
+  const { currency: code, exponent } = notice;
+  const money = (micros: bigint) => formatMoney(micros, { code, exponent });
   const when = ['Time', instant(notice)] as const;
   switch (notice.kind) {
     case 'receipt':
@@ -34,6 +36,8 @@ export function letterOf(notice: Notice): Letter {
       };
     case 'low_balance':
       return lowBalance(notice, money, when);
+    case 'statement':
+      return statement(notice, money);
     case 'payment_to_confirm':
     case 'auto_top_up_failed':
     case 'auto_top_up_paused':
@@ -49,6 +53,33 @@ export function letterOf(notice: Notice): Letter {
       throw new TypeError(`unknown notice ${JSON.stringify(unknown)}`);
     }
   }
+}
+
+function statement(
+  notice: Extract<Notice, { kind: 'statement' }>,
+  money: (micros: bigint) => string,
+): Letter {
+  const { number, period, usageMicros, closingBalanceMicros, headHash } = notice;
+  const month = new Intl.DateTimeFormat('en-GB', {
+    month: 'long',
+    year: 'numeric',
+    timeZone: 'UTC',
+  }).format(new Date(`${period}-01`));
+  return {
+    subject: `Your statement for ${month}`,
+    paragraphs: [
+      `Your statement for ${month} is attached. It is also in your account, with every entry behind it.`,
+      'Keep this mail: with the fingerprint below, the entries of the month and before it can be proven unchanged.',
+    ],
+    facts: [
+      ['Statement', number],
+      ['Usage', money(usageMicros < 0n ? -usageMicros : 0n)],
+      ['Closing balance', money(closingBalanceMicros)],
+      ['Fingerprint', headHash],
+    ],
+    action: { label: 'Open the statement', path: `/account/statements/${number}` },
+    settingsPath: STATEMENTS_PATH,
+  };
 }
 
 function lowBalance(
@@ -70,18 +101,8 @@ function lowBalance(
     paragraphs,
     facts: [['Available then', money(notice.availableMicros)], when],
     action: { label: 'Add funds', path: '/account/top-up' },
-    settingsPath: SETTINGS_PATH,
+    settingsPath: ALERTS_PATH,
   };
-}
-
-/** At least the currency's decimals and as many more as the amount needs: `$4.625`, `¥500`. */
-function amount(micros: bigint, { currency, exponent }: Notice): string {
-  return new Intl.NumberFormat('en-US', {
-    style: 'currency',
-    currency,
-    minimumFractionDigits: exponent,
-    maximumFractionDigits: 6,
-  }).format(formatMicros(micros, exponent) as Intl.StringNumericLiteral);
 }
 
 function instant({ at, timezone }: Notice): string {

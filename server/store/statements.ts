@@ -17,20 +17,19 @@ export async function listStatements(
   return rows.map(statementOf);
 }
 
-/** The statement of that number, if it is of one of the user's wallets. */
+/** The statement of that number, if it is of one of the user's wallets where a user is named. */
 export async function findStatement(
   sql: Sql,
-  userId: string,
-  number: string,
+  { userId, number }: { userId?: string; number: string },
 ): Promise<StatementView | null> {
   const [row] = await sql<StatementRow[]>`
     select ${statementColumns(sql)} from statements s join wallets w on w.id = s.wallet_id
-    where w.user_id = ${userId} and s.number = ${number}`;
+    where s.number = ${number} ${userId === undefined ? sql`` : sql`and w.user_id = ${userId}`}`;
   return row === undefined ? null : statementOf(row);
 }
 
 const statementColumns = (sql: Sql) => sql`
-  s.wallet_id as "walletId", s.number, s.period, s.starts_at as "startsAt", s.ends_at as "endsAt", s.currency,
+  s.wallet_id as "walletId", s.number, s.period, s.starts_at as "startsAt", s.ends_at as "endsAt", w.timezone, s.currency,
   s.opening_balance_micros as "openingBalanceMicros",
   s.closing_balance_micros as "closingBalanceMicros", s.top_ups_micros as "topUpsMicros",
   s.grants_micros as "grantsMicros", s.usage_micros as "usageMicros",
@@ -71,4 +70,20 @@ export async function chainedEvents(
     from wallet_events e
     where e.wallet_id = ${walletId} and e.seq > ${span.afterSeq} and e.seq <= ${span.toSeq}
     order by e.seq limit ${span.limit}`;
+}
+
+/** Whether the user gets statements by mail. */
+export async function statementsByMail(sql: Sql, userId: string): Promise<boolean> {
+  const [row] = await sql<{ byMail: boolean }[]>`
+    select statements_by_mail as "byMail" from users where id = ${userId}`;
+  return row?.byMail ?? false;
+}
+
+/** Sets it, for the statements that are closed from now on. */
+export async function setStatementsByMail(
+  sql: Sql,
+  userId: string,
+  byMail: boolean,
+): Promise<void> {
+  await sql`update users set statements_by_mail = ${byMail} where id = ${userId}`;
 }

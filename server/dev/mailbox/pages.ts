@@ -11,6 +11,13 @@ export interface ReceivedMail {
   readonly unsubscribe: string | null;
   readonly text: string;
   readonly html: string;
+  readonly attachments: readonly ReceivedFile[];
+}
+
+export interface ReceivedFile {
+  readonly name: string;
+  readonly type: string;
+  readonly base64: string;
 }
 
 const STYLE = html`<style>
@@ -54,6 +61,10 @@ export function readPage(mail: ReceivedMail): string {
     html`<p><a href="/">All mails</a></p>
       <h1>${mail.subject}</h1>
       <p>From ${mail.from} to ${mail.to}, ${mail.at}</p>
+      ${mail.attachments.map(
+        ({ name }, index) =>
+          html`<p>Attached: <a href="/mails/${mail.id}/${String(index)}">${name}</a></p>`,
+      )}
       <h2>As HTML</h2>
       <iframe title="The mail as HTML" sandbox="allow-popups allow-popups-to-escape-sandbox" srcdoc="${`<base target="_blank">${mail.html}`}"></iframe>
       <h2>As text</h2>

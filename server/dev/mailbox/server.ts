@@ -87,7 +87,7 @@ function refused(reply: string): Error {
 }
 
 async function parse(id: string, source: Buffer): Promise<ReceivedMail> {
-  const mail = await PostalMime.parse(source);
+  const mail = await PostalMime.parse(source, { attachmentEncoding: 'base64' });
   return {
     id,
     at: mail.date ?? '',
@@ -98,6 +98,11 @@ async function parse(id: string, source: Buffer): Promise<ReceivedMail> {
     unsubscribe: mail.headers.find(({ key }) => key === 'list-unsubscribe')?.value ?? null,
     text: mail.text ?? '',
     html: mail.html ?? '',
+    attachments: mail.attachments.map(({ filename, mimeType, content }) => ({
+      name: filename ?? 'file',
+      type: mimeType,
+      base64: String(content),
+    })),
   };
 }
 
@@ -108,7 +113,7 @@ function answer(
 ): void {
   const { status, type, body } = answerOf(mails, request);
   response.writeHead(status, {
-    'content-type': `${type}; charset=utf-8`,
+    'content-type': type.startsWith('text/') ? `${type}; charset=utf-8` : type,
     'cache-control': 'no-store',
     'content-security-policy':
       "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'",
@@ -120,7 +125,7 @@ function answer(
 function answerOf(
   mails: readonly ReceivedMail[],
   request: IncomingMessage,
-): { status: number; type: string; body: string } {
+): { status: number; type: string; body: string | Uint8Array } {
   const path = new URL(request.url ?? '/', 'http://mailbox').pathname;
   const port = request.socket.localPort;
   // Under another name a web site could read the mails, by rebinding its own.
@@ -136,7 +141,14 @@ function answerOf(
   if (path === '/mails.json') {
     return { status: 200, type: 'application/json', body: JSON.stringify(mails) };
   }
-  const mail = mails.find(({ id }) => path === `/mails/${id}`);
+  const [, , name, place] = path.split('/');
+  const mail = mails.find(({ id }) => path.startsWith('/mails/') && id === name);
+  if (mail !== undefined && place !== undefined) {
+    const file = mail.attachments[Number(place)];
+    return file === undefined
+      ? { status: 404, type: 'text/plain', body: 'No such file.' }
+      : { status: 200, type: file.type, body: Buffer.from(file.base64, 'base64') };
+  }
   return mail === undefined
     ? { status: 404, type: 'text/plain', body: 'No such mail.' }
     : { status: 200, type: 'text/html', body: readPage(mail) };

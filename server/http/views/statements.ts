@@ -10,6 +10,8 @@ export interface StatementView {
   period: string;
   startsAt: Date;
   endsAt: Date;
+  /** The wallet's, by which its months begin and end. */
+  timezone: string;
   currency: string;
   openingBalanceMicros: bigint;
   closingBalanceMicros: bigint;
@@ -48,8 +50,17 @@ export interface StatementServices {
   /** The fees that were posted in a statement's month, by name. */
   fees(statement: Pick<StatementView, 'walletId' | 'fromSeq' | 'toSeq'>): Promise<FeeLine[]>;
   /**
-   * A file of that statement: its figures (`statement.csv`), or every event of its period with its
-   * place in the chain of hashes (`events.csv`). Null when the user has none, or it has no such file.
+   * A file of that statement: the document (`statement.pdf`), its figures (`statement.csv`), or every
+   * event of its period with its place in the chain of hashes (`events.csv`). `customer` is who the
+   * document is for. Null when the user has no such statement, or it has no such file.
    */
-  download(userId: string, number: string, file: string): Promise<StatementDownload | null>;
+  download(request: {
+    userId: string;
+    customer: string;
+    number: string;
+    file: string;
+  }): Promise<StatementDownload | null>;
+  /** Whether the user gets statements by mail; what is set holds for those closed from then on. */
+  sendsByMail(userId: string): Promise<boolean>;
+  sendByMail(userId: string, byMail: boolean): Promise<void>;
 }
