@@ -2382,9 +2382,12 @@ declare
   rules int;
 begin
   select count(*) into rules from rate_card_rules r where r.card_id = head_id;
-  insert into rate_cards (id, currency, version, effective_from, card, rule_count, created_by)
-  values (head_id, p_head ->> 'currency', (p_head ->> 'version')::int,
-          (p_head ->> 'effectiveFrom')::timestamptz, p_head, rules, p_actor);
+  insert into rate_cards (
+    id, currency, user_id, version, effective_from, card, rule_count, created_by
+  ) values (
+    head_id, p_head ->> 'currency', p_head ->> 'userId', (p_head ->> 'version')::int,
+    (p_head ->> 'effectiveFrom')::timestamptz, p_head, rules, p_actor
+  );
   perform log_rate_card(head_id, p_actor, 'published', jsonb_build_object(
     'version', p_head -> 'version', 'effectiveFrom', p_head -> 'effectiveFrom', 'rules', rules));
 end $function$;
@@ -3240,13 +3243,16 @@ AS $function$
 declare
   lead_time constant interval := '60 seconds';
   card_currency constant text := p_head ->> 'currency';
+  card_user constant text := p_head ->> 'userId';
 begin
   perform pg_advisory_xact_lock(hashtextextended('rate_cards ' || card_currency, 0));
-  select coalesce(max(c.version), 0) + 1 into version from rate_cards c where currency = card_currency;
+  select coalesce(max(c.version), 0) + 1 into version from rate_cards c
+  where currency = card_currency and user_id is not distinct from card_user;
   code := case
     when (p_head ->> 'effectiveFrom')::timestamptz < ledger_now() + lead_time
       then 'EFFECTIVE_TOO_SOON'
-    when exists (select from rate_cards c where currency = card_currency
+    when exists (select from rate_cards c
+                 where currency = card_currency and user_id is not distinct from card_user
                  and c.effective_from >= (p_head ->> 'effectiveFrom')::timestamptz)
       then 'EFFECTIVE_BEFORE_NEWEST'
     when (p_head ->> 'version')::int <> version then 'VERSION_TAKEN'
@@ -6127,9 +6133,11 @@ create table rate_cards (
   created_at timestamp with time zone not null default now(),
   created_by text not null,
   rule_count integer not null,
+  user_id text,
   constraint rate_cards_pkey PRIMARY KEY (id),
-  constraint rate_cards_currency_effective_from_key UNIQUE (currency, effective_from),
-  constraint rate_cards_currency_version_key UNIQUE (currency, version),
+  constraint rate_cards_once_at_a_time UNIQUE NULLS NOT DISTINCT (currency, user_id, effective_from),
+  constraint rate_cards_version_once UNIQUE NULLS NOT DISTINCT (currency, user_id, version),
+  constraint rate_cards_user_id_check CHECK (user_id ~ '^[[:graph:]]{1,128}$'::text),
   constraint rate_cards_version_check CHECK (version >= 1),
   constraint rate_cards_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code)
 );

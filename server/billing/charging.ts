@@ -130,14 +130,14 @@ export function createCharging(options: {
   const directory = createWalletDirectory(sql);
 
   async function priceFor(
-    wallet: Pick<WalletView, 'currency' | 'timezone'>,
+    wallet: Pick<WalletView, 'currency' | 'timezone' | 'userId'>,
     asked: Usage,
     at: Date,
   ): Promise<{ usage: Usage; rated: RateResult }> {
     if (at.getTime() > now().getTime() + MAX_CLOCK_LEAD_MS) {
       throw new Fault('BAD_REQUEST', { publicMessage: 'occurredAt: must not be in the future' });
     }
-    const prices = await rateCards.pricesAt(wallet.currency, at);
+    const prices = await rateCards.pricesAt(wallet, at);
     const usage = normalUsage(prices, asked, 'usage');
     return { usage, rated: rate(prices, usage, { at, timezone: wallet.timezone }) };
   }

@@ -1,5 +1,5 @@
 /** What holds and their usage cost, and how far the money of a hold reaches. */
-import type { HoldPricing, Report } from '../ledger/state.ts';
+import type { Report } from '../ledger/state.ts';
 import { type Circumstances, mustConnect, type PriceList } from '../rating/price-list.ts';
 import { affordable, rate } from '../rating/rate.ts';
 import {
@@ -9,6 +9,7 @@ import {
   usageDestination,
   usageUnits,
 } from '../rating/usage.ts';
+import type { StoredPricing } from '../store/holds.ts';
 import { normalTo, normalUsage } from './pricing.ts';
 
 /** What to reserve: the price of an estimate, or an amount for usage of a type, if it is known. */
@@ -38,8 +39,13 @@ export interface HoldPrices extends Circumstances {
 }
 
 /** How the ledger keeps that, beside the id of the first card. */
-export function pricingOf({ at }: HoldPrices, isGoodwill: boolean): HoldPricing {
-  return { at: at.toISOString(), ...(isGoodwill && { goodwill: true }) };
+export function pricingOf({ prices, at }: HoldPrices, isGoodwill: boolean): StoredPricing {
+  const [, fallback] = prices;
+  return {
+    at: at.toISOString(),
+    ...(fallback !== undefined && { fallbackRateCardId: fallback.card.id }),
+    ...(isGoodwill && { goodwill: true }),
+  };
 }
 
 /** Prices an estimate. Throws a `BAD_REQUEST` when its destination is none. */

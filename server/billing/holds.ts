@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import type { Breakdown } from '../rating/rate.ts';
+import type { CompiledRateCard } from '../rating/rate-card.ts';
 import { canonicalUsage, type Usage, usageDestination } from '../rating/usage.ts';
 import {
   authorizeHolds,
@@ -193,16 +194,23 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       : { ok: false, code: 'HOLD_NOT_FOUND' };
   }
 
+  async function cardOf(id: string): Promise<CompiledRateCard> {
+    const card = await rateCards.byId(id);
+    if (card === null) {
+      throw new Error(`a hold was placed at the prices of card ${id}, which is gone`);
+    }
+    return card;
+  }
+
   /** What a hold was placed by, whatever has been published since. */
   async function pricesOf(
     { rateCardId, pricing }: Pick<PlacedDetail, 'rateCardId' | 'pricing'>,
     { timezone, placedAt }: { timezone: string; placedAt: Date },
   ): Promise<HoldPrices> {
-    const card = await rateCards.byId(rateCardId);
-    if (card === null) {
-      throw new Error(`a hold was placed at the prices of card ${rateCardId}, which is gone`);
-    }
-    return { prices: [card], timezone, at: pricing ? new Date(pricing.at) : placedAt };
+    const fallback = pricing?.fallbackRateCardId;
+    const cards = [cardOf(rateCardId), ...(fallback === undefined ? [] : [cardOf(fallback)])];
+    const at = pricing ? new Date(pricing.at) : placedAt;
+    return { prices: await Promise.all(cards), timezone, at };
   }
 
   return {
@@ -212,7 +220,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         return { ok: false, code: 'WALLET_NOT_FOUND' };
       }
       const at = now();
-      const prices = await rateCards.pricesAt(wallet.currency, at);
+      const prices = await rateCards.pricesAt(wallet, at);
       const { timezone } = wallet;
       const estimate = priceEstimate(request.estimate, { prices, at, timezone });
       const outcome = await placings.send({

@@ -49,7 +49,7 @@ export async function createPricingWorld(startsAt = '2026-10-05T12:00:00Z') {
 
     /** Publishes the next card, the default one with these changes, and waits until it counts. */
     async publish(change: Partial<RateCardJson>): Promise<RateCardJson> {
-      cardVersion += 1;
+      cardVersion += change.userId === undefined ? 1 : 0;
       const effectiveFrom = new Date(nowMs + 60_000).toISOString();
       const id = randomUUID();
       const card = { ...defaultRateCard, id, version: cardVersion, effectiveFrom, ...change };

@@ -4,7 +4,7 @@ import type { RateCardDesk, RateCardView } from '../http/views/rate-cards.ts';
 import { type UsageType, usageTypes } from '../rating/usage.ts';
 import type { RateCardLogEntry, RuleTarget } from '../store/rate-cards.ts';
 import type { Draft } from './rate-card-drafts.ts';
-import type { PublishedRateCard, RateCards } from './rate-cards.ts';
+import { customerOf, type PublishedRateCard, type RateCards } from './rate-cards.ts';
 import { fieldsOfRule, readRuleFields } from './rate-rule-fields.ts';
 
 export function createRateCardDesk(options: {
@@ -17,7 +17,7 @@ export function createRateCardDesk(options: {
   async function publishedViews(): Promise<RateCardView[]> {
     const published = await rateCards.list();
     const current = published.filter(({ head }) => head.effectiveFrom <= now());
-    const inEffect = new Map(current.map(({ head }) => [head.currency, head.id]));
+    const inEffect = new Map(current.map((card) => [customerOf(card), card.head.id]));
     return published.map((card) => viewOfPublished(card, now(), inEffect)).reverse();
   }
 
@@ -125,11 +125,12 @@ function viewOfDraft({ card, updatedAt, updatedBy, ...draft }: Draft): RateCardV
 }
 
 function viewOfPublished(
-  { head, ruleCount, publishedAt, publishedBy }: PublishedRateCard,
+  card: PublishedRateCard,
   now: Date,
   inEffect: ReadonlyMap<string, string>,
 ): RateCardView {
-  const past = inEffect.get(head.currency) === head.id ? 'in_effect' : 'past';
+  const { head, ruleCount, publishedAt, publishedBy } = card;
+  const past = inEffect.get(customerOf(card)) === head.id ? 'in_effect' : 'past';
   return {
     ...head,
     ruleCount,

@@ -145,8 +145,10 @@ describe('publishing a draft', () => {
     const before = (await cards.list()).length;
     expect(await publish()).toBe(before + 1);
     expect(await drafts.get(id)).toBeNull();
-    expect((await cards.pricesAt('USD', new Date(nowMs)))[0]?.card.id).not.toBe(id);
-    const [card] = await cards.pricesAt('USD', inAnHour());
+    expect(
+      (await cards.pricesAt({ currency: 'USD', userId: 'anybody' }, new Date(nowMs)))[0]?.card.id,
+    ).not.toBe(id);
+    const [card] = await cards.pricesAt({ currency: 'USD', userId: 'anybody' }, inAnHour());
     expect(card?.card).toMatchObject({ id, version: before + 1 });
     expect(card?.card.rules).toContainEqual(smsTo44);
   });
@@ -284,7 +286,7 @@ describe('an import', () => {
     ]);
     expect((await rules.forNumber(id, '+49')).map(({ prefix }) => prefix)).toEqual(['']);
     await publish();
-    const [card] = await cards.pricesAt('USD', inAnHour());
+    const [card] = await cards.pricesAt({ currency: 'USD', userId: 'anybody' }, inAnHour());
     expect(card?.card.rules).toHaveLength(20_001);
   });
 });

@@ -12,9 +12,9 @@ export function rateCardRefusal(code: RateCardRefusalCode, about = ''): string {
     case 'EFFECTIVE_TOO_SOON':
       return 'effectiveFrom must be at least 60 seconds from now';
     case 'EFFECTIVE_BEFORE_NEWEST':
-      return 'effectiveFrom must be later than that of the newest card of this currency';
+      return 'effectiveFrom must be later than that of the newest version of this card';
     case 'VERSION_TAKEN':
-      return `version must be ${about}, the next of this currency`;
+      return `version must be ${about}, the next of this card`;
     case 'UNKNOWN_CURRENCY':
       return 'currency is not one that wallets are kept in';
     case 'CURRENCY_DIFFERS':

@@ -26,9 +26,16 @@ export interface PublishedRateCard extends Omit<PublishedCard, 'card'> {
   head: RateCardHead;
 }
 
+interface PublishedList {
+  readonly cards: PublishedRateCard[];
+  /** The versions of each card, oldest first. */
+  readonly byCustomer: ReadonlyMap<string, PublishedRateCard[]>;
+  readonly atMs: number;
+}
+
 export interface RateCards {
-  /** The cards that are in effect for a currency at an instant; none when there is none. */
-  pricesAt(currency: string, at: Date): Promise<PriceList>;
+  /** The cards that price a wallet's usage at an instant; none when none is in effect. */
+  pricesAt(wallet: { currency: string; userId: string }, at: Date): Promise<PriceList>;
   /** The card of an id, or null when there is none. */
   byId(id: string): Promise<CompiledRateCard | null>;
   /** Every published card, by currency and date. */
@@ -43,12 +50,12 @@ export interface RateCards {
 export function createRateCards(options: { sql: Sql; nowMs: () => number }): RateCards {
   const { sql, nowMs } = options;
   const kept = createKeptCards(sql);
-  let loaded: { cards: PublishedRateCard[]; atMs: number } | null = null;
-  let loading: Promise<PublishedRateCard[]> | null = null;
+  let loaded: PublishedList | null = null;
+  let loading: Promise<PublishedList> | null = null;
   /** Those of the last list; a card that was not in it is new. */
   let known: ReadonlySet<string> | null = null;
 
-  async function load(): Promise<PublishedRateCard[]> {
+  async function load(): Promise<PublishedList> {
     // Counted from before the query: what is published after it is not in its answer.
     const atMs = nowMs();
     const rows = await publishedRateCards(sql);
@@ -63,13 +70,13 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
       }
     }
     known = new Set(cards.map(({ head }) => head.id));
-    loaded = { cards, atMs };
-    return cards;
+    loaded = { cards, atMs, byCustomer: byCustomerOf(cards) };
+    return loaded;
   }
 
-  async function current(): Promise<PublishedRateCard[]> {
+  async function currentList(): Promise<PublishedList> {
     if (loaded !== null && nowMs() - loaded.atMs < MAX_AGE_MS) {
-      return loaded.cards;
+      return loaded;
     }
     loading ??= load().finally(() => {
       loading = null;
@@ -77,16 +84,21 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
     return loading;
   }
 
+  const current = async () => (await currentList()).cards;
+
   function forget(): void {
     loaded = null;
   }
 
   return {
-    async pricesAt(currency, at) {
-      const card = (await current()).findLast(
-        ({ head }) => head.currency === currency && head.effectiveFrom.getTime() <= at.getTime(),
-      );
-      return card === undefined ? [] : [await kept.get(card)];
+    async pricesAt({ currency, userId }, at) {
+      const { byCustomer } = await currentList();
+      const inEffect = [`${currency} ${userId}`, currency].flatMap((customer) => {
+        const versions = byCustomer.get(customer);
+        const card = versions?.findLast(({ head }) => head.effectiveFrom <= at);
+        return card === undefined ? [] : [card];
+      });
+      return Promise.all(inEffect.map(kept.get));
     },
 
     async byId(id) {
@@ -109,4 +121,23 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
     drafts: createRateCardDrafts({ sql, published: current, onPublished: forget }),
     rules: createRateCardRules(sql),
   };
+}
+
+function byCustomerOf(cards: readonly PublishedRateCard[]): Map<string, PublishedRateCard[]> {
+  const byCustomer = new Map<string, PublishedRateCard[]>();
+  for (const card of cards) {
+    const customer = customerOf(card);
+    const versions = byCustomer.get(customer);
+    if (versions === undefined) {
+      byCustomer.set(customer, [card]);
+    } else {
+      versions.push(card);
+    }
+  }
+  return byCustomer;
+}
+
+/** A card as one with versions: that of a customer, or the general one, in a currency. */
+export function customerOf({ head }: { head: RateCardHead }): string {
+  return head.userId === undefined ? head.currency : `${head.currency} ${head.userId}`;
 }

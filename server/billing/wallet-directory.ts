@@ -1,6 +1,6 @@
 /**
- * Which wallet a name means, for charging: kept in memory, because a wallet's id, currency and time zone
- * never change. That a user named without a currency has no other wallet can change, so `alone` goes with
+ * Which wallet a name means, for charging: kept in memory, because a wallet's id, user, currency and time
+ * zone never change. That a user named without a currency has no other wallet can change, so `alone` goes with
  * the charge and the database decides it; see `charge_many`.
  */
 import type { Sql } from '../store/sql.ts';

@@ -3,7 +3,10 @@ import { normalDestination } from './destination.ts';
 import { type CompiledRateCard, findRule, type RateRule } from './rate-card.ts';
 import { type Usage, type UsageType, usageDestination } from './usage.ts';
 
-/** The card that is asked first comes first; none when no card is in effect. */
+/**
+ * The customer's own card, if there is one, and then the general one; none when no card is in
+ * effect.
+ */
 export type PriceList = readonly CompiledRateCard[];
 
 /** What a price depends on beside cards and usage. */

@@ -142,6 +142,14 @@ export const rateCardHeadSchema = z.strictObject({
   /** Usage from this instant on is rated by this version, until a later one takes over. */
   effectiveFrom: z.iso.datetime({ offset: true }).transform((text) => new Date(text)),
   rounding: z.enum(roundings),
+  /**
+   * The customer whose own card it is; left out in the general card. Where it has no rule, the general
+   * card's counts. Versions are numbered for each customer.
+   */
+  userId: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible ASCII characters')
+    .optional(),
   /** The country (ISO 3166) whose national numbers callers dial; without it they stay as dialled. */
   country: z
     .string()

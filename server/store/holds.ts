@@ -34,6 +34,14 @@ export interface HeartbeatOutcome {
   detail: Record<string, unknown> | null;
 }
 
+/** What prices a hold's usage beside its rate card. */
+export type StoredPricing = HoldPricing & {
+  /** The instant that its prices are those of. */
+  readonly at: string;
+  /** The general card, when the rate card is the customer's own. */
+  readonly fallbackRateCardId?: string;
+};
+
 /** A hold, with what is needed to price its usage. */
 export interface HoldRow {
   holdId: string;
@@ -42,7 +50,7 @@ export interface HoldRow {
   currency: string;
   rateCardId: string;
   /** Null in holds of before it was kept. */
-  pricing: { readonly at: string; readonly goodwill?: true } | null;
+  pricing: StoredPricing | null;
   timezone: string;
   placedAt: Date;
   usageType: UsageType | null;

@@ -14,6 +14,7 @@ export interface WalletIdentity {
   readonly walletId: string;
   readonly currency: string;
   readonly timezone: string;
+  readonly userId: string;
 }
 
 const walletColumns = (sql: Sql) => sql`
@@ -85,16 +86,16 @@ export async function walletIdentities(
     currencies.push(byId ? null : (name.currency ?? null));
   }
   const rows = await sql<(WalletIdentity & { place: bigint })[]>`
-    select n.place, w.id as "walletId", w.currency, w.timezone
+    select n.place, w.id as "walletId", w.currency, w.timezone, w.user_id as "userId"
     from unnest(
       ${arrayLiteral(ids)}::uuid[], ${arrayLiteral(userIds)}::text[],
       ${arrayLiteral(currencies)}::text[]
     ) with ordinality n(id, user_id, currency, place)
     -- Look-ups, whatever the planner thinks of the number of names.
     cross join lateral (
-      (select id, currency, timezone from wallets where id = n.id limit 1)
+      (select id, currency, timezone, user_id from wallets where id = n.id limit 1)
       union all
-      (select id, currency, timezone from wallets
+      (select id, currency, timezone, user_id from wallets
        where user_id = n.user_id and currency = coalesce(n.currency, currency) limit 2)
     ) w`;
   const found: WalletIdentity[][] = names.map(() => []);
