@@ -589,6 +589,26 @@ AS $function$
   returning card_reads
 $function$;
 
+CREATE OR REPLACE FUNCTION public.begin_rerating(p_id uuid, p_card_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_debits boolean, p_reason text, p_actor text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  if not exists (select from rate_cards where id = p_card_id) then
+    return 'NOT_FOUND';
+  end if;
+  insert into reratings (id, card_id, starts_at, ends_at, debits, reason, created_by)
+  values (p_id, p_card_id, p_from, p_to, p_debits, p_reason, p_actor)
+  on conflict do nothing;
+  return case when exists (
+    select from reratings r
+    where (r.id, r.card_id, r.starts_at, r.ends_at, r.debits, r.reason)
+        = (p_id, p_card_id, p_from, p_to, p_debits, p_reason)
+  ) then 'OK' else 'KEY_REUSED' end;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.bill_of_expiry(w wallets, h holds, OUT funded_micros bigint, OUT owed_micros bigint)
  RETURNS record
  LANGUAGE sql
@@ -3833,6 +3853,119 @@ begin
   code := 'OK';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.rerate_usage(p_rerating_id uuid, p_wallet_id uuid, p_original_seq bigint, p_billed_micros bigint, p_price_micros bigint, p_breakdown jsonb, p_actor text, OUT code text, OUT posted_micros bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  r reratings;
+  e wallet_events;
+  h holds;
+  standing record;
+  request_hash constant bytea := sha256(convert_to(
+    format('rerating %s %s %s', p_rerating_id, p_original_seq, p_price_micros), 'UTF8'));
+  told jsonb;
+  outcome ledger_outcome;
+  source record;
+  part bigint;
+  left_micros bigint;
+  of_original bigint := 0;
+  posted_seqs bigint[] := '{}';
+begin
+  select * into strict r from reratings where id = p_rerating_id;
+  perform from wallets where id = p_wallet_id for no key update;
+  select u.posted_micros into posted_micros from rerated_usage u
+  where u.wallet_id = p_wallet_id and u.original_seq = p_original_seq
+    and u.rerating_id = p_rerating_id;
+  if found then
+    code := 'OK';
+    return;
+  end if;
+
+  select * into strict e from wallet_events where wallet_id = p_wallet_id and seq = p_original_seq;
+  standing := usage_standing(e);
+  if standing.billed_micros is distinct from p_billed_micros then
+    code := 'CHANGED';
+    return;
+  end if;
+  posted_micros := rerating_due(p_price_micros, standing.billed_micros, standing.refunded_micros,
+                                standing.corrected_micros);
+  if posted_micros > 0 and not r.debits then
+    posted_micros := 0;
+  end if;
+  code := 'OK';
+  if posted_micros = 0 then
+    return;
+  end if;
+  if e.type in ('hold_captured', 'hold_expired') then
+    select * into h from holds where id = (e.detail ->> 'holdId')::uuid;
+  end if;
+  told := jsonb_build_object(
+    'type', standing.usage ->> 'type',
+    'referenceId', coalesce(h.reference_id, e.detail ->> 'referenceId'),
+    'reason', r.reason,
+    'rerating', jsonb_build_object('id', r.id, 'cardId', r.card_id,
+                                   'priceMicros', p_price_micros::text));
+
+  if posted_micros > 0 then
+    outcome := charge_wallet(
+      p_wallet_id, ledger_key('rerating', format('%s %s', r.id, e.seq)), request_hash, posted_micros,
+      'arrears', null, p_actor, (told || jsonb_build_object(
+        'originalSeq', e.seq::text, 'usage', standing.usage, 'units', 0, 'breakdown', p_breakdown,
+        'alreadyBilledMicros', (p_price_micros - posted_micros)::text))::json);
+    posted_seqs := array[outcome.seq];
+  else
+    left_micros := -posted_micros;
+    for source in
+      select c.key, c.seq, usage_micros(c) - coalesce(f.refunded_micros, 0) as micros
+      from rerated_usage u
+      join wallet_events c on c.wallet_id = u.wallet_id and c.seq = any (u.event_seqs)
+        and c.type in ('charge', 'accrual')
+      left join usage_refunds f on f.wallet_id = c.wallet_id and f.original_seq = c.seq
+      where u.wallet_id = e.wallet_id and u.original_seq = e.seq
+      union all
+      select case when h.id is null then e.key else ledger_key('hold', h.reference_id) end, e.seq,
+        left_micros
+      order by seq desc
+    loop
+      part := least(left_micros, source.micros);
+      continue when part = 0;
+      outcome := refund_usage(
+        p_wallet_id, ledger_key('rerating', format('%s %s %s', r.id, e.seq, source.seq)),
+        request_hash, source.key, source.key, standing.usage ->> 'type', part, p_actor, told);
+      exit when outcome.code <> 'OK';
+      left_micros := left_micros - part;
+      posted_seqs := posted_seqs || outcome.seq;
+      if source.seq = e.seq then
+        of_original := -part;
+      end if;
+    end loop;
+  end if;
+  if outcome.code <> 'OK' then
+    if cardinality(posted_seqs) > 1 then
+      raise exception 'a correction of event % was refused half way: %', e.seq, outcome.code;
+    end if;
+    code := outcome.code;
+    posted_micros := 0;
+    return;
+  end if;
+  insert into rerated_usage (wallet_id, original_seq, rerating_id, price_micros, posted_micros,
+                             of_original_micros, event_seqs)
+  values (e.wallet_id, e.seq, r.id, p_price_micros, posted_micros, of_original, posted_seqs);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.rerating_due(p_price_micros bigint, p_billed_micros bigint, p_refunded_micros bigint, p_corrected_micros bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (case when p_billed_micros = 0 then p_price_micros
+          else round(p_price_micros::numeric * (p_billed_micros - p_refunded_micros) / p_billed_micros)
+          end)::bigint - (p_billed_micros - p_refunded_micros + p_corrected_micros)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.reserve_auto_top_up(p_wallet_id uuid, p_top_up_id uuid, OUT code text, OUT amount_micros bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -4865,6 +4998,29 @@ AS $function$
   end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.usage_page(p_currency text, p_user_id text, p_from timestamp with time zone, p_to timestamp with time zone, p_after_wallet_id uuid, p_after_seq bigint, p_limit integer)
+ RETURNS TABLE(wallet_id uuid, user_id text, timezone text, seq bigint, priced_at timestamp with time zone, usage jsonb, billed_micros bigint, refunded_micros bigint, corrected_micros bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select w.id, w.user_id, w.timezone, u.*
+  from wallets w
+  cross join lateral (
+    select e.seq, s.*
+    from wallet_events e cross join lateral usage_standing(e) s
+    where e.wallet_id = w.id
+      and e.seq > greatest(seq_before(w.id, p_from - interval '5 minutes'),
+                           case when w.id = p_after_wallet_id then p_after_seq else 0 end)
+      and e.type in ('charge', 'accrual', 'hold_captured', 'hold_expired')
+      and s.priced_at >= p_from and s.priced_at < p_to
+    order by e.seq limit p_limit
+  ) u
+  where w.currency = p_currency and w.id >= p_after_wallet_id
+    and (p_user_id is null or w.user_id = p_user_id)
+    and w.updated_at >= p_from - interval '5 minutes'
+  order by w.id, u.seq limit p_limit
+$function$;
+
 CREATE OR REPLACE FUNCTION public.usage_since(p_wallet_id uuid, p_at timestamp with time zone)
  RETURNS TABLE(recorded_at timestamp with time zone, counted_at timestamp with time zone, usage_type text, destination text, micros bigint)
  LANGUAGE sql
@@ -4874,6 +5030,32 @@ AS $function$
   from wallet_events e
   cross join lateral counted_usage(e) u
   where e.wallet_id = p_wallet_id and e.seq > seq_before(p_wallet_id, p_at)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.usage_standing(e wallet_events, OUT priced_at timestamp with time zone, OUT usage jsonb, OUT billed_micros bigint, OUT refunded_micros bigint, OUT corrected_micros bigint)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select o.priced_at, o.usage, o.billed_micros,
+    coalesce((select r.refunded_micros from usage_refunds r
+              where r.wallet_id = e.wallet_id and r.original_seq = e.seq), 0) + c.of_original_micros,
+    c.posted_micros
+  from (
+    select e.occurred_at, e.detail::jsonb -> 'usage', usage_micros(e)
+    where e.type in ('charge', 'accrual') and e.key is not null
+      and e.detail ->> 'holdId' is null and e.detail ->> 'originalSeq' is null
+    union all
+    select h.placed_at, h.report -> 'usage', h.billed_micros
+    from holds h
+    where e.type in ('hold_captured', 'hold_expired')
+      and h.id = (e.detail ->> 'holdId')::uuid and h.report is not null
+  ) o (priced_at, usage, billed_micros)
+  cross join (
+    select coalesce(sum(u.posted_micros), 0)::bigint as posted_micros,
+      coalesce(sum(u.of_original_micros), 0)::bigint as of_original_micros
+    from rerated_usage u where u.wallet_id = e.wallet_id and u.original_seq = e.seq
+  ) c
 $function$;
 
 CREATE OR REPLACE FUNCTION public.use_recovery_link(p_top_up_id uuid, p_no integer, OUT code text, OUT payment_intent_id text, OUT payment_method_id text)
@@ -5301,6 +5483,45 @@ AS $function$
           coalesce(h.billed_micros, usage_micros(e), 0), c.told_micros) end)
     ) as p (problem, message)
     where p.message is not null
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_reratings(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with problems as (
+    select u.wallet_id, u.original_seq as seq, 'RERATING_SUM' as problem,
+      format('re-rating %s says that it posted %s for event %s; its events say %s', u.rerating_id,
+        u.posted_micros, u.original_seq, coalesce(p.posted_micros, 0)) as message
+    from rerated_usage u
+    cross join lateral (
+      select sum(usage_micros(e)) as posted_micros,
+        sum(usage_micros(e)) filter (
+          where e.type = 'usage_refund' and e.detail ->> 'originalSeq' = u.original_seq::text
+        ) as of_original_micros
+      from wallet_events e
+      where e.wallet_id = u.wallet_id and e.seq = any (u.event_seqs)
+        and e.detail #>> '{rerating,id}' = u.rerating_id::text
+    ) p
+    where u.wallet_id between p_from and p_to
+      and (u.posted_micros, u.of_original_micros)
+        is distinct from (coalesce(p.posted_micros, 0), coalesce(p.of_original_micros, 0))
+    union all
+    select e.wallet_id, e.seq, 'RERATING_UNKNOWN', 'it corrects usage, and no re-rating says so'
+    from wallet_events e
+    where e.wallet_id between p_from and p_to and e.type = 'usage_refund'
+      and e.detail -> 'rerating' is not null and not exists (
+        select from rerated_usage u
+        where u.rerating_id::text = e.detail #>> '{rerating,id}' and u.wallet_id = e.wallet_id
+          and e.seq = any (u.event_seqs))
   )
   select (select count(*) from problems),
     (select coalesce(jsonb_agg(jsonb_build_object(
@@ -6179,6 +6400,38 @@ create table refused_cards (
   constraint refused_cards_pkey PRIMARY KEY (payment_method_id)
 );
 
+create table rerated_usage (
+  wallet_id uuid not null,
+  original_seq bigint not null,
+  rerating_id uuid not null,
+  price_micros bigint not null,
+  posted_micros bigint not null,
+  of_original_micros bigint not null,
+  event_seqs bigint[] not null,
+  constraint rerated_usage_pkey PRIMARY KEY (wallet_id, original_seq, rerating_id),
+  constraint rerated_usage_of_original_micros_check CHECK (of_original_micros <= 0),
+  constraint rerated_usage_price_micros_check CHECK (price_micros >= 0),
+  constraint rerated_usage_of_event FOREIGN KEY (wallet_id, original_seq) REFERENCES wallet_events(wallet_id, seq),
+  constraint rerated_usage_rerating_id_fkey FOREIGN KEY (rerating_id) REFERENCES reratings(id)
+);
+CREATE INDEX rerated_usage_by_rerating ON public.rerated_usage USING btree (rerating_id, wallet_id, original_seq);
+CREATE TRIGGER rerated_usage_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rerated_usage FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+create table reratings (
+  id uuid not null,
+  card_id uuid not null,
+  starts_at timestamp with time zone not null,
+  ends_at timestamp with time zone not null,
+  debits boolean not null,
+  reason text not null,
+  created_at timestamp with time zone not null default ledger_now(),
+  created_by text not null,
+  constraint reratings_pkey PRIMARY KEY (id),
+  constraint reratings_check CHECK (ends_at > starts_at),
+  constraint reratings_card_id_fkey FOREIGN KEY (card_id) REFERENCES rate_cards(id)
+);
+CREATE TRIGGER reratings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON reratings FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table saved_cards (
   payment_method_id text not null,
   user_id text not null,
@@ -6608,6 +6861,8 @@ grant select on rate_cards to wallet_app;
 grant select on reconciliation_differences to wallet_app;
 grant select on reconciliation_runs to wallet_app;
 grant select on refused_cards to wallet_app;
+grant select on rerated_usage to wallet_app;
+grant select on reratings to wallet_app;
 grant select on saved_cards to wallet_app;
 grant select on schema_migrations to wallet_app;
 grant delete, insert, select on sessions to wallet_app;
@@ -6639,6 +6894,7 @@ grant execute on function authorize_hold(uuid,uuid,uuid,bytea,bigint,text,uuid,t
 grant execute on function auto_top_up_month(uuid) to wallet_app;
 grant execute on function available_micros(wallets) to wallet_app;
 grant execute on function begin_card_read(text) to wallet_app;
+grant execute on function begin_rerating(uuid,uuid,timestamp with time zone,timestamp with time zone,boolean,text,text) to wallet_app;
 grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
@@ -6708,6 +6964,8 @@ grant execute on function renew_recovery_link(uuid) to wallet_app;
 grant execute on function replace_password(text,text,text,bytea,integer) to wallet_app;
 grant execute on function replay_stripe_event(text) to wallet_app;
 grant execute on function request_month(text,text) to wallet_app;
+grant execute on function rerate_usage(uuid,uuid,bigint,bigint,bigint,jsonb,text) to wallet_app;
+grant execute on function rerating_due(bigint,bigint,bigint,bigint) to wallet_app;
 grant execute on function reserve_auto_top_up(uuid,uuid) to wallet_app;
 grant execute on function reserve_payment_refund(uuid,uuid,bytea,uuid,bigint,boolean,boolean,text,text,jsonb) to wallet_app;
 grant execute on function resolve_quarantine(text,text,text,text,uuid,uuid,text,bigint,boolean,timestamp with time zone) to wallet_app;
@@ -6725,6 +6983,8 @@ grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function touch_reconciliation(date,boolean) to wallet_app;
 grant execute on function trim_stripe_payloads(timestamp with time zone,integer) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
+grant execute on function usage_page(text,text,timestamp with time zone,timestamp with time zone,uuid,bigint,integer) to wallet_app;
+grant execute on function usage_standing(wallet_events) to wallet_app;
 grant execute on function use_recovery_link(uuid,integer) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
 grant execute on function wallet_now(wallets) to wallet_app;

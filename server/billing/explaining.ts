@@ -5,6 +5,7 @@ import { microsSchema } from '../ledger/money.ts';
 import { rate } from '../rating/rate.ts';
 import { type UsageType, usageSchema, usageUnits } from '../rating/usage.ts';
 import { type ChargeEvent, eventsAt, eventsOfReference } from '../store/charge-events.ts';
+import { type Correction, correctionsOf } from '../store/reratings.ts';
 import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
 import type { RateCards } from './rate-cards.ts';
@@ -54,6 +55,8 @@ export interface Explanation {
   hash: string;
   /** The event's hash is that of its content and of the event before it. */
   intact: boolean;
+  /** What re-ratings have posted for it since, oldest first. */
+  corrections: Omit<Correction, 'seq'>[];
   /** The price by the stored card for the stored usage; null when they cannot be read. */
   recomputedMicros: bigint | null;
   /** It is intact, and what it says and billed is what it costs. */
@@ -113,7 +116,10 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
     return breakdown.goodwillMicros === 0n ? 0n : null;
   }
 
-  async function explanationOf(event: ChargeEvent): Promise<Explanation | null> {
+  async function explanationOf(
+    event: ChargeEvent,
+    corrections: Explanation['corrections'],
+  ): Promise<Explanation | null> {
     const detail = detailSchema.safeParse(event.detail).data;
     const corrects = event.detail.alreadyBilledMicros !== undefined;
     const voided = corrects && event.detail.breakdown === undefined;
@@ -162,6 +168,7 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
       ...positionsOf(event),
       hash: event.hash,
       intact: event.intact,
+      corrections,
       recomputedMicros,
       matches:
         event.intact &&
@@ -171,8 +178,24 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
     };
   }
 
-  async function explained(events: readonly ChargeEvent[]): Promise<Explanation[]> {
-    const explanations = await Promise.all(events.map(explanationOf));
+  async function explained(
+    walletId: string,
+    events: readonly ChargeEvent[],
+  ): Promise<Explanation[]> {
+    const corrections = await correctionsOf(
+      sql,
+      walletId,
+      events.map(({ seq }) => seq),
+    );
+    const explanations = await Promise.all(
+      events.map((event) => {
+        const own = corrections.filter(({ seq }) => seq === event.seq);
+        return explanationOf(
+          event,
+          own.map(({ seq, ...correction }) => correction),
+        );
+      }),
+    );
     return explanations.filter((explanation) => explanation !== null);
   }
 
@@ -191,13 +214,14 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
               holdKey: ledgerKey('hold', charge.referenceId),
               usageType: charge.type,
             });
-      const charges = await explained(events);
+      const charges = await explained(walletId, events);
       return charges.length === 0
         ? { ok: false, code: 'USAGE_NOT_FOUND' }
         : { ok: true, walletId, currency, charges };
     },
 
-    explainEvents: async (walletId, seqs) => explained(await eventsAt(sql, walletId, seqs)),
+    explainEvents: async (walletId, seqs) =>
+      explained(walletId, await eventsAt(sql, walletId, seqs)),
   };
 }
 

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import {
+  type CompiledRateCard,
   type DraftCard,
   draftCardSchema,
   type RateRule,
@@ -18,6 +19,7 @@ import {
 } from '../store/rate-card-drafts.ts';
 import type { RuleTarget } from '../store/rate-cards.ts';
 import type { Sql } from '../store/sql.ts';
+import { compiledCard } from './kept-cards.ts';
 import { type CsvProblem, readRateCardCsv } from './rate-card-csv.ts';
 import { type RateCardRefusalCode, rateCardRefusal } from './rate-card-refusals.ts';
 import type { PublishedRateCard } from './rate-cards.ts';
@@ -60,6 +62,8 @@ export interface RateCardDrafts {
   /** Every draft, the last changed first. */
   list(): Promise<Draft[]>;
   get(id: string): Promise<Draft | null>;
+  /** The draft as the next version of nothing yet, to try it; null when there is none. */
+  compiled(id: string): Promise<CompiledRateCard | null>;
   /**
    * Begins a draft under an id of the caller's: with the words and rules of a published card, or
    * empty with the words of `card`. The same again is answered alike.
@@ -120,6 +124,14 @@ export function createRateCardDrafts(options: {
   return {
     list: async () => (await storedDrafts(sql, null)).map(withCard),
     get,
+
+    async compiled(id) {
+      const draft = await get(id);
+      return (
+        draft &&
+        compiledCard(sql, { ...draft.card, id, version: 1, effectiveFrom: draft.updatedAt })
+      );
+    },
 
     async create(draft, actor) {
       if ('card' in draft) {

@@ -38,6 +38,8 @@ export interface RateCards {
   pricesAt(wallet: { currency: string; userId: string }, at: Date): Promise<PriceList>;
   /** The card of an id, or null when there is none. */
   byId(id: string): Promise<CompiledRateCard | null>;
+  /** The card or draft of an id, or null when there is none. */
+  anyById(id: string): Promise<CompiledRateCard | null>;
   /** Every published card, by currency and date. */
   list(): Promise<PublishedRateCard[]>;
   /** Publishes the next version of a currency's card. Throws a `BAD_REQUEST` that says what is wrong. */
@@ -90,6 +92,13 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
     loaded = null;
   }
 
+  async function byId(id: string): Promise<CompiledRateCard | null> {
+    const card = (await current()).find(({ head }) => head.id === id);
+    return card === undefined ? null : kept.get(card);
+  }
+
+  const drafts = createRateCardDrafts({ sql, published: current, onPublished: forget });
+
   return {
     async pricesAt({ currency, userId }, at) {
       const { byCustomer } = await currentList();
@@ -101,11 +110,8 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
       return Promise.all(inEffect.map(kept.get));
     },
 
-    async byId(id) {
-      const card = (await current()).find(({ head }) => head.id === id);
-      return card === undefined ? null : kept.get(card);
-    },
-
+    byId,
+    anyById: async (id) => (await byId(id)) ?? drafts.compiled(id),
     list: current,
 
     async publish(card, actor) {
@@ -118,7 +124,7 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
       return parsed;
     },
 
-    drafts: createRateCardDrafts({ sql, published: current, onPublished: forget }),
+    drafts,
     rules: createRateCardRules(sql),
   };
 }

@@ -3,6 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createCharging } from '../billing/charging.ts';
+import { createRateCards } from '../billing/rate-cards.ts';
+import { createWallets } from '../billing/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { runRateCards } from './rate-cards.ts';
@@ -91,5 +94,54 @@ describe('npm run rate-cards', () => {
         err: expect.stringContaining('no such card'),
       });
     }
+  });
+});
+
+describe('npm run rate-cards -- rehearse and rerate', () => {
+  const span = ['--from', '2020-01-01T00:00:00Z', '--to', '2100-01-01T00:00:00Z'];
+
+  beforeAll(async () => {
+    const sql = database.app;
+    const rateCards = createRateCards({ sql, nowMs: Date.now });
+    const charging = createCharging({ sql, rateCards, now: () => new Date() });
+    const wallet = await createWallets(sql).open({ userId: 'ada' }, 'test:cli');
+    const grant = { wallet, amountMicros: 1_000_000n, key: 'k', reason: 'test' };
+    await charging.grant(grant, 'test:cli');
+    const usage = { type: 'sms', to: '+44', segments: 5 } as const;
+    await charging.charge({ wallet, usage, referenceId: 'r', overrun: 'refuse' }, 'test:cli');
+  });
+
+  it('rehearses a draft, and posts the differences to a published card once', async () => {
+    const draft = await newDraft();
+    await run(
+      'import',
+      '--draft',
+      draft,
+      '--merge',
+      await fileOf('type,prefix,price_usd\nsms,44,0.015'),
+    );
+    const rehearsed = await run('rehearse', draft, ...span, '--customers');
+    expect(rehearsed.out).toMatch(
+      /^ada {2}\S+ {2}1 usages {2}0\.1 → 0\.075 USD {2}\(-0\.025\)\n1 usages of 1 /,
+    );
+    expect(await run('rerate', draft, ...span, '--reason', 'x')).toMatchObject({ code: 1 });
+    await run('publish', draft, '--effective', '2999-02-01T00:00:00Z');
+    const preview = await run('rerate', draft, ...span, '--dry-run', '--json');
+    expect(JSON.parse(preview.out)).toMatchObject({ beforeMicros: '100000', afterMicros: '75000' });
+    const done = await run('rerate', draft, ...span, '--reason', 'too dear');
+    expect(done.out).toContain('given back  0.025 USD for 1\n');
+    const [, id = ''] = /re-rating (\S+)/.exec(done.err) ?? [];
+    const again = await run('rerate', draft, ...span, '--reason', 'too dear', '--id', id);
+    expect(again.out).toContain('given back  0 USD for 0\n');
+  });
+
+  it('says what is missing', async () => {
+    for (const args of [span.slice(0, 2), ['--from', 'June', '--to', 'July'], span.toReversed()]) {
+      expect(await run('rehearse', defaultRateCard.id, ...args)).toMatchObject({ code: 2 });
+    }
+    expect(await run('rerate', defaultRateCard.id, ...span)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--reason is missing'),
+    });
   });
 });

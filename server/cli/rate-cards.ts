@@ -5,11 +5,15 @@ import { userInfo } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createRateCards, type RateCards } from '../billing/rate-cards.ts';
+import { createRehearsing, type Rehearsing } from '../billing/rehearsing.ts';
+import type { CustomerChange, Span, Totals } from '../billing/repricing.ts';
+import { createRerating, type Rerating } from '../billing/rerating.ts';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import { APP_ROLE, connect, type Sql } from '../store/sql.ts';
 import { describeDatabaseFailure } from './database-failure.ts';
 import { commandEnv } from './environment.ts';
 import { type Output, standardOutput } from './output.ts';
+import { changeLine, progressLines, totalsLines } from './repricing-report.ts';
 
 const HELP = `Rate cards: their drafts, their prices as CSV, and publishing them.
 
@@ -20,6 +24,18 @@ const HELP = `Rate cards: their drafts, their prices as CSV, and publishing them
                                                             or with --merge leave its others
   npm run rate-cards -- publish DRAFT --effective INSTANT   such as 2026-12-01T00:00:00Z
   npm run rate-cards -- discard DRAFT
+  npm run rate-cards -- rehearse CARD --from INSTANT --to INSTANT [--customers] [--json]
+                                                            what each customer would have paid by a
+                                                            card or draft; writes nothing
+  npm run rate-cards -- rerate CARD --from INSTANT --to INSTANT --reason TEXT [--debits] [--id ID]
+                                                            price the usage of those instants again by
+                                                            a published card and post the differences
+  npm run rate-cards -- rerate CARD … --dry-run [--customers]
+
+A re-rating gives back what was too dear, and with --debits charges what was too cheap. It prints the
+id under which it goes on when it was stopped: a difference is posted once for each id. --to is the
+first instant that is not in it. --customers lists every customer, and not only those who gain and
+lose most.
 
 An import that finds a bad line names every one (the first hundred) and changes nothing.
 
@@ -85,6 +101,13 @@ function parse(argv: readonly string[]) {
         draft: { type: 'string' },
         effective: { type: 'string' },
         merge: { type: 'boolean' },
+        from: { type: 'string' },
+        to: { type: 'string' },
+        id: { type: 'string' },
+        reason: { type: 'string' },
+        debits: { type: 'boolean' },
+        'dry-run': { type: 'boolean' },
+        customers: { type: 'boolean' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -96,6 +119,8 @@ function parse(argv: readonly string[]) {
 
 interface Tools {
   readonly rateCards: RateCards;
+  readonly rehearsing: Rehearsing;
+  readonly rerating: Rerating;
   /** Who acts, for the log of a card. */
   readonly actor: string;
 }
@@ -108,8 +133,11 @@ interface Call extends Tools {
 }
 
 function toolsOf(sql: Sql): Tools {
+  const rateCards = createRateCards({ sql, nowMs: Date.now });
   return {
-    rateCards: createRateCards({ sql, nowMs: Date.now }),
+    rateCards,
+    rehearsing: createRehearsing({ sql, rateCards }),
+    rerating: createRerating({ sql, rateCards }),
     actor: `cli:${userInfo().username}`,
   };
 }
@@ -172,13 +200,7 @@ const COMMANDS: Readonly<Record<string, (call: Call) => Promise<number>>> = {
 
   async publish({ rateCards, actor, values, operands, output }) {
     const id = cardId(operands, 'Name one draft.');
-    const effectiveFrom = new Date(values.effective ?? '');
-    if (
-      Number.isNaN(effectiveFrom.getTime()) ||
-      !/Z$|[+-]\d\d:\d\d$/.test(values.effective ?? '')
-    ) {
-      throw new UsageError('--effective needs an instant such as 2026-12-01T00:00:00Z.');
-    }
+    const effectiveFrom = instant('--effective', values.effective);
     const revision = (await rateCards.drafts.get(id))?.revision ?? 0;
     const answer = await rateCards.drafts.publish({ id, revision, effectiveFrom }, actor);
     return answer.ok ? said(output, `version ${answer.version}`) : refused(output, answer);
@@ -190,7 +212,84 @@ const COMMANDS: Readonly<Record<string, (call: Call) => Promise<number>>> = {
       ? said(output, 'discarded')
       : refused(output, { message: 'there is no such card' });
   },
+
+  async rehearse(call) {
+    const id = cardId(call.operands, 'Name one card or draft.');
+    const span = spanOf(call.values);
+    const currency = (await currencyOf(call.rateCards, id)) ?? '';
+    return shown(call, currency, (onCustomer) =>
+      call.rehearsing.rehearse({ cardId: id, ...span }, onCustomer),
+    );
+  },
+
+  async rerate(call) {
+    const { rateCards, rerating, actor, values, output } = call;
+    const terms = {
+      cardId: cardId(call.operands, 'Name one card.'),
+      ...spanOf(values),
+      debits: values.debits ?? false,
+    };
+    const currency = (await currencyOf(rateCards, terms.cardId)) ?? '';
+    if (values['dry-run']) {
+      return shown(call, currency, (onCustomer) => rerating.preview(terms, onCustomer));
+    }
+    const { id = randomUUID(), reason } = values;
+    if (!reason) throw new UsageError('--reason is missing.');
+    await output.err(`re-rating ${id}\n`);
+    const answer = await rerating.run({ ...terms, id, reason }, actor, async ({ usages }) => {
+      await output.err(`${usages} usages\n`);
+      return true;
+    });
+    if (!answer.ok) {
+      return refused(output, answer);
+    }
+    const { progress } = answer;
+    await output.out(
+      values.json ? `${jsonText({ id, ...progress })}\n` : progressLines(progress, currency),
+    );
+    return Object.keys(progress.refused).length === 0 ? 0 : 1;
+  },
 };
+
+/** Writes customers as they come, when they are asked for, and then the totals. */
+async function shown(
+  { values, output }: Call,
+  currency: string,
+  calculate: (onCustomer: (change: CustomerChange) => Promise<boolean>) => Promise<Totals | null>,
+): Promise<number> {
+  const totals = await calculate(async (change) => {
+    if (values.customers) {
+      await output.out(values.json ? `${jsonText(change)}\n` : changeLine(change, currency));
+    }
+    return true;
+  });
+  if (totals === null) {
+    return refused(output, { message: 'there is no such card' });
+  }
+  await output.out(values.json ? `${jsonText(totals)}\n` : totalsLines(totals, currency));
+  return 0;
+}
+
+/** Micros as decimal strings. */
+function jsonText(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'bigint' ? item.toString() : item,
+  );
+}
+
+function spanOf({ from, to }: Call['values']): Span {
+  const span = { from: instant('--from', from), to: instant('--to', to) };
+  if (span.from >= span.to) throw new UsageError('--from must come before --to.');
+  return span;
+}
+
+function instant(option: string, text = ''): Date {
+  const at = new Date(text);
+  if (Number.isNaN(at.getTime()) || !/(?:Z|[+-]\d\d:\d\d)$/.test(text)) {
+    throw new UsageError(`${option} needs an instant such as 2026-12-01T00:00:00Z.`);
+  }
+  return at;
+}
 
 function operand(operands: readonly string[], otherwise: string): string {
   const [first, ...rest] = operands;

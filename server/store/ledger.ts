@@ -50,7 +50,8 @@ export interface Verification {
 
 /**
  * Replays every event of the range and compares what stands on them, wallets, holds, refunds,
- * grants, limits, automatic top-ups and subscriptions, at one moment. Lists at most so many differences of each. Needs the owner.
+ * grants, limits, automatic top-ups, subscriptions and re-ratings, at one moment. Lists at most so
+ * many differences of each. Needs the owner.
  */
 export async function verifyRange(
   sql: Sql,
@@ -59,9 +60,11 @@ export async function verifyRange(
 ): Promise<Verification> {
   const [row] = await sql<Verification[]>`
     select w.wallets, w.events,
-      w.found + h.found + r.found + g.found + l.found + a.found + p.found + s.found as found,
+      w.found + h.found + r.found + g.found + l.found + a.found + p.found + s.found
+        + c.found as found,
       w.differences || h.differences || r.differences || g.differences
-        || l.differences || a.differences || p.differences || s.differences as differences
+        || l.differences || a.differences || p.differences || s.differences
+        || c.differences as differences
     from verify_wallets(${range.from}, ${range.to}, ${listAtMost}) w
     cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h
     cross join verify_refunds(${range.from}, ${range.to}, ${listAtMost}) r
@@ -69,7 +72,8 @@ export async function verifyRange(
     cross join verify_limits(${range.from}, ${range.to}, ${listAtMost}) l
     cross join verify_auto_top_ups(${range.from}, ${range.to}, ${listAtMost}) a
     cross join verify_payments(${range.from}, ${range.to}, ${listAtMost}) p
-    cross join verify_subscriptions(${range.from}, ${range.to}, ${listAtMost}) s`;
+    cross join verify_subscriptions(${range.from}, ${range.to}, ${listAtMost}) s
+    cross join verify_reratings(${range.from}, ${range.to}, ${listAtMost}) c`;
   return only(row);
 }
 
