@@ -1873,7 +1873,7 @@ AS $function$
   insert into mail_outbox (user_id, kind, dedupe_key, payload)
   select w.user_id, p_kind, concat_ws(':', p_kind, w.id, p_cause),
     jsonb_strip_nulls(p_payload) || jsonb_build_object(
-      'currency', w.currency, 'exponent', c.exponent, 'timezone', w.timezone
+      'currency', w.currency, 'exponent', c.exponent, 'timezone', w.timezone, 'walletId', w.id
     )
   from wallets w join currencies c on c.code = w.currency
   where w.id = p_wallet_id and exists (select from users u where u.id = w.user_id)
@@ -4722,6 +4722,23 @@ AS $function$
   select coalesce(grant_parts(p_burned, p_billed_micros, false), '[]')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.stop_alert_mails(p_wallet_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  update notice_cursors set alert_by_mail = false where wallet_id = p_wallet_id;
+  if not found then
+    return false;
+  end if;
+  delete from mail_outbox
+  where kind = 'low_balance' and status = 'waiting' and payload ->> 'walletId' = p_wallet_id::text
+    and user_id = (select user_id from wallets where id = p_wallet_id);
+  return true;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.stop_auto_top_up_with_wallet()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6978,6 +6995,7 @@ grant execute on function set_limits(uuid,jsonb,text) to wallet_app;
 grant execute on function settle_due_wallets(integer) to wallet_app;
 grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app;
 grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
+grant execute on function stop_alert_mails(uuid) to wallet_app;
 grant execute on function take_unreported_differences(integer) to wallet_app;
 grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function touch_reconciliation(date,boolean) to wallet_app;

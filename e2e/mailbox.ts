@@ -9,6 +9,7 @@ export interface Mail {
   readonly html: string;
   readonly messageId: string;
   readonly unsubscribe: string | null;
+  readonly isOneClick: boolean;
 }
 
 /** The page on which a developer reads them. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, type Page } from '@playwright/test';
+import { expectAccessible } from './accessible.ts';
 import { mailAbout, mailboxUrl, mailsTo } from './mailbox.ts';
 import { billingClient, grant } from './money.ts';
 import { CARDS } from './stripe.ts';
@@ -74,7 +75,7 @@ test('a balance that falls below an alert is shown on the pages and mailed, once
   const mail = await mailAbout(user.email, /^Low balance/);
   expect(mail.subject).toBe('Low balance: less than $5.00 available');
   expect(mail.text).toContain('$4.50 was left');
-  expect(mail.unsubscribe).toContain('/account/settings#alerts');
+  expect(mail.unsubscribe).toContain('/unsubscribe/');
   await sendFax(user.id, 1);
   await page.goto('/account/activity');
   await expect(banner(page)).toContainText('$4.35');
@@ -113,6 +114,36 @@ test('alerts are edited, refused where they are no amounts, and switched off by 
   await sendFax(user.id, 60);
   await expectBanner(page, '$11.00 is available, less than the $12.50');
   expect(await mailsTo(user.email)).toEqual([]);
+});
+
+test('mails of low balances are stopped by a press, or by one click in the mail program', async ({
+  page,
+  user,
+  request,
+}) => {
+  await grant(user.id, '6000000');
+  await sendFax(user.id, 10);
+  const mail = await mailAbout(user.email, /^Low balance/);
+  expect(mail.isOneClick).toBe(true);
+  const link = mail.unsubscribe?.replace(/^<|>$/g, '') ?? '';
+  await page.goto(link);
+  await expectAccessible(page, 'the page that stops mails');
+  await expect(page.getByRole('button', { name: 'Stop these mails' })).toBeVisible();
+
+  const oneClick = { form: { 'List-Unsubscribe': 'One-Click' } };
+  expect((await request.post(`${link}x`, oneClick)).status(), 'a link that was changed').toBe(404);
+  await page.reload();
+  await page.getByRole('button', { name: 'Stop these mails' }).click();
+  await expect(page.getByRole('status')).toContainText('No alerts of a low balance are mailed');
+  await page.goto('/account/settings');
+  await expect(page.getByLabel('Tell me by mail, too')).not.toBeChecked();
+  await page.getByLabel('Tell me by mail, too').check();
+  await page.getByRole('button', { name: 'Save alerts' }).click();
+  await expect(page.getByRole('status')).toHaveText('Your alerts were saved.');
+  // A mail program sends neither cookie nor origin.
+  expect((await request.post(link, oneClick)).status()).toBe(200);
+  await page.reload();
+  await expect(page.getByLabel('Tell me by mail, too')).not.toBeChecked();
 });
 
 test('a developer reads the mails on a page, in both forms', async ({ page, user }) => {

@@ -17,7 +17,8 @@ import { createHolds } from './billing/holds.ts';
 import { createMailSender } from './billing/mail-sender.ts';
 import { createMonth } from './billing/month.ts';
 import { createMonthWatchdog } from './billing/month-watchdog.ts';
-import { createAlerts, createNoticeFollower } from './billing/notices.ts';
+import { withLinks } from './billing/notice-links.ts';
+import { alertLinks, createAlerts, createNoticeFollower } from './billing/notices.ts';
 import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createPaymentRefunds } from './billing/payment-refunds.ts';
@@ -49,6 +50,7 @@ import { billingMonthRequested, createInngest, stripeEventReceived } from './inn
 import { createFunctions, RANGES_AT_ONCE } from './inngest/functions.ts';
 import { inngestHandler } from './inngest/serve.ts';
 import { createMailer } from './mail/mailer.ts';
+import { mailBacklog } from './store/mail-outbox.ts';
 import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
 import { claimMonths, type MonthRun } from './store/month.ts';
 import { countOpenDifferences } from './store/reconciliation.ts';
@@ -148,6 +150,7 @@ export function createApplication(options: ApplicationOptions): Application {
   });
   const statements = createStatements({ sql, appName: APP_NAME });
   const recoveryLinks = createRecoveryLinks(env.sessionSecret);
+  const unsubscribeLinks = alertLinks(env.sessionSecret);
   const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
   const services: Services = {
     accounts,
@@ -161,7 +164,7 @@ export function createApplication(options: ApplicationOptions): Application {
       limits: topUps.limits,
       livemode,
     }),
-    alerts: createAlerts({ sql, wallets }),
+    alerts: createAlerts({ sql, wallets, links: unsubscribeLinks }),
     statements,
     paymentMethods: createPaymentMethods({
       sql,
@@ -222,10 +225,11 @@ export function createApplication(options: ApplicationOptions): Application {
     month,
   };
   const apiKeys = createApiKeys({ sql, logger });
-  const metrics = createMetrics(
-    () => inboxSummary(sql),
-    () => countOpenDifferences(sql),
-  );
+  const metrics = createMetrics({
+    inbox: () => inboxSummary(sql),
+    openDifferences: () => countOpenDifferences(sql),
+    mail: () => mailBacklog(sql),
+  });
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));
 
   const app = createHttpApp({
@@ -340,10 +344,7 @@ export function createApplication(options: ApplicationOptions): Application {
             mailer,
             intervalMs: NOTICE_INTERVAL_MS,
             logger,
-            complete: (notice) =>
-              notice.kind === 'payment_to_confirm'
-                ? { ...notice, token: recoveryLinks.sign(notice) }
-                : notice,
+            complete: (notice) => withLinks(notice, recoveryLinks, unsubscribeLinks),
             attach: async (notice, to) =>
               notice.kind === 'statement' ? [await statements.document(notice.number, to)] : [],
           }),

@@ -16,7 +16,7 @@ import { findStripeCustomer, recordTopUpAttempt } from '../store/top-ups.ts';
 import type { StripeGatewayError } from '../stripe/errors.ts';
 import type { StripeGateway, StripeIntent } from '../stripe/gateway.ts';
 import { type CardRefusal, classOfDecline, classOfRefusedCall } from './auto-top-up-rules.ts';
-import { isRefusal } from './stripe-refusals.ts';
+import { isRefusalOfKey, isRefusalOfRequest } from './stripe-refusals.ts';
 import { topUpStatusOf } from './top-ups.ts';
 
 /**
@@ -61,7 +61,12 @@ export function createAutoTopUpCharging(options: {
       throw new Error('the charge does not come to an end');
     } catch (error) {
       await postponeAutoTopUp(sql, topUpId);
-      logger.warn({ err: error, topUpId }, 'automatic top-up not finished');
+      if (isRefusalOfKey(error)) {
+        // No card was refused: an operator has to mend the key, and the charge is taken up then.
+        logger.error({ err: error, topUpId }, 'Stripe refuses the key of this program');
+      } else {
+        logger.warn({ err: error, topUpId }, 'automatic top-up not finished');
+      }
     }
   }
 
@@ -107,7 +112,7 @@ export function createAutoTopUpCharging(options: {
       });
       return await goOnWith(charge, intent);
     } catch (error) {
-      if (!isRefusal(error)) {
+      if (!isRefusalOfRequest(error)) {
         throw error;
       }
       if (error.paymentIntentId === null) {
@@ -171,7 +176,7 @@ export function createAutoTopUpCharging(options: {
       });
       return await goOnWith(charge, paid);
     } catch (error) {
-      if (!isRefusal(error)) {
+      if (!isRefusalOfRequest(error)) {
         throw error;
       }
       if (error.declineCode !== null || error.paymentIntentId !== null) {
@@ -189,7 +194,7 @@ export function createAutoTopUpCharging(options: {
       return false;
     }
     const intent = await gateway.cancelIntent(paymentIntentId).catch((error: unknown) => {
-      if (!isRefusal(error)) {
+      if (!isRefusalOfRequest(error)) {
         throw error;
       }
       // It is over already, one way or the other.

@@ -9,7 +9,7 @@ import { type ChargeWrite, chargeWallet } from '../store/charges.ts';
 import { recordTopUpAttempt, startTopUp } from '../store/top-ups.ts';
 import { type Charging, createCharging } from './charging.ts';
 import { createHolds, type Holds } from './holds.ts';
-import { type Alerts, createAlerts, createNoticeFollower } from './notices.ts';
+import { type Alerts, alertLinks, createAlerts, createNoticeFollower } from './notices.ts';
 import { createRateCards } from './rate-cards.ts';
 import { createWallets, type Wallets } from './wallets.ts';
 
@@ -33,7 +33,7 @@ beforeAll(async () => {
   wallets = createWallets(sql);
   charging = createCharging({ sql, rateCards, now });
   holds = createHolds({ sql, rateCards, now });
-  alerts = createAlerts({ sql, wallets });
+  alerts = createAlerts({ sql, wallets, links: alertLinks('a secret of thirty-two characters') });
   follower = createNoticeFollower({ sql, intervalMs: 1_000, logger });
 });
 

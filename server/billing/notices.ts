@@ -7,12 +7,14 @@ import { formatMicros, parseAmount } from '../ledger/money.ts';
 import {
   deriveNotices,
   readBalanceAlerts,
+  stopAlertMails,
   walletsWithNews,
   writeBalanceAlerts,
 } from '../store/notices.ts';
 import type { Sql } from '../store/sql.ts';
 import { amountProblem } from './amount-problem.ts';
 import { type Background, everyInterval } from './background.ts';
+import { type TokenSigner, tokenSigner } from './signed-token.ts';
 import { exponentOf, type Wallets } from './wallets.ts';
 
 /** Wallets in one transaction, which holds their cursors and nothing that a charge needs. */
@@ -50,8 +52,12 @@ export function createNoticeFollower(options: {
 
 export type Alerts = Services['alerts'];
 
-export function createAlerts(options: { sql: Sql; wallets: Wallets }): Alerts {
-  const { sql, wallets } = options;
+/** Signs and reads the wallet's id in the links by which mails of low balances are stopped. */
+export const alertLinks = (secret: string): TokenSigner =>
+  tokenSigner(secret, 'low-balance-alerts');
+
+export function createAlerts(options: { sql: Sql; wallets: Wallets; links: TokenSigner }): Alerts {
+  const { sql, wallets, links } = options;
   return {
     async get(userId) {
       const { walletId } = await wallets.ofUser(userId);
@@ -74,6 +80,16 @@ export function createAlerts(options: { sql: Sql; wallets: Wallets }): Alerts {
       }
       await writeBalanceAlerts(sql, { walletId: wallet.walletId, thresholdsMicros, byMail });
       return { ok: true };
+    },
+
+    async mailsOfLink(token) {
+      const walletId = links.read(token);
+      return walletId === null ? null : (await readBalanceAlerts(sql, walletId)).byMail;
+    },
+
+    async stopMailsOfLink(token) {
+      const walletId = links.read(token);
+      return walletId !== null && (await stopAlertMails(sql, walletId));
     },
 
     async lowBalance(userId) {

@@ -104,10 +104,9 @@ describe('a refund', () => {
     const payment = await paid();
     const reserve = (status: string, debited: number) => owner()`
       insert into payment_refunds (
-        wallet_id, id, top_up_id, amount_micros, debited_micros, status, requested_by
+        wallet_id, id, top_up_id, amount_micros, debited_micros, status
       ) values (
-        ${payment.walletId}, gen_random_uuid(), ${payment.topUpId}, 1000000, ${debited}, ${status},
-        'support:test')`;
+        ${payment.walletId}, gen_random_uuid(), ${payment.topUpId}, 1000000, ${debited}, ${status})`;
     await reserve('failed', 0);
     expect(await problemsOf(payment)).toEqual([]);
     await reserve('reserved', 1_000_000);

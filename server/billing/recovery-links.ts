@@ -1,5 +1,5 @@
 /** Links by which a user finishes a payment that their bank asked about. */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { tokenSigner } from './signed-token.ts';
 
 export interface RecoveryToken {
   readonly topUpId: string;
@@ -14,28 +14,15 @@ export interface RecoveryLinks {
   read(token: string): RecoveryToken | null;
 }
 
-const TOKEN =
-  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9][0-9]{0,8})\.([A-Za-z0-9_-]{43})$/;
+const NAMED = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9][0-9]{0,8})$/;
 
-/** `secret` is the session secret: the purpose is part of what is signed. */
 export function createRecoveryLinks(secret: string): RecoveryLinks {
-  const signatureOf = (named: string) =>
-    createHmac('sha256', secret).update(`auto-top-up-recovery\n${named}`).digest();
+  const signer = tokenSigner(secret, 'auto-top-up-recovery');
   return {
-    sign({ topUpId, no }) {
-      const named = `${topUpId}.${no}`;
-      return `${named}.${signatureOf(named).toString('base64url')}`;
-    },
+    sign: ({ topUpId, no }) => signer.sign(`${topUpId}.${no}`),
     read(token) {
-      const [, topUpId, no, signature] = TOKEN.exec(token) ?? [];
-      if (topUpId === undefined || no === undefined || signature === undefined) {
-        return null;
-      }
-      const given = Buffer.from(signature, 'base64url');
-      const right = signatureOf(`${topUpId}.${no}`);
-      return given.length === right.length && timingSafeEqual(given, right)
-        ? { topUpId, no: Number(no) }
-        : null;
+      const [, topUpId, no] = NAMED.exec(signer.read(token) ?? '') ?? [];
+      return topUpId === undefined || no === undefined ? null : { topUpId, no: Number(no) };
     },
   };
 }

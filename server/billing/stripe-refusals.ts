@@ -9,9 +9,14 @@ const ANOTHER_CALL: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether Stripe answered no, so that nothing is left unknown. */
-export function isRefusal(error: unknown): error is StripeGatewayError {
+function isRefusal(error: unknown): error is StripeGatewayError {
   const isFinal = error instanceof Error && 'retryable' in error && error.retryable === false;
   return isFinal && !ANOTHER_CALL.has((error as StripeGatewayError).providerCode ?? '');
+}
+
+/** Whether Stripe refused who asked: the key was revoked, is wrong, or may not do this. */
+export function isRefusalOfKey(error: unknown): error is StripeGatewayError {
+  return isRefusal(error) && [401, 403].includes(error.httpStatus ?? 0);
 }
 
 /** Whether Stripe refused what was asked for, and not who asked: a key that is wrong may be mended. */

@@ -397,10 +397,11 @@ describe('what a person has to look at', () => {
       unhandled: before.unhandled + 1,
       ignored: before.ignored + 1,
     });
-    const metrics = await createMetrics(
-      () => inboxSummary(database.app),
-      async () => 0,
-    ).text();
+    const metrics = await createMetrics({
+      inbox: () => inboxSummary(database.app),
+      openDifferences: async () => 0,
+      mail: async () => ({ waiting: 0, dead: 0, oldestSeconds: 0 }),
+    }).text();
     expect(metrics).toContain(
       `stripe_inbox_events{status="quarantined"} ${before.quarantined + 2}\n`,
     );

@@ -12,7 +12,7 @@ import { listTopUps } from '../store/top-ups.ts';
 import { findWallets } from '../store/wallets.ts';
 import type { SpendingLimits } from './spending-limits.ts';
 import { readLimits } from './typed-limits.ts';
-import { CURRENCY_EXPONENTS, type ResumeAutoTopUpAnswer, type Wallets } from './wallets.ts';
+import { exponentOf, type ResumeAutoTopUpAnswer, type Wallets } from './wallets.ts';
 
 const EVENTS_SHOWN = 20;
 const TOP_UPS_SHOWN = 20;
@@ -63,7 +63,7 @@ export function createWalletDesk(options: {
         warnings,
         autoTopUp,
         limits,
-        exponent: CURRENCY_EXPONENTS[wallet.currency] ?? 2,
+        exponent: exponentOf(wallet.currency),
       };
     },
 
@@ -88,7 +88,7 @@ export function createWalletDesk(options: {
       if (wallet === null) {
         return refused('There is no such wallet.');
       }
-      const read = readLimits(typed, CURRENCY_EXPONENTS[wallet.currency] ?? 2);
+      const read = readLimits(typed, exponentOf(wallet.currency));
       if (!read.ok) {
         return read;
       }

@@ -75,6 +75,7 @@ const COOKIELESS_PATHS = [
   '/api/inngest',
   '/api/billing',
   '/api/cron',
+  '/unsubscribe',
 ];
 
 export function createHttpApp(options: AppOptions): Hono<AppEnv> {

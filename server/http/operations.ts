@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Fault } from '../faults.ts';
 import type { AppEnv } from './app.ts';
 import { bearerMatches } from './bearer.ts';
-import type { InboxSummary } from './views/admin.ts';
+import type { InboxSummary, MailBacklog } from './views/admin.ts';
 
 export interface Operations {
   /** The schema's version. Throws a fault when the database or its schema does not serve. */
@@ -17,11 +17,12 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
-/** Prometheus metrics of this process, and of the inbox that all processes share. */
-export function createMetrics(
-  inbox: () => Promise<InboxSummary>,
-  openDifferences: () => Promise<number>,
-): Metrics {
+/** Prometheus metrics of this process, and of what all processes share. */
+export function createMetrics(shared: {
+  inbox: () => Promise<InboxSummary>;
+  openDifferences: () => Promise<number>;
+  mail: () => Promise<MailBacklog>;
+}): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const requests = new Histogram({
@@ -37,7 +38,7 @@ export function createMetrics(
     labelNames: ['status'],
     registers: [registry],
     async collect() {
-      const { received: _, ...counts } = await inbox();
+      const { received: _, ...counts } = await shared.inbox();
       for (const [status, count] of Object.entries(counts)) {
         this.set({ status }, count);
       }
@@ -48,7 +49,25 @@ export function createMetrics(
     help: 'Things on which Stripe and the ledger disagree, as the last comparisons found them',
     registers: [registry],
     async collect() {
-      this.set(await openDifferences());
+      this.set(await shared.openDifferences());
+    },
+  });
+  // Both are read at once, so that they are of one moment.
+  const oldestMail = new Gauge({
+    name: 'mail_outbox_oldest_seconds',
+    help: 'How long the oldest mail has been waiting to be sent; 0 when none waits',
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'mail_outbox_mails',
+    help: 'Mails that wait to be sent, and those that were given up',
+    labelNames: ['status'],
+    registers: [registry],
+    async collect() {
+      const { waiting, dead, oldestSeconds } = await shared.mail();
+      this.set({ status: 'waiting' }, waiting);
+      this.set({ status: 'dead' }, dead);
+      oldestMail.set(oldestSeconds);
     },
   });
   return {

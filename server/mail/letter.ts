@@ -7,4 +7,6 @@ export interface Letter {
   readonly action: { readonly label: string; readonly path: string };
   /** Where the reader says what mails of this kind to get; null for those that are always sent. */
   readonly settingsPath: string | null;
+  /** Where a mail program stops mails of this kind by one POST; left out where that cannot be. */
+  readonly unsubscribePath?: string;
 }

@@ -1,6 +1,7 @@
 /** Sends notices by SMTP. */
 import { createTransport } from 'nodemailer';
 import { layOut } from './layout.ts';
+import type { Letter } from './letter.ts';
 import type { Notice } from './notice.ts';
 import { letterOf } from './texts.ts';
 
@@ -55,6 +56,17 @@ export function createMailer(options: {
   );
   const host = new URL(appUrl).hostname;
 
+  /** RFC 8058 where one POST stops mails of this kind, else the page where they are set. */
+  function unsubscribeHeaders({ unsubscribePath, settingsPath }: Letter): Record<string, string> {
+    if (unsubscribePath !== undefined) {
+      return {
+        'List-Unsubscribe': `<${appUrl}${unsubscribePath}>`,
+        'List-Unsubscribe-Post': 'List-Unsubscribe=One-Click',
+      };
+    }
+    return settingsPath === null ? {} : { 'List-Unsubscribe': `<${appUrl}${settingsPath}>` };
+  }
+
   return {
     async deliver({ id, to, notice, attachments = [] }) {
       const letter = letterOf(notice);
@@ -63,10 +75,7 @@ export function createMailer(options: {
           // An address alone: as text it could name several recipients.
           to: { name: '', address: to },
           messageId: `<${id}@${host}>`,
-          headers: { 'Auto-Submitted': 'auto-generated' },
-          ...(letter.settingsPath !== null && {
-            list: { unsubscribe: `${appUrl}${letter.settingsPath}` },
-          }),
+          headers: { 'Auto-Submitted': 'auto-generated', ...unsubscribeHeaders(letter) },
           ...layOut(letter, { appName, appUrl }),
           attachments: attachments.map(({ fileName, contentType, content }) => ({
             filename: fileName,

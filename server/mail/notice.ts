@@ -30,6 +30,10 @@ const noticeSchema = z.discriminatedUnion('kind', [
   z.object({
     ...common,
     kind: z.literal('low_balance'),
+    /** Older mails do not name it. */
+    walletId: z.string().optional(),
+    /** Of the link that stops these mails. Signed when the mail is sent. */
+    unsubscribeToken: z.string().optional(),
     availableMicros: microsSchema,
     /** Those that were passed, lowest first. */
     thresholdsMicros: z.array(microsSchema).min(1),

@@ -102,6 +102,9 @@ function lowBalance(
     facts: [['Available then', money(notice.availableMicros)], when],
     action: { label: 'Add funds', path: '/account/top-up' },
     settingsPath: ALERTS_PATH,
+    ...(notice.unsubscribeToken !== undefined && {
+      unsubscribePath: `/unsubscribe/${notice.unsubscribeToken}`,
+    }),
   };
 }
 

@@ -1,39 +1,22 @@
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import type { TestDatabase } from '../dev/test-database.ts';
 import { rebuildRange, verifyRange } from './ledger.ts';
-import { migrate } from './migrate.ts';
+import { createOldDatabase, type OldDatabase } from './old-database.fixtures.ts';
 
-const migrations = join(import.meta.dirname, '../../db/migrations');
 const everyWallet = {
   from: '00000000-0000-0000-0000-000000000000',
   to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
 };
 
+let old: OldDatabase;
 let database: TestDatabase;
-let before: string;
 
-/** A database as it was before grants were followed. */
 beforeAll(async () => {
-  database = await createTestDatabase();
-  before = await mkdtemp(join(tmpdir(), 'migrations-'));
-  const files = (await readdir(migrations)).sort();
-  const grants = files.findIndex((name) => name.endsWith('_grants.sql'));
-  expect(grants).toBeGreaterThan(6);
-  for (const name of files.slice(0, grants)) {
-    await copyFile(join(migrations, name), join(before, name));
-  }
-  await database.owner`drop schema public cascade`;
-  await database.owner`create schema public`;
-  await migrate({ url: database.ownerUrl, directory: before });
+  old = await createOldDatabase('_grants.sql');
+  ({ database } = old);
 });
 
-afterAll(async () => {
-  await rm(before, { recursive: true, force: true });
-  await database.close();
-});
+afterAll(() => old?.close());
 
 interface OldWallet {
   grant(amountMicros: bigint): Promise<void>;
@@ -99,7 +82,7 @@ test('credit that was granted before is counted, oldest first, and followed from
   const without = await oldWallet('live');
   await without.topUp(5n);
 
-  await migrate({ url: database.ownerUrl, directory: migrations });
+  await old.upgrade();
 
   const never = { expiresAt: null };
   expect(await live.left()).toEqual([

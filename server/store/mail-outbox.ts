@@ -1,5 +1,5 @@
 /** The outbox of mails: leased to one sender at a time, sent at least once, dead after some days. */
-import type { MailSummary } from '../http/views/admin.ts';
+import type { MailBacklog, MailSummary } from '../http/views/admin.ts';
 import { only, type Sql } from './sql.ts';
 
 export interface ClaimedMail {
@@ -68,5 +68,16 @@ export async function mailSummary(sql: Sql): Promise<MailSummary> {
       (select last_error from mail_outbox where status <> 'sent' and last_error is not null
        order by next_attempt_at desc limit 1) as "lastError"
     from mail_outbox`;
+  return only(row);
+}
+
+/** What has not left, by indexes alone: the mails that were sent are never read. */
+export async function mailBacklog(sql: Sql): Promise<MailBacklog> {
+  const [row] = await sql<MailBacklog[]>`
+    select
+      (select count(*) from mail_outbox where status = 'waiting')::int as waiting,
+      (select count(*) from mail_outbox where status = 'dead')::int as dead,
+      (select coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)
+       from mail_outbox where status = 'waiting')::float8 as "oldestSeconds"`;
   return only(row);
 }

@@ -1,6 +1,6 @@
 /** Notices derived from the ledger's events, and the balances at which users want to be alerted. */
 import type { BalanceAlerts } from '../http/views/alerts.ts';
-import { arrayLiteral, type Sql } from './sql.ts';
+import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /**
  * Wallets with events that no notices were derived from yet, of users who have an account here: to
@@ -66,4 +66,11 @@ export async function writeBalanceAlerts(
 ): Promise<void> {
   await sql`select set_balance_alerts(${alerts.walletId},
     ${arrayLiteral(alerts.thresholdsMicros)}::bigint[], ${alerts.byMail})`;
+}
+
+/** Stops the mails of a wallet's alerts, also those that wait; false for a wallet nobody follows. */
+export async function stopAlertMails(sql: Sql, walletId: string): Promise<boolean> {
+  const [row] = await sql<{ stopped: boolean }[]>`
+    select stop_alert_mails(${walletId}) as stopped`;
+  return only(row).stopped;
 }

@@ -7,8 +7,9 @@ export interface ReceivedMail {
   readonly to: string;
   readonly subject: string;
   readonly messageId: string;
-  /** The header `List-Unsubscribe`. */
+  /** The header `List-Unsubscribe`, and whether one POST to it is enough. */
   readonly unsubscribe: string | null;
+  readonly isOneClick: boolean;
   readonly text: string;
   readonly html: string;
   readonly attachments: readonly ReceivedFile[];

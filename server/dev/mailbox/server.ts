@@ -96,6 +96,9 @@ async function parse(id: string, source: Buffer): Promise<ReceivedMail> {
     subject: mail.subject ?? '',
     messageId: mail.messageId ?? '',
     unsubscribe: mail.headers.find(({ key }) => key === 'list-unsubscribe')?.value ?? null,
+    isOneClick: mail.headers.some(
+      ({ key, value }) => key === 'list-unsubscribe-post' && value === 'List-Unsubscribe=One-Click',
+    ),
     text: mail.text ?? '',
     html: mail.html ?? '',
     attachments: mail.attachments.map(({ filename, mimeType, content }) => ({

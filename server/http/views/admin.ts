@@ -34,6 +34,15 @@ export interface MailSummary {
   lastError: string | null;
 }
 
+/** Mails that have not left. */
+export interface MailBacklog {
+  waiting: number;
+  /** Given up: a person has to look. */
+  dead: number;
+  /** How long the oldest of those that wait has been waiting. */
+  oldestSeconds: number;
+}
+
 /** How the program stands, and the month. */
 export interface AdminServices {
   billing(): Promise<BillingStatus>;

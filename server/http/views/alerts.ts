@@ -25,6 +25,13 @@ export interface AlertServices {
     amounts: readonly string[];
     byMail: boolean;
   }): Promise<{ ok: true } | { ok: false; problems: Record<number, string> }>;
+  /**
+   * Whether alerts are mailed for the wallet that the signed link of a mail names; null for a link
+   * that this program did not sign.
+   */
+  mailsOfLink(token: string): Promise<boolean | null>;
+  /** Stops those mails; false for a link that this program did not sign. */
+  stopMailsOfLink(token: string): Promise<boolean>;
   /** The lowest threshold that the available balance is below now, having been above it. */
   lowBalance(
     userId: string,
