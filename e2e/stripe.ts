@@ -59,6 +59,23 @@ export async function failCalls(pathPrefix: string, count: number): Promise<void
   await control('api', { fault: 'error_before_commit', pathPrefix, count });
 }
 
+/** What Stripe has sent back to the user's cards. */
+export async function refundsOf(userId: string): Promise<Stripe.Refund[]> {
+  const { data } = await stripeApi().charges.list({
+    customer: (await customerOf(userId)) ?? '',
+    limit: 100,
+  });
+  const lists = await Promise.all(
+    data.map(({ id }) => stripeApi().refunds.list({ charge: id, limit: 100 })),
+  );
+  return lists.flatMap((list) => list.data);
+}
+
+/** The bank sends a refund back. */
+export async function failRefund(refundId: string): Promise<void> {
+  await control('fail-refund', { refund: refundId });
+}
+
 /** Forgets every fault that has not happened yet. */
 export async function clearFaults(): Promise<void> {
   await control('clear-faults', {});

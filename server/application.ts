@@ -28,6 +28,7 @@ import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
 import { createReconciliation } from './billing/reconciling.ts';
 import { createRecoveryLinks } from './billing/recovery-links.ts';
 import { createRefundAsking } from './billing/refund-asking.ts';
+import { createRefundDesk } from './billing/refund-desk.ts';
 import { createRefundSweeper } from './billing/refund-sweeper.ts';
 import { createRefunds } from './billing/refunds.ts';
 import { createSpendingLimits } from './billing/spending-limits.ts';
@@ -152,6 +153,8 @@ export function createApplication(options: ApplicationOptions): Application {
   const recoveryLinks = createRecoveryLinks(env.sessionSecret);
   const unsubscribeLinks = alertLinks(env.sessionSecret);
   const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
+  const refundAsking = createRefundAsking({ sql, gateway, logger });
+  const paymentRefunds = createPaymentRefunds({ sql, asking: refundAsking, livemode });
   const services: Services = {
     accounts,
     wallets: { ...wallets, explainEvents: explaining.explainEvents },
@@ -172,6 +175,12 @@ export function createApplication(options: ApplicationOptions): Application {
       livemode,
       now: clock,
       logger,
+    }),
+    refundDesk: createRefundDesk({
+      sql,
+      wallets,
+      paymentRefunds,
+      usersMayAsk: env.userRefunds,
     }),
     rateCardDesk: createRateCardDesk({ rateCards, now: clock }),
     admin: createAdmin({ sql, month }),
@@ -211,13 +220,12 @@ export function createApplication(options: ApplicationOptions): Application {
   });
 
   const refunds = createRefunds({ sql });
-  const refundAsking = createRefundAsking({ sql, gateway, logger });
   const router = {
     wallets,
     charging,
     holds,
     refunds,
-    paymentRefunds: createPaymentRefunds({ sql, asking: refundAsking, livemode }),
+    paymentRefunds,
     explaining,
     rateCards,
     spendingLimits,

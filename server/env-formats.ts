@@ -24,6 +24,7 @@ export const FORMATS = {
     'must start with whsec_ (comma-separated while rotating, none of them blank)',
   ),
   STRIPE_API_BASE: origin('https://stripe.example.com'),
+  USER_REFUNDS: z.enum(['on', 'off'], 'must be on or off'),
   BILLING_CRON_TOKEN: listOf(
     (item) => item.length >= TOKEN_MIN_LENGTH,
     `must have at least ${TOKEN_MIN_LENGTH} characters (comma-separated while rotating)`,

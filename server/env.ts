@@ -29,6 +29,8 @@ export interface Env {
     /** The origin of another server that speaks Stripe's API; null for Stripe itself. */
     readonly apiBase: string | null;
   };
+  /** Whether users may send unspent money back to their cards by themselves. */
+  readonly userRefunds: boolean;
   /** Any of them starts the monthly run; without one nobody can, by HTTP. */
   readonly billingCronTokens: readonly string[];
   readonly cronSecret: string | null;
@@ -130,6 +132,7 @@ export function readEnv(
       webhookSecrets: given.STRIPE_WEBHOOK_SECRET,
       apiBase: given.STRIPE_API_BASE ?? null,
     },
+    userRefunds: given.USER_REFUNDS === 'on',
     billingCronTokens: given.BILLING_CRON_TOKEN ?? [],
     cronSecret: given.CRON_SECRET ?? null,
     inngest: {

@@ -1,5 +1,6 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
+import { ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
@@ -20,18 +21,20 @@ const SHOWN_TOP_UPS = 5;
 
 export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const { wallets, topUps, paymentMethods } = context.services;
+  const { wallets, topUps, paymentMethods, refundDesk } = context.services;
   const wallet = await wallets.ofUser(user.id);
   const isClosed = wallet.status === 'closed';
-  const [recent, customerSessionSecret] = await Promise.all([
+  const [recent, customerSessionSecret, refundable] = await Promise.all([
     topUps.list(user.id, RECENT_TOP_UPS),
     isClosed ? null : paymentMethods.session(user.id),
+    refundDesk.ofUser(user.id),
   ]);
   const now = { isConfirmed: false, nowMs: Date.now() };
   return json({
     availableMicros: wallet.availableMicros.toString(),
     timezone: wallet.timezone,
     isClosed,
+    refundableMicros: refundable === null ? null : refundable.refundableMicros.toString(),
     topUps: recent.slice(0, SHOWN_TOP_UPS).map((topUp) => ({
       topUpId: topUp.topUpId,
       isAutomatic: topUp.kind === 'auto',
@@ -55,7 +58,8 @@ export async function loader({ context }: LoaderFunctionArgs) {
 }
 
 export default function TopUpPage() {
-  const { availableMicros, timezone, isClosed, topUps, form } = useLoaderData<typeof loader>();
+  const { availableMicros, timezone, isClosed, refundableMicros, topUps, form } =
+    useLoaderData<typeof loader>();
   const isHydrated = useHydrated();
   return (
     <div className="max-w-xl">
@@ -87,8 +91,19 @@ export default function TopUpPage() {
           )}
         </Card>
       )}
-      <div className="mt-5">
+      <div className="mt-5 grid gap-5">
         <RecentTopUps topUps={topUps} timezone={timezone} />
+        {refundableMicros !== null && refundableMicros !== '0' && (
+          <Card title="Refund unspent money">
+            <p className="mb-4">
+              Up to <Money micros={refundableMicros} currency={form.currency} /> can go back to the
+              cards that paid it.
+            </p>
+            <ButtonLink to="/account/refund" tone="secondary">
+              Refund unspent money
+            </ButtonLink>
+          </Card>
+        )}
       </div>
     </div>
   );

@@ -64,6 +64,8 @@ async function main(): Promise<void> {
     PORT: String(port),
     APP_URL: read.env.APP_URL ?? `http://localhost:${port}`,
     LOG_LEVEL: read.env.LOG_LEVEL ?? 'warn',
+    // So that all there is can be seen.
+    USER_REFUNDS: read.env.USER_REFUNDS ?? 'on',
   };
   const appOrigin = `http://${host}:${port}`;
   await startDatabase(given, variables, dataDir, logger);

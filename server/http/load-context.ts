@@ -9,6 +9,7 @@ import type { AdminServices } from './views/admin.ts';
 import type { AlertServices } from './views/alerts.ts';
 import type { AutoTopUpServices } from './views/auto-top-ups.ts';
 import type { CardServices } from './views/cards.ts';
+import type { RefundDesk } from './views/payment-refunds.ts';
 import type { RateCardDesk } from './views/rate-cards.ts';
 import type { LimitServices } from './views/spending-limits.ts';
 import type { StatementServices } from './views/statements.ts';
@@ -25,6 +26,7 @@ export interface Services {
   alerts: AlertServices;
   statements: StatementServices;
   paymentMethods: CardServices;
+  refundDesk: RefundDesk;
   admin: AdminServices;
   stripeDesk: StripeDesk;
   rateCardDesk: RateCardDesk;

@@ -48,6 +48,17 @@ it("the developer's page shows payments and events and offers what can be done w
   expect((await world.stripe.charges.retrieve(charge)).amount_refunded).toBe(2500);
 });
 
+it("the page's buttons refuse the next refund, and fail one that was made", async () => {
+  const charge = await pay();
+  await run('api', { fault: 'refused', pathPrefix: '/v1/refunds' });
+  await expect(world.stripe.refunds.create({ charge })).rejects.toThrow('refuses this call');
+  const { id } = await world.stripe.refunds.create({ charge, amount: 700 });
+  expect(await pageText()).toContain('Fail the refund of 7.00 USD');
+  await run('fail-refund', { refund: id });
+  expect(await pageText()).not.toContain('Fail the refund of 7.00 USD');
+  expect((await world.stripe.refunds.retrieve(id)).status).toBe('failed');
+});
+
 it("the page's buttons dispute a charge and end the dispute", async () => {
   const charge = await pay();
   await run('dispute-charge', { charge });

@@ -55,6 +55,11 @@ function chargeActions(world: World, intent: Stripe.PaymentIntent): string {
       actions.push(button('Refund this', 'refund-charge', { charge: charge.id }));
     }
   }
+  for (const refund of world.store.all('refund')) {
+    if (refund.charge !== charge.id || refund.status !== 'succeeded') continue;
+    const amount = formatAmount(refund.amount, refund.currency);
+    actions.push(button(`Fail the refund of ${amount}`, 'fail-refund', { refund: refund.id }));
+  }
   for (const dispute of world.store.all('dispute')) {
     if (dispute.charge !== charge.id || dispute.status !== 'needs_response') continue;
     actions.push(button('Dispute won', 'close-dispute', { dispute: dispute.id, end: 'won' }));
@@ -112,7 +117,7 @@ function html(world: World, controls: StripeControls): string {
     <style>${STYLE}</style></head><body><main>
     <h1>Stripe stand-in</h1>
     <p>This server plays Stripe on this machine. No card is charged and nothing leaves it.</p>
-    <p>${button('Decline the next', 'decline-next', {})} ${button('Forget all faults', 'clear-faults', {})}</p>
+    <p>${button('Decline the next', 'decline-next', {})} ${button('Refuse the next refund', 'api', { fault: 'refused', pathPrefix: '/v1/refunds' })} ${button('Forget all faults', 'clear-faults', {})}</p>
     <h2>Payment intents</h2>
     <table><thead><tr><th>Created (UTC)</th><th>Id</th><th>Amount</th><th>Status</th><th>Actions</th></tr></thead>
     <tbody>${intents.map((intent) => intentRow(world, intent)).join('')}</tbody></table>

@@ -37,35 +37,41 @@ export interface WalletRefunds {
   refunds: PaymentRefundView[];
 }
 
+/** A wallet from which refunds are asked for. */
+export interface RefundableWallet extends WalletRefunds {
+  wallet: WalletView;
+  /** Number of decimals of its currency: JPY 0, USD 2, KWD 3. */
+  exponent: number;
+  /** It would charge a card again when the money has gone. */
+  isAutoTopUpOn: boolean;
+}
+
 export type AskRefund =
-  | { ok: true; requestId: string }
+  | { ok: true }
   | {
       ok: false;
-      /** The field that is wrong, or null when it is none of them. */
-      field: 'amount' | 'reason' | null;
+      /** What is wrong is the amount, or it is none of the fields. */
+      field: 'amount' | null;
       message: string;
     };
 
 /**
  * A refund takes its money from the wallet at once, and Stripe is asked then. `amount` is what the
- * person typed, in the currency's own decimals; empty for all that may go back. The same `key` again
- * asks for nothing more.
+ * person typed, in the currency's own decimals. The same `key` again asks for nothing more.
  */
-export interface PaymentRefundDesk {
+export interface RefundDesk {
   /** Null where the operator leaves refunds to support. */
-  ofUser(
-    userId: string,
-  ): Promise<(WalletRefunds & { wallet: WalletView; isAutoTopUpOn: boolean }) | null>;
+  ofUser(userId: string): Promise<RefundableWallet | null>;
   askByUser(input: { userId: string; amount: string; key: string }): Promise<AskRefund>;
   /** Null when there is no such wallet. */
-  ofWallet(
-    walletId: string,
-  ): Promise<(WalletRefunds & { wallet: WalletView; isAutoTopUpOn: boolean }) | null>;
+  ofWallet(walletId: string): Promise<RefundableWallet | null>;
   askBySupport(input: {
     walletId: string;
     /** Null for unspent money of all top-ups. */
     topUpId: string | null;
+    /** Empty for all that may go back. */
     amount: string;
+    /** The wallet's user reads it in the history. */
     reason: string;
     key: string;
     actor: string;

@@ -1,0 +1,202 @@
+import { randomUUID } from 'node:crypto';
+import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
+import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { z } from 'zod';
+import { Button } from '../components/button.tsx';
+import { Card } from '../components/card.tsx';
+import { DataTable } from '../components/data-table.tsx';
+import { EmptyState } from '../components/empty-state.tsx';
+import { Field } from '../components/field.tsx';
+import { Money } from '../components/money.tsx';
+import { Notice } from '../components/notice.tsx';
+import { PageHeader } from '../components/page-header.tsx';
+import { TextLink } from '../components/text-link.tsx';
+import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { formatDateTime, microsToAmount } from '../format.ts';
+import { notFound, requireUser } from '../guards.server.ts';
+import { pageTitle } from '../page-meta.ts';
+import { describeRefund, isAsked, type Refund } from '../refunds.ts';
+import { usePolling } from '../use-polling.ts';
+import { toWire } from '../wire.ts';
+
+export const meta = pageTitle('Refund unspent money');
+
+const actionSchema = z.object({
+  key: z.uuid(),
+  amount: z.string().max(32, { error: 'This amount is too long.' }),
+  confirmed: z.literal('yes', { error: 'Confirm that the money is to go back.' }),
+});
+
+export async function loader({ request, context }: LoaderFunctionArgs) {
+  const user = requireUser(context);
+  const refundable = await context.services.refundDesk.ofUser(user.id);
+  if (refundable === null) throw notFound();
+  const { wallet, exponent, refundableMicros, refunds, isAutoTopUpOn } = refundable;
+  return json({
+    // A form that is sent twice asks once.
+    key: randomUUID(),
+    wasAsked: new URL(request.url).searchParams.has('asked'),
+    currency: wallet.currency,
+    timezone: wallet.timezone,
+    isFrozen: wallet.status === 'frozen',
+    isAutoTopUpOn,
+    refundableMicros: refundableMicros.toString(),
+    largestAmount: microsToAmount(refundableMicros, exponent),
+    refunds: toWire(refunds),
+  });
+}
+
+export async function action({ request, context }: ActionFunctionArgs) {
+  const user = requireUser(context);
+  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
+  if (!parsed.success) {
+    return json<FormErrors>(fieldErrors(parsed.error), { status: 400 });
+  }
+  const { key, amount } = parsed.data;
+  const asked = await context.services.refundDesk.askByUser({ userId: user.id, amount, key });
+  if (asked.ok) {
+    return redirect('/account/refund?asked');
+  }
+  const { field, message } = asked;
+  const errors: FormErrors =
+    field === null ? { form: message, fields: {} } : { fields: { [field]: message } };
+  return json(errors, { status: 422 });
+}
+
+export default function RefundPage() {
+  const view = useLoaderData<typeof loader>();
+  const { refunds, wasAsked } = view;
+  const errors = useActionData<typeof action>();
+  usePolling(refunds.some(isAsked));
+  return (
+    <>
+      <PageHeader
+        title="Refund unspent money"
+        lead="It goes back to the cards that paid it, the last payment first."
+        action={<TextLink to="/account/top-up">Add funds</TextLink>}
+      />
+      <div className="grid max-w-2xl gap-5">
+        {wasAsked && !errors && (
+          <div role="status">
+            <Notice>Your refund is taken from your wallet. Below is how it stands.</Notice>
+          </div>
+        )}
+        <Card title="What may go back">
+          {/* Once something is refunded it begins anew: nobody confirms the next one by mistake. */}
+          <RefundForm key={refunds[0]?.refundId} errors={errors} />
+        </Card>
+        {refunds.length > 0 && (
+          <Card title="Your refunds">
+            <RefundTable refunds={refunds} currency={view.currency} timezone={view.timezone} />
+          </Card>
+        )}
+      </div>
+    </>
+  );
+}
+
+function RefundForm({ errors }: { errors: FormErrors | undefined }) {
+  const { key, currency, refundableMicros, largestAmount, isFrozen, isAutoTopUpOn } =
+    useLoaderData<typeof loader>();
+  const isSending = useNavigation().state === 'submitting';
+  const formRef = useFocusFirstError(errors);
+  if (refundableMicros === '0') {
+    return (
+      <EmptyState title="Nothing can go back to a card now">
+        Promotional credit and money on hold stay in the wallet.
+      </EmptyState>
+    );
+  }
+  if (isFrozen) {
+    return (
+      <Notice tone="warning" title="Your wallet is frozen">
+        Please contact support.
+      </Notice>
+    );
+  }
+  if (isAutoTopUpOn) {
+    return (
+      <Notice tone="warning" title="Automatic top-up is on">
+        It would charge your card again when the money has gone.{' '}
+        <TextLink to="/account/auto-top-up">Turn it off</TextLink> first.
+      </Notice>
+    );
+  }
+  return (
+    <Form method="post" ref={formRef} noValidate className="grid gap-5">
+      {errors?.form && (
+        <Notice tone="danger" alert>
+          {errors.form}
+        </Notice>
+      )}
+      <input type="hidden" name="key" value={key} />
+      <Field
+        name="amount"
+        label={`Amount in ${currency}`}
+        hint={
+          <>
+            At most <Money micros={refundableMicros} currency={currency} />. Promotional credit and
+            money on hold stay in the wallet.
+          </>
+        }
+        inputMode="decimal"
+        autoComplete="off"
+        required
+        defaultValue={largestAmount}
+        error={errors?.fields.amount}
+      />
+      <div className="grid gap-1.5">
+        <label className="flex min-h-11 items-center gap-3">
+          <input
+            type="checkbox"
+            name="confirmed"
+            value="yes"
+            required
+            aria-invalid={errors?.fields.confirmed ? true : undefined}
+            aria-describedby={errors?.fields.confirmed ? 'confirmed-error' : undefined}
+            className="size-5 shrink-0 accent-accent"
+          />
+          Send it back to my cards. This cannot be undone.
+        </label>
+        {errors?.fields.confirmed && (
+          <p id="confirmed-error" role="alert" className="text-sm font-medium text-danger">
+            {errors.fields.confirmed}
+          </p>
+        )}
+      </div>
+      <Button busy={isSending} className="justify-self-start">
+        Refund
+      </Button>
+    </Form>
+  );
+}
+
+function RefundTable(props: { refunds: Refund[]; currency: string; timezone: string }) {
+  const { refunds, currency, timezone } = props;
+  return (
+    <DataTable
+      caption="Your refunds, the newest first"
+      columns={[
+        { key: 'when', title: 'When' },
+        { key: 'state', title: 'How it stands' },
+        { key: 'amount', title: 'Amount', numeric: true },
+      ]}
+      rows={refunds.map((refund) => {
+        const { label, text } = describeRefund(refund.status);
+        return {
+          key: refund.refundId,
+          cells: {
+            when: formatDateTime(refund.createdAt, timezone),
+            state: (
+              <>
+                {label}
+                <span className="block text-sm text-ink-soft">{text}</span>
+              </>
+            ),
+            amount: <Money micros={refund.amountMicros} currency={currency} />,
+          },
+        };
+      })}
+    />
+  );
+}
