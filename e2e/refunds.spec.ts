@@ -75,8 +75,9 @@ test('support refunds a part of a top-up with a reason, also without scripts', a
   await signIn(context, SUPPORT_USER);
   const desk = await context.newPage();
   await desk.goto('/admin');
-  await desk.getByLabel('User id').fill(user.id);
+  await desk.getByLabel('User id or email').fill(user.email);
   await desk.getByRole('button', { name: 'Find' }).click();
+  await desk.getByRole('status').getByRole('link').click();
   await desk.getByRole('link', { name: 'Refund to the card' }).click();
   await expect(desk).toHaveURL(`/admin/wallets/${walletId}/refund`);
 

@@ -194,7 +194,6 @@ function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
               { label: 'Owed', value: <Money micros={wallet.arrearsMicros} currency={currency} /> },
             ]}
           />
-          <TextLink to={`/admin/wallets/${walletId}/refund`}>Refund to the card</TextLink>
         </li>
       ))}
     </ul>

@@ -145,7 +145,12 @@ export default function WalletPage() {
             </div>
           )}
         </Card>
-        <Card title="Latest top-ups">
+        <Card
+          title="Latest top-ups"
+          action={
+            <TextLink to={`/admin/wallets/${wallet.walletId}/refund`}>Refund to the card</TextLink>
+          }
+        >
           {desk.topUps.length === 0 ? (
             <EmptyState title="No top-up yet" />
           ) : (

@@ -11,6 +11,7 @@ import { Field, inputClass } from '../components/field.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { TextLink } from '../components/text-link.tsx';
 import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
 import { formatDateTime, formatMoney, humanize } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
@@ -36,12 +37,13 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
   const refundable = await context.services.refundDesk.ofWallet(params.walletId ?? '');
   if (refundable === null) throw notFound();
   const { wallet, ...view } = refundable;
-  const { userId, currency } = wallet;
+  const { walletId, userId, currency } = wallet;
   return json({
     ...toWire(view),
     // A form that is sent twice asks once.
     key: randomUUID(),
     wasAsked: new URL(request.url).searchParams.has('asked'),
+    walletId,
     userId,
     currency,
   });
@@ -75,13 +77,14 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
 export default function AdminRefundPage() {
   const view = useLoaderData<typeof loader>();
   const errors = useActionData<typeof action>();
-  const { userId, wasAsked, refunds, currency } = view;
+  const { walletId, userId, wasAsked, refunds, currency } = view;
   usePolling(refunds.some(isAsked));
   return (
     <>
       <PageHeader
         title="Refund to the card"
         lead={<span className="wrap-anywhere">Wallet of {userId}</span>}
+        action={<TextLink to={`/admin/wallets/${walletId}`}>The wallet</TextLink>}
       />
       <div className="grid gap-5 lg:grid-cols-2">
         {wasAsked && !errors && (
