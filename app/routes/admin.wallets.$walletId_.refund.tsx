@@ -204,23 +204,26 @@ function RefundTable({ refunds, currency }: { refunds: Refund[]; currency: strin
     <DataTable
       caption="Refunds, the newest first"
       columns={[
-        { key: 'when', title: 'When (UTC)' },
-        { key: 'state', title: 'State' },
+        { key: 'state', title: 'State (UTC)' },
         { key: 'by', title: 'Asked for' },
         { key: 'amount', title: 'Amount', numeric: true },
       ]}
       rows={refunds.map((refund) => ({
         key: refund.refundId,
         cells: {
-          when: formatDateTime(refund.createdAt, 'UTC'),
           state: (
             <>
               {humanize(refund.status)}
-              <span className="block text-sm wrap-anywhere text-ink-soft">{stateNote(refund)}</span>
+              <span className="block text-sm font-normal text-ink-soft">
+                {formatDateTime(refund.createdAt, 'UTC')}
+              </span>
+              <span className="block text-sm font-normal wrap-anywhere text-ink-soft">
+                {stateNote(refund)}
+              </span>
             </>
           ),
           by: (
-            <span className="block min-w-40 wrap-anywhere">
+            <span className="wrap-anywhere">
               {refund.requestedBy ?? 'At Stripe'}
               <span className="block text-sm text-ink-soft">{refund.reason}</span>
             </span>
