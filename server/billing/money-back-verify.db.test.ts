@@ -100,6 +100,16 @@ describe('a dispute', () => {
     expect(await problemsOf(payment)).toEqual(['DISPUTE_OF_OTHER']);
   });
 
+  it('put on another top-up of its own wallet is found', async () => {
+    const { userId, chargeId } = await paid();
+    const second = await world.pay(userId, '10');
+    world.standIn.controls.disputeCharge(chargeId);
+    await world.deliverAll();
+    await world.database.owner`update payment_disputes set top_up_id = ${second.topUpId}
+      where wallet_id = ${second.walletId}`;
+    expect(await problemsOf(second)).toEqual(['DISPUTE_OF_OTHER']);
+  });
+
   it('that is said to freeze a wallet which is open is found', async () => {
     const payment = await paid();
     const { id } = world.standIn.controls.disputeCharge(payment.chargeId);

@@ -410,19 +410,41 @@ describe('what Stripe tells of a refund of ours', () => {
 
 describe('the audit', () => {
   it.each([
-    ['another request', 'request_id = gen_random_uuid()', 'PAYMENT_REFUND_UNASKED'],
-    ['another top-up', 'top_up_id = $top_up', 'PAYMENT_REFUND_OF_OTHER'],
-  ])('finds a refund that was given to %s', async (_, change, problem) => {
+    ['given to another request', 'request_id = gen_random_uuid()', 'PAYMENT_REFUND_UNASKED'],
+    ['given to another top-up', 'top_up_id = $top_up', 'PAYMENT_REFUND_OF_OTHER'],
+    ['asked for by somebody else', "requested_by = 'support:other'", 'PAYMENT_REFUND_UNASKED'],
+    ['asked for by nobody', 'requested_by = null, request_id = null', 'PAYMENT_REFUND_UNASKED'],
+  ])('finds a refund that was %s', async (_, change, problem) => {
     const payment = await world.paid(newUser(), '10');
     const other = await world.paid(payment.userId, '10');
     taken(await refund(requestOf(payment, { topUpId: payment.topUpId })));
     await expectSound(payment);
-    const set = change.replace('$top_up', `'${other.topUpId}'`);
-    await world.database.owner.unsafe(
-      `update payment_refunds set ${set} where wallet_id = '${payment.walletId}'`,
-    );
+    await tamper(payment, change.replace('$top_up', `'${other.topUpId}'`));
     const [found, ...others] = await world.verify(payment.walletId);
     expect(found).toContain(problem);
     expect(others).toEqual([]);
   });
+
+  it.each([
+    ['given to another top-up', 'top_up_id = $top_up', 'PAYMENT_REFUND_OF_OTHER'],
+    [
+      'given to a request',
+      "request_id = gen_random_uuid(), requested_by = 'support:test'",
+      'PAYMENT_REFUND_UNASKED',
+    ],
+  ])('finds a refund made at Stripe that was %s', async (_, change, problem) => {
+    const payment = await world.paid(newUser(), '10');
+    const other = await world.paid(payment.userId, '10');
+    await world.stripe.refunds.create({ payment_intent: payment.intentId, amount: 300 });
+    await expectSound(payment);
+    await tamper(payment, change.replace('$top_up', `'${other.topUpId}'`));
+    expect(await world.verify(payment.walletId)).toEqual([expect.stringContaining(problem)]);
+  });
 });
+
+/** What the owner of the machine may do to the wallet's refunds. */
+async function tamper({ walletId }: Payment, change: string): Promise<void> {
+  await world.database.owner.unsafe(
+    `update payment_refunds set ${change} where wallet_id = '${walletId}'`,
+  );
+}
