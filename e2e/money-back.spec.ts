@@ -71,6 +71,7 @@ test('a dispute freezes the wallet and says why; winning it gives everything bac
   await expect(page.getByRole('main')).toContainText('Balance $0.00');
   await page.goto('/account/top-up');
   await expect(page.getByText('has taken $25.00 until it is decided')).toBeVisible();
+  await expect(page.getByText('It cannot be topped up for now.')).toBeVisible();
   expect((await mailAbout(user.email, /disputed$/)).text).toContain('nothing can be spent');
 
   await press(page, payment, 'Dispute won');

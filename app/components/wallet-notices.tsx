@@ -39,8 +39,8 @@ export function WalletNotices({ wallet, freezing }: WalletNoticesProps) {
       )}
       {availableMicros.startsWith('-') && (
         <Notice tone="warning" title="Your balance is below zero">
-          Money went back to your card that was spent already. Your next top-up makes up for it
-          first.
+          Money went back to your card that was spent already.
+          {status === 'open' && ' Your next top-up makes up for it first.'}
         </Notice>
       )}
       {arrearsMicros !== '0' && (

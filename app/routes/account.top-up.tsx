@@ -6,6 +6,7 @@ import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { RecentTopUps } from '../components/recent-top-ups.tsx';
+import { TextLink } from '../components/text-link.tsx';
 import { TopUpForm } from '../components/top-up-form.tsx';
 import { requireUser } from '../guards.server.ts';
 import { moneyBackOf } from '../money-back.ts';
@@ -23,17 +24,16 @@ export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const { wallets, topUps, paymentMethods, refundDesk } = context.services;
   const wallet = await wallets.ofUser(user.id);
-  const isClosed = wallet.status === 'closed';
   const [recent, customerSessionSecret, refundable] = await Promise.all([
     topUps.list(user.id, RECENT_TOP_UPS),
-    isClosed ? null : paymentMethods.session(user.id),
+    wallet.status === 'open' ? paymentMethods.session(user.id) : null,
     refundDesk.ofUser(user.id),
   ]);
   const now = { isConfirmed: false, nowMs: Date.now() };
   return json({
     availableMicros: wallet.availableMicros.toString(),
     timezone: wallet.timezone,
-    isClosed,
+    status: wallet.status,
     refundableMicros: refundable === null ? null : refundable.refundableMicros.toString(),
     topUps: recent.slice(0, SHOWN_TOP_UPS).map((topUp) => ({
       topUpId: topUp.topUpId,
@@ -58,7 +58,7 @@ export async function loader({ context }: LoaderFunctionArgs) {
 }
 
 export default function TopUpPage() {
-  const { availableMicros, timezone, isClosed, refundableMicros, topUps, form } =
+  const { availableMicros, timezone, status, refundableMicros, topUps, form } =
     useLoaderData<typeof loader>();
   const isHydrated = useHydrated();
   return (
@@ -71,9 +71,13 @@ export default function TopUpPage() {
           </>
         }
       />
-      {isClosed ? (
+      {status === 'closed' ? (
         <Notice tone="warning" title="Your wallet is closed">
           It can no longer be topped up.
+        </Notice>
+      ) : status === 'frozen' ? (
+        <Notice tone="warning" title="Your wallet is frozen">
+          It cannot be topped up for now. <TextLink to="/account">See why</TextLink>
         </Notice>
       ) : (
         <Card>
