@@ -37,6 +37,7 @@ export const eventGroups = {
       'subscription_added',
       'subscription_ended',
       'adjustment',
+      'arrears_demanded',
       'arrears_repaid',
     ],
   },

@@ -36,6 +36,7 @@ const titles: Readonly<Record<string, string>> = {
   usage_refund: 'Usage refunded',
   grant: 'Promotional credit',
   grant_expired: 'Promotional credit expired',
+  arrears_demanded: 'Payment of arrears asked for',
   arrears_repaid: 'Arrears repaid',
   adjustment: 'Adjustment by support',
   fee: 'Monthly fee',

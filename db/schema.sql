@@ -255,7 +255,7 @@ begin
   d.freezes := is_dispute and d.state <> 'won' and case
     when was_dispute then old.freezes
     -- A wallet that a person froze is that person's to open.
-    else w.status = 'open' or w.status = 'frozen' and exists (
+    else w.status = 'open' or is_suspended(w) or w.status = 'frozen' and exists (
       select from payment_disputes where wallet_id = w.id and freezes)
   end;
   insert into payment_disputes as p (
@@ -296,7 +296,7 @@ begin
       w, 'dispute_closed', 0, 0, 0, null, null, p_actor, null,
       (dispute_detail::jsonb || jsonb_build_object('outcome', d.state))::json);
   end if;
-  if old.freezes and not d.freezes and w.status = 'frozen' and not exists (
+  if old.freezes and not d.freezes and w.status = 'frozen' and not is_suspended(w) and not exists (
     select from payment_disputes where wallet_id = w.id and freezes
   ) then
     w := append_event(
@@ -458,6 +458,15 @@ begin
   seq := outcome.seq;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.arrears_due_at(w wallets)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select least(a.notify_at, a.remind_at, case when w.status = 'open' then a.suspend_at end)
+  from wallet_arrears a where a.wallet_id = w.id
+$function$;
+
 CREATE OR REPLACE FUNCTION public.authorize_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_reference_id text, p_rate_card_id uuid, p_usage_type text, p_destination text, p_ttl_seconds integer, p_actor text, p_detail jsonb, p_pricing jsonb)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -555,14 +564,13 @@ CREATE OR REPLACE FUNCTION public.auto_top_up_need(w wallets, a auto_top_ups, OU
  STABLE
 AS $function$
   select a.threshold_micros - expected,
-    -- A credit repays what the wallet owes first.
     case a.mode
-      when 'restore' then a.amount_micros - expected + w.arrears_micros
+      when 'restore' then a.amount_micros - expected
       else a.amount_micros * greatest(1, ceil(
-        (a.threshold_micros - expected + w.arrears_micros)::numeric / a.amount_micros))::bigint
+        (a.threshold_micros - expected)::numeric / a.amount_micros))::bigint
     end
   from (
-    select available_micros(w) + coalesce((
+    select available_micros(w) - w.arrears_micros + coalesce((
       select sum(t.amount_micros) from top_ups t
       where t.wallet_id = w.id and t.status = 'processing'
         and t.updated_at > ledger_now() - interval '72 hours'
@@ -848,9 +856,9 @@ begin
   if w.next_due_at <= ledger_now() then
     w := settle_due(w);
   end if;
-  if w.status = p_status and not (p_status = 'frozen' and exists (
+  if w.status = p_status and not (p_status = 'frozen' and (is_suspended(w) or exists (
     select from payment_disputes where wallet_id = w.id and freezes
-  )) then
+  ))) then
     return row(
       'OK', true, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
       available_micros(w), w.updated_at, null
@@ -878,6 +886,12 @@ begin
     0, 0, 0, null, null, p_actor, null, p_detail
   );
   update wallets set status = p_status where id = w.id;
+  -- Who unfreezes a suspended wallet lets it owe until the next month is closed.
+  if p_status = 'open' then
+    delete from wallet_arrears where wallet_id = w.id and suspends;
+  else
+    update wallet_arrears set suspends = false where wallet_id = w.id;
+  end if;
   -- Who freezes or unfreezes by hand decides for every dispute there is.
   if p_status in ('open', 'frozen') then
     update payment_disputes set freezes = false where wallet_id = w.id and freezes;
@@ -1258,12 +1272,13 @@ begin
     month := next_period(month);
   end loop;
 
-  -- What deferred wallets reserved is debited, and the fees of the closed months, last of all, so
-  -- that no lock outlives it for long.
+  -- What deferred wallets reserved is debited, and the fees of the closed months, and what is owed
+  -- then is demanded: last of all, so that no lock outlives it for long.
   perform from wallets
   where id in (
     select wallet_id from unsettled_statements(p_wallet_ids, first_month, p_period)
-    union select wallet_id from unposted_fees(p_wallet_ids))
+    union select wallet_id from unposted_fees(p_wallet_ids)
+    union select id from undemanded_arrears(p_wallet_ids, p_period))
   order by id for no key update;
   if found then
     month := first_month;
@@ -1280,6 +1295,7 @@ begin
     end loop;
     perform post_fees(w) from wallets w
     where w.id in (select wallet_id from unposted_fees(p_wallet_ids));
+    perform demand_arrears(w, p_period) from undemanded_arrears(p_wallet_ids, p_period) w;
   end if;
 end $function$;
 
@@ -1414,6 +1430,7 @@ AS $function$
     when 'dispute_opened' then 'equity:opening'
     when 'dispute_closed' then 'equity:opening'
     when 'limits_changed' then 'equity:opening'
+    when 'arrears_demanded' then 'equity:opening'
     when 'subscription_added' then 'equity:opening'
     when 'subscription_ended' then 'equity:opening'
   end
@@ -1534,6 +1551,36 @@ AS $function$
     else '{5000000,1000000}'::bigint[]
   end
 $function$;
+
+CREATE OR REPLACE FUNCTION public.demand_arrears(INOUT w wallets, p_period billing_period)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  terms arrears_terms;
+  suspend_at timestamptz;
+begin
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  select * into terms from arrears_terms;
+  suspend_at := date_trunc('milliseconds', ledger_now()) + terms.grace;
+  w := append_event(
+    w, 'arrears_demanded', 0, 0, 0, ledger_key('arrears', p_period),
+    sha256(convert_to(w.id || E'\n' || p_period || E'\n' || w.arrears_micros, 'UTF8')),
+    'system:month', null, json_build_object(
+      'period', p_period, 'arrearsMicros', w.arrears_micros::text,
+      'suspendAt', json_instant(suspend_at)));
+  insert into wallet_arrears (wallet_id, demanded_seq, notify_at, remind_at, suspend_at)
+  values (
+    w.id, w.seq,
+    ledger_now() + case when exists (
+      select from auto_top_ups where wallet_id = w.id and status = 'on'
+    ) then terms.notice_delay else interval '0' end,
+    suspend_at - terms.remind_before, suspend_at);
+  w.next_due_at := least(w.next_due_at, arrears_due_at(w));
+  update wallets set next_due_at = w.next_due_at where id = w.id;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.derive_notices(p_wallet_ids uuid[])
  RETURNS integer
@@ -1777,6 +1824,27 @@ AS $function$
   from missing
   where period <= p_period and period_ends_at(period, timezone) <= p_at
 $function$;
+
+CREATE OR REPLACE FUNCTION public.end_arrears(INOUT w wallets)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  was_suspended constant boolean := is_suspended(w);
+  a wallet_arrears;
+begin
+  delete from wallet_arrears where wallet_id = w.id returning * into a;
+  if was_suspended and not exists (
+    select from payment_disputes where wallet_id = w.id and freezes
+  ) then
+    w := append_event(
+      w, 'wallet_unfrozen', 0, 0, 0, null, null, 'system:arrears', null,
+      json_build_object('reason', 'What was owed is paid'));
+    w.status := 'open';
+    update wallets set status = w.status where id = w.id;
+    perform tell_of_arrears(w, 'wallet_resumed', a);
+  end if;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_report jsonb, p_grants jsonb)
  RETURNS wallets
@@ -2430,6 +2498,15 @@ AS $function$
   select left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03'
 $function$;
 
+CREATE OR REPLACE FUNCTION public.is_suspended(w wallets)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select w.status = 'frozen' and exists (
+    select from wallet_arrears a where a.wallet_id = w.id and a.suspends)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.json_instant(p_at timestamp with time zone)
  RETURNS text
  LANGUAGE sql
@@ -2751,6 +2828,17 @@ AS $function$
     period_of(w.opened_at, w.timezone)
   )
 $function$;
+
+CREATE OR REPLACE FUNCTION public.note_arrears_dates()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.next_due_at := least(new.next_due_at, arrears_due_at(new));
+  return new;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.note_expiries(INOUT w wallets)
  RETURNS wallets
@@ -3636,7 +3724,7 @@ begin
     on conflict do nothing;
   end if;
 
-  if a.status = 'on' and w.status = 'open' then
+  if a.status = 'on' and takes_payments(w) then
     if p_class = 'authentication' and p_has_payment then
       update auto_top_up_attempts set state = 'awaiting_user', unknowns = 0, recovery_no = 1,
         recovery_expires_at = ledger_now() + interval '72 hours', recovery_used_at = null,
@@ -3774,6 +3862,9 @@ begin
     burned := burn_of(w, repaid, p_at);
     w := append_event(w, 'arrears_repaid', -repaid, 0, -repaid, null, null, p_actor, null,
                       with_field(p_detail, 'grants', burned), burned);
+    if w.arrears_micros = 0 then
+      w := end_arrears(w);
+    end if;
   end if;
 end $function$;
 
@@ -4004,7 +4095,7 @@ begin
   need := auto_top_up_need(w, a);
   code := case
     when a.status <> 'on' then 'OFF'
-    when w.status <> 'open' then 'WALLET_' || upper(w.status)
+    when not takes_payments(w) then 'WALLET_' || upper(w.status)
     when exists (select from auto_top_up_attempts t where t.wallet_id = w.id
                  and t.state in ('charging', 'awaiting_user', 'canceling')) then 'IN_FLIGHT'
     when a.next_try_at > ledger_now() then 'NOT_YET'
@@ -4278,7 +4369,7 @@ begin
   if a.wallet_id is null or a.status = 'off' and not (p_by_support and needs_support(a.reason)) then
     return 'OFF';
   end if;
-  if w.status <> 'open' then
+  if not takes_payments(w) then
     return 'WALLET_' || upper(w.status);
   end if;
   if needs_support(a.reason) and not p_by_support then
@@ -4365,7 +4456,7 @@ begin
     return 'WALLET_NOT_FOUND';
   end if;
   select * into a from auto_top_ups where wallet_id = w.id;
-  if w.status <> 'open' then
+  if not takes_payments(w) then
     return 'WALLET_' || upper(w.status);
   end if;
   if needs_support(a.reason) then
@@ -4493,6 +4584,34 @@ begin
              available_micros(w), w.updated_at, json_build_object('limits', asked))::ledger_outcome;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.settle_arrears(INOUT w wallets, p_at timestamp with time zone)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  a wallet_arrears;
+begin
+  select * into a from wallet_arrears where wallet_id = w.id;
+  if a.suspend_at <= p_at then
+    if w.status = 'open' then
+      update wallet_arrears set suspends = true where wallet_id = w.id;
+      w := append_event(
+        w, 'wallet_frozen', 0, 0, 0, null, null, 'system:arrears', a.suspend_at,
+        json_build_object('reason', 'What is owed was not paid in time'));
+      w.status := 'frozen';
+      update wallets set status = w.status where id = w.id;
+      perform tell_of_arrears(w, 'wallet_suspended', a);
+    end if;
+    update wallet_arrears set notify_at = null, remind_at = null where wallet_id = w.id;
+  elsif a.remind_at <= p_at then
+    update wallet_arrears set notify_at = null, remind_at = null where wallet_id = w.id;
+    perform tell_of_arrears(w, 'arrears_reminder', a);
+  elsif a.notify_at <= p_at then
+    update wallet_arrears set notify_at = null where wallet_id = w.id;
+    perform tell_of_arrears(w, 'arrears_due', a);
+  end if;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.settle_due(INOUT w wallets)
  RETURNS wallets
  LANGUAGE plpgsql
@@ -4524,11 +4643,15 @@ begin
       where wallet_id = w.id and seq = step.grant_seq;
     end if;
   end loop;
+  if w.arrears_micros > 0 then
+    w := settle_arrears(w, called_at);
+  end if;
   -- Credit that a hold keeps past its expiry falls due when that hold ends.
   w.next_due_at := least(
     (select min(expires_at) from holds where wallet_id = w.id and status = 'open'),
     (select min(expires_at) from grants
-     where wallet_id = w.id and left_micros > 0 and expires_at > called_at));
+     where wallet_id = w.id and left_micros > 0 and expires_at > called_at),
+    case when w.arrears_micros > 0 then arrears_due_at(w) end);
   update wallets set next_due_at = w.next_due_at where id = w.id;
 end $function$;
 
@@ -4610,7 +4733,7 @@ begin
       then 'OK' else 'KEY_REUSED' end;
     return;
   end if;
-  if w.status <> 'open' then
+  if not takes_payments(w) then
     code := 'WALLET_' || upper(w.status);
     return;
   end if;
@@ -4746,6 +4869,9 @@ CREATE OR REPLACE FUNCTION public.stop_auto_top_up_with_wallet()
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 begin
+  if is_suspended(new) then
+    return null;
+  end if;
   perform pause_auto_top_up(new.id, 'wallet_' || new.status, 'system:auto-top-up', '{}');
   return null;
 end $function$;
@@ -4780,6 +4906,22 @@ AS $function$
   ) fresh
   where d.id = fresh.id
   returning d.*
+$function$;
+
+CREATE OR REPLACE FUNCTION public.takes_payments(w wallets)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select w.status = 'open' or is_suspended(w)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.tell_of_arrears(w wallets, p_kind text, a wallet_arrears)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  select enqueue_notice(w.id, p_kind, a.demanded_seq::text, jsonb_build_object(
+    'at', ledger_now(), 'arrearsMicros', w.arrears_micros::text, 'suspendAt', a.suspend_at))
 $function$;
 
 CREATE OR REPLACE FUNCTION public.tell_of_auto_top_up()
@@ -4937,6 +5079,19 @@ AS $function$
     returning i.event_id
   )
   select count(*) from trimmed
+$function$;
+
+CREATE OR REPLACE FUNCTION public.undemanded_arrears(p_wallet_ids uuid[], p_period billing_period)
+ RETURNS SETOF wallets
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select w.* from wallets w
+  where w.id = any (p_wallet_ids) and w.arrears_micros > 0
+    and not exists (select from wallet_arrears a where a.wallet_id = w.id)
+    and not exists (
+      select from wallet_events e
+      where e.wallet_id = w.id and e.key = ledger_key('arrears', p_period))
 $function$;
 
 CREATE OR REPLACE FUNCTION public.unposted_fees(p_wallet_ids uuid[])
@@ -5102,6 +5257,36 @@ begin
   from top_ups p join auto_top_up_tries y on y.top_up_id = p.id and y.try = t.try
   where p.id = t.top_up_id;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.verify_arrears(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with problems as (
+    select a.wallet_id, a.demanded_seq as seq, p.problem, p.message
+    from wallet_arrears a
+    join wallets w on w.id = a.wallet_id
+    left join wallet_events e on e.wallet_id = a.wallet_id and e.seq = a.demanded_seq
+    cross join lateral (values
+      ('ARREARS_DEMAND', case
+        when e.type is distinct from 'arrears_demanded'
+          or (e.detail ->> 'suspendAt')::timestamptz <> a.suspend_at
+        then 'what is owed was not demanded by its event as it is kept' end),
+      ('ARREARS_PAID', case when w.arrears_micros = 0
+        then 'what is owed is demanded, and nothing is owed' end),
+      ('ARREARS_FREEZE', case when a.suspends and w.status <> 'frozen'
+        then format('the wallet is suspended and stands as %s', w.status) end)
+    ) as p (problem, message)
+    where a.wallet_id between p_from and p_to and p.message is not null
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq, l.problem), '[]')
+     from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.verify_auto_top_ups(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
  RETURNS record
@@ -5903,7 +6088,8 @@ AS $function$
   select a.wallet_id from auto_top_ups a join wallets w on w.id = a.wallet_id
   where a.status = 'on' and a.livemode = p_livemode
     and (a.next_try_at is null or a.next_try_at <= ledger_now())
-    and w.balance_micros - w.held_micros + w.overdraft_limit_micros < a.threshold_micros
+    and w.balance_micros - w.held_micros + w.overdraft_limit_micros - w.arrears_micros
+      < a.threshold_micros
     and not exists (select from auto_top_up_attempts t
                     where t.wallet_id = a.wallet_id
                       and t.state in ('charging', 'awaiting_user', 'canceling'))
@@ -5989,6 +6175,18 @@ create table api_keys (
   constraint api_keys_scopes_check CHECK (cardinality(scopes) > 0),
   constraint api_keys_secret_hash_check CHECK (octet_length(secret_hash) = 32),
   constraint rate_limit_is_whole CHECK ((rate_limit_per_second IS NULL) = (rate_limit_burst IS NULL))
+);
+
+create table arrears_terms (
+  only_row boolean not null default true,
+  grace interval not null default '7 days'::interval,
+  remind_before interval not null default '2 days'::interval,
+  notice_delay interval not null default '01:00:00'::interval,
+  constraint arrears_terms_pkey PRIMARY KEY (only_row),
+  constraint arrears_terms_grace_check CHECK (grace >= '00:00:00'::interval AND grace <= '365 days'::interval),
+  constraint arrears_terms_notice_delay_check CHECK (notice_delay >= '00:00:00'::interval),
+  constraint arrears_terms_only_row_check CHECK (only_row),
+  constraint arrears_terms_remind_before_check CHECK (remind_before >= '00:00:00'::interval)
 );
 
 create table auto_top_up_attempts (
@@ -6709,6 +6907,18 @@ create table users (
 );
 CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
 
+create table wallet_arrears (
+  wallet_id uuid not null,
+  demanded_seq bigint not null,
+  notify_at timestamp with time zone,
+  remind_at timestamp with time zone,
+  suspend_at timestamp with time zone not null,
+  suspends boolean not null default false,
+  constraint wallet_arrears_pkey PRIMARY KEY (wallet_id),
+  constraint wallet_arrears_wallet_id_demanded_seq_fkey FOREIGN KEY (wallet_id, demanded_seq) REFERENCES wallet_events(wallet_id, seq),
+  constraint wallet_arrears_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+
 create table wallet_events (
   wallet_id uuid not null,
   seq bigint not null,
@@ -6747,7 +6957,7 @@ create table wallet_events (
   constraint wallet_events_request_hash_check CHECK (octet_length(request_hash) = 32),
   constraint wallet_events_seq_check CHECK (seq >= 1),
   constraint wallet_events_start_from_zero CHECK (seq > 1 OR type = 'wallet_opened'::text AND previous_balance_micros = 0 AND previous_held_micros = 0 AND previous_arrears_micros = 0),
-  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text, 'goodwill'::text, 'subscription_added'::text, 'subscription_ended'::text, 'fee'::text])),
+  constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text, 'goodwill'::text, 'subscription_added'::text, 'subscription_ended'::text, 'fee'::text, 'arrears_demanded'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
 CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text, 'goodwill'::text]))));
@@ -6801,6 +7011,7 @@ create table wallets (
 CREATE INDEX wallets_due ON public.wallets USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX wallets_opening ON public.wallets USING btree (opened_at);
 CREATE TRIGGER wallets_never_deleted BEFORE DELETE OR TRUNCATE ON wallets FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER wallets_open_to_arrears_dates BEFORE UPDATE OF status ON wallets FOR EACH ROW WHEN (new.status = 'open'::text AND old.status <> 'open'::text) EXECUTE FUNCTION note_arrears_dates();
 CREATE TRIGGER wallets_status_stops_auto_top_up AFTER UPDATE OF status ON wallets FOR EACH ROW WHEN (new.status <> 'open'::text AND new.status IS DISTINCT FROM old.status) EXECUTE FUNCTION stop_auto_top_up_with_wallet();
 CREATE TRIGGER wallets_timezone_known BEFORE INSERT OR UPDATE OF timezone ON wallets FOR EACH ROW EXECUTE FUNCTION refuse_unknown_timezone();
 
@@ -6856,6 +7067,7 @@ create view wallet_transactions as
 grant usage on schema public to public;
 grant usage on schema public to wallet_app;
 grant select on api_keys to wallet_app;
+grant select on arrears_terms to wallet_app;
 grant select on auto_top_up_attempts to wallet_app;
 grant select on auto_top_up_log to wallet_app;
 grant select on auto_top_up_tries to wallet_app;
@@ -6897,6 +7109,7 @@ grant select on top_ups to wallet_app;
 grant select on trial_balance to wallet_app;
 grant select on usage_refunds to wallet_app;
 grant select on users to wallet_app;
+grant select on wallet_arrears to wallet_app;
 grant select on wallet_events to wallet_app;
 grant select on wallet_limits to wallet_app;
 grant select on wallet_transactions to wallet_app;
@@ -6953,6 +7166,7 @@ grant execute on function grant_credit(uuid,uuid,bytea,bigint,text,json,timestam
 grant execute on function grant_parts(jsonb,numeric,boolean) to wallet_app;
 grant execute on function grants_now(uuid) to wallet_app;
 grant execute on function in_card_units(bigint,text) to wallet_app;
+grant execute on function is_suspended(wallets) to wallet_app;
 grant execute on function ledger_key(text,text) to wallet_app;
 grant execute on function ledger_now() to wallet_app;
 grant execute on function left_grants(uuid) to wallet_app;

@@ -1,7 +1,9 @@
 /** What closing a wallet's months comes to, in the decider's commands. */
 import { createHash } from 'node:crypto';
 import type { Command } from './decide.ts';
+import { settleDue } from './due.ts';
 import type { WalletEvent } from './events.ts';
+import { evolve } from './evolve.ts';
 import { ledgerKey } from './key.ts';
 import type { OpenWallet } from './state.ts';
 import { feeMicros, partOf } from './subscriptions.ts';
@@ -44,7 +46,7 @@ export function endedMonths({ state, past }: Recorded, nowMs: number): Month[] {
 
 /**
  * The commands of closing all months that have ended: what was reserved in each is settled, then
- * each month's fees are posted, oldest first. Repeated ones are replays. `numberOf` names a month's
+ * each month's fees are posted, oldest first. `demandCommands` come behind them. `numberOf` names a month's
  * statement.
  */
 export function closingCommands(
@@ -83,6 +85,28 @@ export function closingCommands(
     }),
   );
   return [...settlements, ...fees];
+}
+
+const graceMs = 7 * 86_400_000;
+
+/** What is owed once the fees are posted is demanded, once for each newest month that is closed. */
+export function demandCommands(recorded: Recorded, nowMs: number): Command[] {
+  const { walletId, state } = recorded;
+  const period = endedMonths(recorded, nowMs).at(-1)?.period;
+  if (period === undefined || state.arrearsMicros === 0n || state.demand !== null) {
+    return [];
+  }
+  const key = ledgerKey('arrears', period);
+  // What has fallen due is settled first, and may be owed too.
+  const { arrearsMicros } = settled(state, nowMs);
+  const requestHash = hashOf(walletId, period, arrearsMicros);
+  const demand = { key, requestHash, period, suspendAtMs: nowMs + graceMs, actor: 'system:month' };
+  return state.answers.has(key) ? [] : [{ type: 'demand_arrears', ...demand }];
+}
+
+function settled(state: OpenWallet, nowMs: number): OpenWallet {
+  const now: OpenWallet = { ...state, atMs: nowMs };
+  return settleDue(now, nowMs).reduce(evolve, now);
 }
 
 function hashOf(...parts: readonly (string | bigint)[]): string {

@@ -13,7 +13,7 @@ import { refundUsage } from '../store/refunds.ts';
 import { only } from '../store/sql.ts';
 import { addSubscription, endSubscription, subscriptionsOf } from '../store/subscriptions.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
-import { closingCommands, endedMonths } from './closing.fixtures.ts';
+import { closingCommands, demandCommands, endedMonths } from './closing.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
 import { settleDue } from './due.ts';
@@ -128,7 +128,7 @@ describe('the ledger of the database', () => {
   test('settles a closed month as the decider does', async () => {
     const model: Model = { walletId: randomUUID(), state: initialState, written: [] };
     const run = (command: Command) => take({ type: 'command', wallet: 0, command }, model);
-    await database.setClock('2026-01-10T12:00:00Z');
+    await setNow(Date.parse('2026-01-10T12:00:00Z'));
     await run({
       type: 'open_wallet',
       userId: 'user',
@@ -148,29 +148,8 @@ describe('the ledger of the database', () => {
       overrun: 'arrears',
       ...identity({ reference: 1, plain: true }, [1]),
     });
-    await database.setClock('2026-02-02T00:00:00Z');
-    await database.owner`select close_wallets(array[${model.walletId}::uuid], '2026-01', ledger_now())`;
-    await database.setClock(null);
-
-    const [statement] = await database.app<{ number: string }[]>`
-      select number from statements where wallet_id = ${model.walletId}`;
-    const [{ hash } = { hash: '' }] = await database.app<{ hash: string }[]>`
-      select encode(sha256(convert_to(${`${model.walletId}\n2026-01\n5`}, 'UTF8')), 'hex') as hash`;
-    remember(
-      model,
-      decide(
-        {
-          type: 'settle_accruals',
-          key: ledgerKey('settlement', '2026-01'),
-          requestHash: hash,
-          amountMicros: 5n,
-          actor: 'system:month',
-          detail: { period: '2026-01', statement: statement?.number },
-        },
-        model.state,
-        nowMs,
-      ).events,
-    );
+    await setNow(Date.parse('2026-02-02T00:00:00Z'));
+    await closeMonths(model);
     expect(model.state).toMatchObject({ balanceMicros: 0n, heldMicros: 0n, arrearsMicros: 2n });
     await expectSameHistory(model);
   });
@@ -243,6 +222,10 @@ async function closeMonths(model: Model): Promise<void> {
     select period, number from statements where wallet_id = ${walletId}`;
   const numbers = new Map(statements.map(({ period, number }) => [period, number]));
   for (const command of closingCommands(recorded, nowMs, (period) => numbers.get(period) ?? '')) {
+    remember(model, decide(command, model.state, nowMs).events);
+  }
+  expect.assert(model.state.opened);
+  for (const command of demandCommands({ ...recorded, state: model.state }, nowMs)) {
     remember(model, decide(command, model.state, nowMs).events);
   }
 }
@@ -395,6 +378,7 @@ async function call(
         endsAt: dateOf(request.endsAtMs),
       });
     case 'settle_accruals':
+    case 'demand_arrears':
     case 'post_fee':
       throw new TypeError('only the closing of a month does this');
     default: {
@@ -542,7 +526,7 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   }
   const { opened, answers, holds, originals, payments, grants, limits, usage, atMs, ...rest } =
     state;
-  const { subscriptions, ...projected } = rest;
+  const { subscriptions, demand, ...projected } = rest;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({
@@ -577,6 +561,10 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
       billedTo: dateOf(billedToMs),
     })),
   );
+  const demands = await database.app`
+    select (extract(epoch from suspend_at) * 1000)::float8 as "suspendAtMs", suspends
+    from wallet_arrears where wallet_id = ${walletId}`;
+  expect([...demands]).toEqual(demand === null ? [] : [demand]);
   await expectSameView(walletId, state);
   const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
   // Here top-ups come without a payment, and a limit is set without an event.

@@ -2,6 +2,7 @@
  * The readable specification of the ledger's SQL functions: what a command does to a wallet, and
  * what it is answered. decide.db.test.ts holds the functions to it.
  */
+import { type DemandArrears, demandArrears } from './arrears.ts';
 import {
   accept,
   answer,
@@ -105,6 +106,7 @@ export type Command =
   | ChangeWalletStatus
   | SetLimits
   | SubscriptionCommand
+  | DemandArrears
   | HoldCommand;
 
 /**
@@ -160,6 +162,8 @@ function decideSettled(
       return endSubscription(command, state, nowMs);
     case 'post_fee':
       return postFee(command, state, nowMs);
+    case 'demand_arrears':
+      return demandArrears(command, state);
     case 'authorize_hold':
       return recall(command, state) ?? authorizeHold(command, state, nowMs);
     case 'extend_hold':

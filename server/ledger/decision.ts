@@ -1,6 +1,7 @@
 /** What a decision is, and what all decisions have in common. */
 import type { Detail, Keyed, UsageRefunded, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
+import { isFrozenByDispute, isSuspended } from './freezing.ts';
 import { burn, expiredOf, ofGrants, restored, stillBurned } from './grants.ts';
 import { type LimitStanding, limitRefused } from './limits.ts';
 import { least } from './money.ts';
@@ -122,7 +123,7 @@ export function applied(
 
 /**
  * Repays arrears out of money that is neither held nor borrowed, nor credit that came back past its
- * expiry.
+ * expiry. With nothing owed any more a suspended wallet is open again.
  */
 export function repayArrears(
   wallet: OpenWallet,
@@ -136,7 +137,18 @@ export function repayArrears(
     return [];
   }
   const burned = ofGrants(burn(wallet, repaidMicros, nowMs));
-  return [{ type: 'arrears_repaid', repaidMicros, bySeq: wallet.seq, actor, ...burned }];
+  const repaid: WalletEvent = {
+    type: 'arrears_repaid',
+    repaidMicros,
+    bySeq: wallet.seq,
+    actor,
+    ...burned,
+  };
+  if (repaidMicros < wallet.arrearsMicros || !isSuspended(wallet) || isFrozenByDispute(wallet)) {
+    return [repaid];
+  }
+  const detail = { reason: 'What was owed is paid' };
+  return [repaid, { type: 'wallet_unfrozen', actor: 'system:arrears', detail }];
 }
 
 /** Usage that is given back: the credit that it has burned, and what of it stays billed. */

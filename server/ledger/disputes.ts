@@ -2,6 +2,7 @@
 import { applied, type Decision, refuse, repayArrears } from './decision.ts';
 import type { Detail, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
+import { isFrozenByDispute, isSuspended } from './freezing.ts';
 import { most } from './money.ts';
 import type { Dispute, DisputeState } from './payments.ts';
 import type { OpenWallet } from './state.ts';
@@ -82,7 +83,8 @@ export function applyDispute(command: ApplyDispute, wallet: OpenWallet, nowMs: n
     const outcome = { ...detail, outcome: now.state };
     add({ type: 'dispute_closed', dispute: now, actor, detail: outcome });
   }
-  if (before.freezes && !now.freezes && after.status === 'frozen' && !isFrozenByDispute(after)) {
+  const isHeld = isFrozenByDispute(after) || isSuspended(after);
+  if (before.freezes && !now.freezes && after.status === 'frozen' && !isHeld) {
     const why = { disputeId, reason: 'The dispute has ended' };
     add({ type: 'wallet_unfrozen', actor, detail: why });
   }
@@ -95,7 +97,7 @@ function opening(
   wallet: OpenWallet,
   ids: Pick<Dispute, 'disputeId' | 'paymentKey'>,
 ): Dispute {
-  const mayFreeze = wallet.status === 'open' || isFrozenByDispute(wallet);
+  const mayFreeze = wallet.status === 'open' || isFrozenByDispute(wallet) || isSuspended(wallet);
   return {
     ...ids,
     state,
@@ -103,9 +105,4 @@ function opening(
     reinstatedMicros: 0n,
     freezes: mayFreeze && state !== 'won',
   };
-}
-
-/** Whether disputes keep the wallet frozen, and nobody froze it by hand. */
-export function isFrozenByDispute({ status, payments }: OpenWallet): boolean {
-  return status === 'frozen' && [...payments.disputes.values()].some(({ freezes }) => freezes);
 }

@@ -1,4 +1,5 @@
-/** What time does to a wallet: holds run out, and promotional credit expires. */
+/** What time does to a wallet: holds run out, credit expires, and what is owed is not paid. */
+import { dueSuspension } from './arrears.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { type EndedCredit, endedCredit } from './grants.ts';
@@ -6,14 +7,17 @@ import { expireHold } from './hold-billing.ts';
 import { least, most } from './money.ts';
 import type { Hold, OpenWallet } from './state.ts';
 
-/** What has become of a wallet by an instant, in the order of time. */
+/**
+ * What has become of a wallet by an instant, in the order of time; last of all it is suspended, as
+ * neither holds nor credit that end pay what is owed.
+ */
 export function settleDue(wallet: OpenWallet, nowMs: number): readonly WalletEvent[] {
   const settled: WalletEvent[] = [];
   let current = wallet;
   for (;;) {
     const next = nextDue(current, nowMs);
     if (next.length === 0) {
-      return settled;
+      return [...settled, ...dueSuspension(current, nowMs)];
     }
     settled.push(...next);
     current = next.reduce(evolve, current);

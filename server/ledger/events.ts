@@ -151,6 +151,8 @@ interface StatusChanged {
   readonly type: 'wallet_frozen' | 'wallet_unfrozen' | 'wallet_closed';
   /** A dispute froze it, and not support staff. */
   readonly byDispute?: true;
+  /** Arrears that were not paid in time froze it. */
+  readonly bySuspension?: true;
   readonly detail: Detail;
 }
 
@@ -181,6 +183,14 @@ interface DisputeTold {
 interface LimitsChanged {
   readonly type: 'limits_changed';
   readonly limits: readonly SpendingLimit[];
+}
+
+/** What is owed is to be paid until an instant, at which the wallet is suspended. */
+interface ArrearsDemanded extends Keyed {
+  readonly type: 'arrears_demanded';
+  readonly period: string;
+  readonly arrearsMicros: bigint;
+  readonly suspendAtMs: number;
 }
 
 /** A recurring fee was agreed on, or its end. The detail tells the subscription as it is then. */
@@ -216,6 +226,7 @@ export type WalletEvent = { readonly actor: string } & (
   | Goodwill
   | AccrualSettled
   | ArrearsRepaid
+  | ArrearsDemanded
   | HoldPlaced
   | HoldExtended
   | HoldCaptured
@@ -247,6 +258,7 @@ export function deltasOf(event: WalletEvent): Deltas {
     case 'wallet_unfrozen':
     case 'wallet_closed':
     case 'limits_changed':
+    case 'arrears_demanded':
     case 'subscription_added':
     case 'subscription_ended':
     case 'dispute_opened':
@@ -322,6 +334,12 @@ function ownDetailOf(event: WalletEvent): Detail {
       };
     case 'limits_changed':
       return { limits: limitTerms(event.limits) };
+    case 'arrears_demanded':
+      return {
+        period: event.period,
+        arrearsMicros: `${event.arrearsMicros}`,
+        suspendAt: instant(event.suspendAtMs),
+      };
     case 'subscription_added': {
       const { monthlyMicros, startsAtMs, endsAtMs } = event.subscription;
       return {

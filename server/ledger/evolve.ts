@@ -32,6 +32,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       heldMicros: 0n,
       arrearsMicros: 0n,
       overdraftLimitMicros: 0n,
+      demand: null,
       holds: new Map(),
       originals: noOriginals,
       payments: noPayments,
@@ -54,6 +55,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     balanceMicros: state.balanceMicros + balanceDeltaMicros,
     heldMicros: state.heldMicros + heldDeltaMicros,
     arrearsMicros: state.arrearsMicros + arrearsDeltaMicros,
+    demand: demandAfter(state, event),
     holds: holdsAfter(state, event),
     originals: originalsAfter(state.originals, event, state.seq + 1n),
     payments: paymentsAfter(state.payments, event, state.seq + 1n),
@@ -69,6 +71,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     case 'payment_refund':
     case 'hold_placed':
       return remember(wallet, event, answerOf(wallet, event.amountMicros, detail));
+    case 'arrears_demanded':
     case 'subscription_added':
       return remember(wallet, event, answerOf(wallet, 0n, detail));
     case 'subscription_ended':
@@ -121,6 +124,21 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       throw new TypeError(`unknown event ${String(unknown)}`);
     }
   }
+}
+
+/** Whoever freezes or unfreezes by hand decides for the suspension too. */
+function demandAfter(wallet: OpenWallet, event: WalletEvent): OpenWallet['demand'] {
+  const { demand, arrearsMicros } = wallet;
+  if (event.type === 'arrears_demanded') {
+    return { suspendAtMs: event.suspendAtMs, suspends: false };
+  }
+  if (demand === null || arrearsMicros + deltasOf(event).arrearsDeltaMicros === 0n) {
+    return null;
+  }
+  if (event.type === 'wallet_frozen') {
+    return { ...demand, suspends: event.bySuspension === true };
+  }
+  return event.type === 'wallet_unfrozen' && demand.suspends ? null : demand;
 }
 
 function holdsAfter(wallet: OpenWallet, event: WalletEvent): OpenWallet['holds'] {

@@ -550,6 +550,26 @@ const subscriptionSteps: fc.Arbitrary<Step[]> = fc
       .map(([add, later]) => [add, ...later]),
   );
 
+/** What is owed when a month is closed, and is paid in time, late, in part or not at all. */
+const arrearsSteps: fc.Arbitrary<Step[]> = wallet.chain((wallet) => {
+  const past: Step = { type: 'wait', wallet, seconds: 1_700_000 };
+  const closing: Step = { type: 'close_months', wallet };
+  const owed = fc.constantFrom(375_000n, 9_000_000n).map((amountMicros): Step => {
+    const id = identity({ reference: 7, plain: true }, { owed: amountMicros });
+    return stepOf(wallet, { type: 'charge_wallet', ...id, amountMicros, overrun: 'arrears' });
+  });
+  const later = fc.oneof(
+    { weight: 3, arbitrary: creditCommand.map((command) => stepOf(wallet, command)) },
+    { weight: 2, arbitrary: fc.constant(past) },
+    { weight: 1, arbitrary: statusCommand('open', 'frozen').map((next) => stepOf(wallet, next)) },
+    { weight: 1, arbitrary: disputeCommand(0).map((command) => stepOf(wallet, command)) },
+    { weight: 1, arbitrary: fc.constant(closing) },
+  );
+  return fc
+    .tuple(owed, fc.array(later, { minLength: 1, maxLength: 6 }))
+    .map(([charge, steps]) => [charge, past, past, closing, past, ...steps]);
+});
+
 /** The wallet's last command once more, as after a lost reply. */
 function again(wallet: number): fc.Arbitrary<Step> {
   return fc.constant({ type: 'again', wallet });
@@ -559,9 +579,10 @@ export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
   { weight: 2, arbitrary: refundSteps },
   { weight: 3, arbitrary: creditSteps },
-  { weight: 3, arbitrary: limitedSteps },
+  { weight: 4, arbitrary: limitedSteps },
   { weight: 3, arbitrary: moneyBackSteps },
   { weight: 2, arbitrary: subscriptionSteps },
+  { weight: 2, arbitrary: arrearsSteps },
   {
     weight: 12,
     arbitrary: fc.tuple(fc.record({ type: fc.constant('command'), wallet, command })),

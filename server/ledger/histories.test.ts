@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { closingCommands } from './closing.fixtures.ts';
+import { closingCommands, demandCommands } from './closing.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
@@ -38,6 +38,11 @@ function reachedBy(history: readonly Step[]): string[] {
       for (const command of closingCommands(recorded, nowMs, () => 'statement')) {
         take(step.wallet, command);
       }
+      const after = states.get(step.wallet) ?? initialState;
+      expect.assert(after.opened);
+      for (const command of demandCommands({ ...recorded, state: after }, nowMs)) {
+        take(step.wallet, command);
+      }
     } else if (step.type === 'command') {
       try {
         take(step.wallet, commandOf(step, nowMs));
@@ -63,7 +68,8 @@ function tellOf(event: WalletEvent, state: WalletState, nowMs: number): string[]
     told.push(`payment_refund by reservation, ${isLast ? 'last' : 'earlier'} part`);
   }
   if (event.type === 'wallet_frozen' || event.type === 'wallet_unfrozen') {
-    const by = 'disputeId' in event.detail ? 'by dispute' : 'by hand';
+    const isArrears = event.actor === 'system:arrears';
+    const by = 'disputeId' in event.detail ? 'by dispute' : isArrears ? 'for arrears' : 'by hand';
     told.push(`${event.type.slice('wallet_'.length)} ${by}`);
   }
   if (event.type === 'grant_expired') {
@@ -110,6 +116,7 @@ test('random histories come to every event and refusal, and to credit burned and
       ...['dispute_reinstated', 'dispute_closed', 'frozen by dispute', 'unfrozen by dispute'],
       ...['last', 'earlier'].map((part) => `payment_refund by reservation, ${part} part`),
       ...['subscription_added', 'subscription_ended', 'accrual_settled', 'fee, owed in part'],
+      ...['arrears_demanded', 'frozen for arrears', 'unfrozen for arrears'],
       ...['fee, taken whole', 'fee, 1 grants', 'SUBSCRIPTION_NOT_FOUND', 'MONTH_CLOSED'],
     ]),
   );

@@ -13,6 +13,7 @@ export function assertSendable(command: Command): void {
     case 'void_hold':
     case 'end_subscription':
     case 'post_fee':
+    case 'demand_arrears':
       break;
     case 'grant_credit':
       assertAllowed(command.amountMicros > 0n, 'a grant must be positive');

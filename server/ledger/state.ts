@@ -1,4 +1,5 @@
 /** A wallet as its events leave it. */
+import type { Demand } from './arrears.ts';
 import type { Detail, WalletMode } from './events.ts';
 import type { SpendingLimit } from './limit-list.ts';
 import type { CountedUsage } from './limits.ts';
@@ -81,6 +82,8 @@ export interface OpenWallet {
   readonly heldMicros: bigint;
   readonly arrearsMicros: bigint;
   readonly overdraftLimitMicros: bigint;
+  /** By when what is owed is to be paid; null when nobody has asked. */
+  readonly demand: Demand | null;
   /** Every hold there ever was, by its id. */
   readonly holds: ReadonlyMap<string, Hold>;
   readonly originals: Originals;

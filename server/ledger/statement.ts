@@ -52,6 +52,7 @@ const movementOfType: Readonly<Record<WalletEvent['type'], Movement>> = {
   dispute_withdrawn: 'refunds',
   dispute_reinstated: 'refunds',
   accrual: 'other',
+  arrears_demanded: 'other',
   arrears_repaid: 'other',
   dispute_closed: 'other',
   dispute_opened: 'other',

@@ -1,7 +1,7 @@
 /** Freezing, unfreezing and closing a wallet. */
 import { answer, applied, type Decision, refuse } from './decision.ts';
-import { isFrozenByDispute } from './disputes.ts';
 import type { Detail, WalletEvent } from './events.ts';
+import { isFrozenByDispute, isSuspended } from './freezing.ts';
 import { answerOf, type OpenWallet, type WalletStatus } from './state.ts';
 import { owesFees } from './subscriptions.ts';
 
@@ -14,12 +14,14 @@ export interface ChangeWalletStatus {
 }
 
 /**
- * Needs no key: a wallet that has the status already stays as it is, but one that a dispute froze can
- * be frozen by hand, so that no end of the dispute unfreezes it. Only an empty one is closed.
+ * Needs no key: a wallet that has the status already stays as it is, but one that a dispute or its
+ * arrears froze can be frozen by hand, so that no end of those unfreezes it. Only an empty one is
+ * closed. Who unfreezes a suspended one lets it owe until the next month is closed.
  */
 export function changeWalletStatus(command: ChangeWalletStatus, state: OpenWallet): Decision {
   const { status, actor, detail } = command;
-  if (state.status === status && !(status === 'frozen' && isFrozenByDispute(state))) {
+  const isHeld = isFrozenByDispute(state) || isSuspended(state);
+  if (state.status === status && !(status === 'frozen' && isHeld)) {
     return applied(state, 0n, []);
   }
   if (state.status === 'closed') {

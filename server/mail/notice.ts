@@ -101,6 +101,14 @@ const noticeSchema = z.discriminatedUnion('kind', [
     /** As the bank decided: `won` is for the payment. */
     outcome: z.enum(['won', 'lost']),
   }),
+  z.object({
+    ...common,
+    kind: z.enum(['arrears_due', 'arrears_reminder', 'wallet_suspended', 'wallet_resumed']),
+    /** What is owed. */
+    arrearsMicros: microsSchema,
+    /** When usage stops unless it is paid. */
+    suspendAt: z.coerce.date(),
+  }),
 ]);
 
 export type Notice = z.infer<typeof noticeSchema>;

@@ -1,5 +1,6 @@
 /** The words of each notice: plain, short, and true also when the mail comes late. */
 import { formatMoney } from '../ledger/money.ts';
+import { arrearsLetter } from './arrears-texts.ts';
 import { autoTopUpLetter } from './auto-top-up-texts.ts';
 import type { Letter } from './letter.ts';
 import { moneyBackLetter } from './money-back-texts.ts';
@@ -12,7 +13,7 @@ const STATEMENTS_PATH = '/account/settings#statements';
 export function letterOf(notice: Notice): Letter {
   const { currency: code, exponent } = notice;
   const money = (micros: bigint) => formatMoney(micros, { code, exponent });
-  const when = ['Time', instant(notice)] as const;
+  const when = ['Time', instant(notice.at, notice)] as const;
   switch (notice.kind) {
     case 'receipt':
       return {
@@ -48,6 +49,11 @@ export function letterOf(notice: Notice): Letter {
     case 'dispute_opened':
     case 'dispute_closed':
       return moneyBackLetter(notice, money, when);
+    case 'arrears_due':
+    case 'arrears_reminder':
+    case 'wallet_suspended':
+    case 'wallet_resumed':
+      return arrearsLetter(notice, money, instant(notice.suspendAt, notice), when);
     default: {
       const unknown: never = notice;
       throw new TypeError(`unknown notice ${JSON.stringify(unknown)}`);
@@ -108,7 +114,7 @@ function lowBalance(
   };
 }
 
-function instant({ at, timezone }: Notice): string {
+function instant(at: Date, { timezone }: Notice): string {
   const text = new Intl.DateTimeFormat('en-GB', {
     day: 'numeric',
     month: 'short',
