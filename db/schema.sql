@@ -3649,14 +3649,24 @@ end $function$;
 
 CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, p_livemode boolean)
  RETURNS bigint
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
-  select least(free_micros(w), coalesce((
-    select sum(returnable_micros(t)) from top_ups t
-    where t.wallet_id = w.id and t.status = 'succeeded' and t.livemode = p_livemode
-  ), 0))::bigint
-$function$;
+declare
+  free constant bigint := free_micros(w);
+  returnable bigint := 0;
+  t top_ups;
+begin
+  for t in
+    select * from top_ups
+    where wallet_id = w.id and status = 'succeeded' and livemode = p_livemode
+    order by credited_seq desc
+  loop
+    exit when returnable >= free;
+    returnable := returnable + returnable_micros(t);
+  end loop;
+  return least(free, returnable);
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, t top_ups)
  RETURNS bigint

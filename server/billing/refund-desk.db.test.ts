@@ -86,6 +86,17 @@ describe('a user', () => {
     expect(await balanceOf(userId)).toBe(10_000_000n);
   });
 
+  it('asks ten times an hour at the most, which does not bind support', async () => {
+    const { userId, walletId } = await world.paid(newUser(), '10');
+    const ask = () => desk.askByUser({ userId, amount: '0.01', key: key() });
+    for (let time = 0; time < 10; time += 1) {
+      expect(await ask()).toEqual({ ok: true });
+    }
+    expect(await ask()).toMatchObject({ ok: false, message: expect.stringContaining('last hour') });
+    const bySupport = { walletId, topUpId: null, amount: '', reason: 'left us', key: key() };
+    expect(await desk.askBySupport({ ...bySupport, actor: 'support:anna' })).toEqual({ ok: true });
+  });
+
   it('whose wallet is frozen is sent to support, who may still refund', async () => {
     const { userId, walletId } = await world.paid(newUser(), '10');
     const frozen = { wallet: { walletId }, status: 'frozen', reason: 'asked for' } as const;

@@ -4,6 +4,7 @@ import type { AskRefund, RefundableWallet, RefundDesk } from '../http/views/paym
 import type { WalletView } from '../http/views/wallets.ts';
 import { formatMicros, parseAmount } from '../ledger/money.ts';
 import { findAutoTopUp } from '../store/auto-top-ups.ts';
+import { countRefundRequests } from '../store/payment-refunds.ts';
 import type { Sql } from '../store/sql.ts';
 import { amountProblem } from './amount-problem.ts';
 import {
@@ -15,6 +16,8 @@ import {
 import { CURRENCY_EXPONENTS, onlyWallet, type Wallets } from './wallets.ts';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** Each is a call to Stripe, and a mail. Support has no such limit. */
+const MOST_BY_USER_PER_HOUR = 10;
 /** What the history says of a refund that its user asked for. */
 const ASKED_BY_USER = "Asked for by the wallet's user";
 
@@ -74,14 +77,14 @@ export function createRefundDesk(options: {
         return { ok: false, field: 'amount', message: 'Enter an amount.' };
       }
       if (await isAutoTopUpOn(wallet.walletId)) {
-        return {
-          ok: false,
-          field: null,
-          message: 'Turn automatic top-up off first: it would charge your card again.',
-        };
+        return refused('Turn automatic top-up off first: it would charge your card again.');
+      }
+      const actor = `user:${userId}`;
+      if ((await countRefundRequests(sql, wallet.walletId, actor)) >= MOST_BY_USER_PER_HOUR) {
+        return refused('You asked for many refunds in the last hour. Please try again later.');
       }
       const request = { key: `user ${key}`, reason: ASKED_BY_USER };
-      return ask(wallet, amount, request, { actor: `user:${userId}`, whileFrozen: false });
+      return ask(wallet, amount, request, { actor, whileFrozen: false });
     },
 
     async ofWallet(walletId) {

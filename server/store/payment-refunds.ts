@@ -84,6 +84,19 @@ export async function listPaymentRefunds(
     where r.wallet_id = ${walletId} order by r.created_at desc, r.id limit ${limit}`;
 }
 
+/** How many refunds of a wallet somebody has asked for in the last hour. */
+export async function countRefundRequests(
+  sql: Sql,
+  walletId: string,
+  requestedBy: string,
+): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(distinct request_id)::int as count from payment_refunds
+    where wallet_id = ${walletId} and requested_by = ${requestedBy}
+      and created_at > now() - interval '1 hour'`;
+  return only(row).count;
+}
+
 /** How much unspent money of a wallet may go back to cards now. */
 export async function refundableMicros(
   sql: Sql,
