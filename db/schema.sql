@@ -5231,7 +5231,8 @@ AS $function$
     select h.placed_at, h.report -> 'usage', h.billed_micros
     from holds h
     where e.type in ('hold_captured', 'hold_expired')
-      and h.id = (e.detail ->> 'holdId')::uuid and h.report is not null
+      and h.id = (e.detail ->> 'holdId')::uuid and h.status <> 'voided'
+      and h.report is not null and h.report #> '{breakdown,goodwillMicros}' is null
   ) o (priced_at, usage, billed_micros)
   cross join (
     select coalesce(sum(u.posted_micros), 0)::bigint as posted_micros,

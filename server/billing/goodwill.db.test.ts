@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WalletView } from '../http/views/wallets.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import type { Usage } from '../rating/usage.ts';
 import { verifyRange } from '../store/ledger.ts';
 import { actor, callOf, createPricingWorld, type PricingWorld } from './pricing.fixtures.ts';
+import { createRerating } from './rerating.ts';
 
 let world: PricingWorld;
 let wallet: WalletView;
@@ -136,6 +138,27 @@ describe('a call to an emergency number', () => {
         { type: 'goodwill', goodwillMicros: 200_000n, matches: true },
       ],
     });
+  });
+
+  it('stays goodwill when usage is priced again by a card without such numbers', async () => {
+    const placed = await world.authorize(wallet, emergency);
+    expect.assert(placed.ok);
+    await world.holds.capture(
+      { holdId: placed.holdId, usage: emergency, overrun: 'refuse' },
+      actor,
+    );
+    const { walletId, seq } = await world.wallets.get(wallet);
+    const terms = {
+      id: randomUUID(),
+      cardId: defaultRateCard.id,
+      from: new Date(world.now().getTime() - 1_000),
+      to: new Date(world.now().getTime() + 1_000),
+      debits: true,
+      reason: 'test',
+    };
+    const rerating = createRerating({ sql: world.database.app, rateCards: world.rateCards });
+    expect(await rerating.run(terms, actor)).toMatchObject({ ok: true, progress: { debits: 0 } });
+    expect(await world.wallets.get({ walletId })).toMatchObject({ seq, arrearsMicros: 0n });
   });
 });
 

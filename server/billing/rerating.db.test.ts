@@ -243,6 +243,22 @@ describe('usage that was refunded', () => {
   });
 });
 
+describe('usage that was never delivered', () => {
+  it('is not charged because its hold ran out before it was voided', async () => {
+    const held = await holds.authorize(
+      { wallet, key: 'voided', estimate: { usage: sms(10) }, ttlSeconds: 60 },
+      actor,
+    );
+    expect.assert(held.ok);
+    await holds.extend({ holdId: held.holdId, usageSoFar: sms(4) }, actor);
+    await setNow(nowMs + 120_000);
+    await holds.void({ holdId: held.holdId }, actor);
+    expect(await rerate(30_000n)).toMatchObject({ usages: 0, debits: 0 });
+    expect(await standing()).toMatchObject({ balanceMicros: 10_000_000n });
+    await expectSound();
+  });
+});
+
 describe('a run', () => {
   it('that is stopped and begun again comes to the same as one that is not', async () => {
     const others = await Promise.all(Array.from({ length: 3 }, () => walletWith(10_000_000n)));
