@@ -28,6 +28,21 @@ async function customer() {
 }
 
 describe('a card of one customer', () => {
+  it("stays this customer's when a draft of it is described anew", async () => {
+    const { userId } = await customer();
+    const { drafts } = world.rateCards;
+    const id = randomUUID();
+    const card = { name: 'Own', currency: 'USD', rounding: 'up', userId } as const;
+    expect(await drafts.create({ id, card }, actor)).toEqual({ ok: true });
+    expect(await drafts.describe(id, { ...card, name: 'Renamed' }, actor)).toEqual({ ok: true });
+    for (const other of [undefined, 'somebody-else']) {
+      expect(await drafts.describe(id, { ...card, userId: other }, actor)).toMatchObject({
+        code: 'CUSTOMER_DIFFERS',
+      });
+    }
+    expect(await drafts.get(id)).toMatchObject({ card: { userId, name: 'Renamed' } });
+  });
+
   it('wins over the general card, for that customer alone, and leaves to it what it lacks', async () => {
     const { userId, wallet } = await customer();
     const stranger = await world.walletWith(5_000_000n);

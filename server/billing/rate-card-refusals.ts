@@ -1,10 +1,11 @@
 /** Why a rate card is refused, in words. */
-import type { ChangedRules, PublishedDraft } from '../store/rate-card-drafts.ts';
+import type { ChangedRules, DescribedDraft, PublishedDraft } from '../store/rate-card-drafts.ts';
 import type { PublishRateCard } from '../store/rate-cards.ts';
 
-export type RateCardRefusalCode =
-  | Exclude<PublishRateCard | PublishedDraft['code'] | ChangedRules['code'], 'OK'>
-  | 'CURRENCY_DIFFERS';
+export type RateCardRefusalCode = Exclude<
+  PublishRateCard | PublishedDraft['code'] | ChangedRules['code'] | DescribedDraft,
+  'OK'
+>;
 
 /** `about` is what the refusal names: the version that is free, or the rule's id that is not. */
 export function rateCardRefusal(code: RateCardRefusalCode, about = ''): string {
@@ -19,6 +20,8 @@ export function rateCardRefusal(code: RateCardRefusalCode, about = ''): string {
       return 'currency is not one that wallets are kept in';
     case 'CURRENCY_DIFFERS':
       return 'currency must stay what it is';
+    case 'CUSTOMER_DIFFERS':
+      return 'userId must stay what it is: the prices of a customer are not for others';
     case 'ID_TAKEN':
       return 'id belongs to another card';
     case 'NOT_FOUND':

@@ -36,14 +36,17 @@ export async function draftRateCard(
   return only(row).code;
 }
 
+/** A draft keeps its currency, and that of a customer its customer. */
+export type DescribedDraft = 'OK' | 'NOT_FOUND' | 'CURRENCY_DIFFERS' | 'CUSTOMER_DIFFERS';
+
 /** Changes what a draft says beside its rules. */
 export async function describeRateCardDraft(
   sql: Sql,
   id: string,
   card: object,
   actor: string,
-): Promise<'OK' | 'NOT_FOUND' | 'CURRENCY_DIFFERS'> {
-  const [row] = await sql<{ code: 'OK' | 'NOT_FOUND' | 'CURRENCY_DIFFERS' }[]>`
+): Promise<DescribedDraft> {
+  const [row] = await sql<{ code: DescribedDraft }[]>`
     select describe_rate_card_draft(${id}, ${JSON.stringify(card)}::text::jsonb, ${actor}) as code`;
   return only(row).code;
 }
