@@ -1704,6 +1704,8 @@ begin
     return 'NOT_FOUND';
   elsif d.currency <> p_card ->> 'currency' then
     return 'CURRENCY_DIFFERS';
+  elsif d.card ->> 'userId' <> coalesce(p_card ->> 'userId', '') then
+    return 'CUSTOMER_DIFFERS';
   end if;
   if d.card <> p_card then
     update rate_card_drafts set card = p_card, revision = revision + 1, updated_at = ledger_now(),
