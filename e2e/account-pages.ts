@@ -5,6 +5,7 @@ export const ACCOUNT_PAGES = [
   '/account/auto-top-up',
   '/account/activity',
   '/account/statements',
+  '/account/prices',
   '/account/payment-methods',
   '/account/settings',
 ] as const;

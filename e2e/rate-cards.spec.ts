@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { expect, type Page } from '@playwright/test';
 import { SUPPORT_USER } from '../server/dev/seed.ts';
 import { expectAccessible } from './accessible.ts';
-import { signIn, test } from './users.ts';
+import { billingClient, grant } from './money.ts';
+import { newUser, signIn, test } from './users.ts';
 
 test.beforeEach(async ({ context }) => {
   await signIn(context, SUPPORT_USER);
@@ -26,12 +27,12 @@ test('a draft takes a rule and a file, and is published for later', async ({ pag
   await beginDraft(page);
   await expectAccessible(page, 'the card');
   await page.getByRole('link', { name: 'Add a rule' }).click();
-  await page.getByLabel('Prefix').fill('44');
-  await page.getByLabel('Price').fill('0.0125x');
+  await page.getByLabel('Prefix', { exact: true }).fill('44');
+  await page.getByLabel('Price', { exact: true }).fill('0.0125x');
   await page.getByRole('button', { name: 'Save' }).click();
   await expect(page.getByText('Must be a decimal amount')).toBeVisible();
   await expectAccessible(page, 'the rule that is wrong');
-  await page.getByLabel('Price').fill('0.0125');
+  await page.getByLabel('Price', { exact: true }).fill('0.0125');
   await page.getByRole('button', { name: 'Save' }).click();
   await expect(
     page.getByRole('row', { name: /Calls to 44….*billed 60\/60.* 0\.0125/ }),
@@ -70,3 +71,58 @@ test('a draft is thrown away', async ({ page }) => {
   await page.getByRole('button', { name: 'Discard this draft' }).click();
   await expect(page.getByRole('heading', { name: 'Rate cards', level: 1 })).toBeVisible();
 });
+
+test('a draft is rehearsed on a past month, and past prices are corrected once', async ({
+  page,
+}) => {
+  const { id: userId } = await newUser();
+  await grant(userId, '1000000');
+  const usage = { type: 'sms', to: '+442079460018', segments: 5 } as const;
+  await billingClient().usage.charge.mutate({ userId, usage, referenceId: 'e2e' });
+  await beginDraft(page);
+  await page.getByRole('link', { name: 'SMS to anywhere' }).click();
+  await page.getByLabel('Price', { exact: true }).fill('0.015');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('link', { name: 'Rehearse' }).click();
+  await page.getByLabel('Month (UTC)').fill(new Date().toISOString().slice(0, 7));
+  await page.getByRole('button', { name: 'Rehearse' }).click();
+  await expect(page.getByRole('listitem').filter({ hasText: userId })).toContainText('-$0.025');
+  await expectAccessible(page, 'the rehearsal');
+  const download = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'Every customer as CSV' }).click();
+  const csv = await readFile(await (await download).path(), 'utf8');
+  expect(csv).toContain(`${userId},`);
+
+  await page.getByRole('link', { name: 'Back to the card' }).click();
+  await page.getByLabel('Takes effect (UTC)').fill('2998-06-01T00:00');
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByRole('link', { name: 'Correct past prices' }).click();
+  await page.getByLabel('From (UTC)').fill(minutesFromNow(-10));
+  await page.getByLabel('To (UTC)').fill(minutesFromNow(10));
+  await page.getByRole('button', { name: 'Preview' }).click();
+  await expect(page.getByRole('listitem').filter({ hasText: userId })).toContainText('-$0.025');
+  await page.getByRole('button', { name: 'Post the differences' }).click();
+  await expect(page.getByText('Say why')).toBeVisible();
+  await expectAccessible(page, 'the correction');
+  await page.getByLabel('Reason').fill('The price was wrong');
+  await page.getByRole('button', { name: 'Post the differences' }).click();
+  await expect(page.getByRole('heading', { name: 'Posted', exact: true })).toBeVisible();
+  expect((await billingClient().wallets.get.query({ userId })).balanceMicros).toBe('925000');
+});
+
+test('a user finds what applies: prices to anywhere, and to a destination', async ({
+  page,
+  user,
+}) => {
+  await page.goto('/account/prices');
+  await expect(page.getByText('$0.05 a minute + $0.10 to connect')).toBeVisible();
+  await page.getByLabel('Or a country').selectOption({ label: 'United Kingdom' });
+  await page.getByRole('button', { name: 'Look up' }).click();
+  await expect(page.getByRole('region', { name: 'Prices to United Kingdom' })).toContainText('SMS');
+  await expectAccessible(page, `the prices of ${user.id}`);
+});
+
+/** As a `datetime-local` input takes it, in UTC. */
+function minutesFromNow(minutes: number): string {
+  return new Date(Date.now() + minutes * 60_000).toISOString().slice(0, 16);
+}

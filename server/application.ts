@@ -22,6 +22,7 @@ import { alertLinks, createAlerts, createNoticeFollower } from './billing/notice
 import { createPayloadTrimmer } from './billing/payload-trimmer.ts';
 import { createPaymentMethods } from './billing/payment-methods.ts';
 import { createPaymentRefunds } from './billing/payment-refunds.ts';
+import { createPrices } from './billing/prices.ts';
 import { createRateCardDesk } from './billing/rate-card-desk.ts';
 import { createRateCards } from './billing/rate-cards.ts';
 import { createReconcileWatchdog } from './billing/reconcile-watchdog.ts';
@@ -31,6 +32,9 @@ import { createRefundAsking } from './billing/refund-asking.ts';
 import { createRefundDesk } from './billing/refund-desk.ts';
 import { createRefundSweeper } from './billing/refund-sweeper.ts';
 import { createRefunds } from './billing/refunds.ts';
+import { createRehearsing } from './billing/rehearsing.ts';
+import { createRepricingDesk } from './billing/repricing-desk.ts';
+import { createRerating } from './billing/rerating.ts';
 import { createSpendingLimits } from './billing/spending-limits.ts';
 import { createStatements } from './billing/statements.ts';
 import { createStripeDesk } from './billing/stripe-desk.ts';
@@ -183,6 +187,12 @@ export function createApplication(options: ApplicationOptions): Application {
       usersMayAsk: env.userRefunds,
     }),
     rateCardDesk: createRateCardDesk({ rateCards, now: clock }),
+    repricingDesk: createRepricingDesk({
+      rehearsing: createRehearsing({ sql, rateCards }),
+      rerating: createRerating({ sql, rateCards }),
+      nowMs: Date.now,
+    }),
+    prices: createPrices({ rateCards, wallets, now: clock }),
     admin: createAdmin({ sql, month }),
     walletDesk: createWalletDesk({ sql, wallets, spendingLimits }),
     spendingLimits: {

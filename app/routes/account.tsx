@@ -18,6 +18,7 @@ const sections = [
   { to: '/account', label: 'Overview', end: true },
   { to: '/account/activity', label: 'Activity', end: false },
   { to: '/account/statements', label: 'Statements', end: false },
+  { to: '/account/prices', label: 'Prices', end: false },
   { to: '/account/payment-methods', label: 'Cards', end: false },
   { to: '/account/settings', label: 'Settings', end: false },
 ];

@@ -81,7 +81,9 @@ function CardList({ cards }: { cards: Wire<RateCardView>[] }) {
               </TextLink>
             </p>
             <p className="text-sm text-ink-soft">
-              {STATES[card.state]} · {card.currency} · {formatQuantity(card.ruleCount, 'rule')}
+              {STATES[card.state]} · {card.currency} ·{' '}
+              {card.userId !== null && `only for ${card.userId} · `}{' '}
+              {formatQuantity(card.ruleCount, 'rule')}
               {card.effectiveFrom !== null &&
                 ` · from ${formatDateTime(card.effectiveFrom, 'UTC')} UTC`}
             </p>

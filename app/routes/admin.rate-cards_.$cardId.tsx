@@ -133,6 +133,8 @@ function FileLinks({ isDraft }: { isDraft: boolean }) {
       <TextLink to="rules.csv" reloadDocument>
         Export CSV
       </TextLink>
+      <TextLink to="rehearsal">Rehearse</TextLink>
+      {!isDraft && <TextLink to="rerating">Correct past prices</TextLink>}
     </p>
   );
 }

@@ -1,5 +1,5 @@
-import { Readable } from 'node:stream';
-import { createReadableStreamFromReadable, type LoaderFunctionArgs } from '@remix-run/node';
+import type { LoaderFunctionArgs } from '@remix-run/node';
+import { csvResponse } from '../csv-response.server.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 
 /** The rules of a card as a file, sent as they are read. */
@@ -9,13 +9,5 @@ export async function loader({ params, context }: LoaderFunctionArgs) {
   const card = await rateCardDesk.get(params.cardId ?? '');
   if (card === null) throw notFound();
   const version = card.version === null ? 'draft' : `v${card.version}`;
-  return new Response(
-    createReadableStreamFromReadable(Readable.from(rateCardDesk.csv(card), { objectMode: false })),
-    {
-      headers: {
-        'content-type': 'text/csv; charset=utf-8',
-        'content-disposition': `attachment; filename="rates-${card.currency}-${version}.csv"`,
-      },
-    },
-  );
+  return csvResponse(rateCardDesk.csv(card), `rates-${card.currency}-${version}.csv`);
 }

@@ -115,6 +115,7 @@ function viewOfDraft({ card, updatedAt, updatedBy, ...draft }: Draft): RateCardV
     ...card,
     id,
     ruleCount,
+    userId: card.userId ?? null,
     state: 'draft',
     version: null,
     effectiveFrom: null,
@@ -134,6 +135,7 @@ function viewOfPublished(
   return {
     ...head,
     ruleCount,
+    userId: head.userId ?? null,
     state: head.effectiveFrom > now ? 'upcoming' : past,
     revision: null,
     at: publishedAt,

@@ -1,4 +1,5 @@
 /** Usage that was billed, priced again by a card: what each customer's change would be. */
+import type { CustomerChange, Span, Totals } from '../http/views/repricing.ts';
 import type { PriceList } from '../rating/price-list.ts';
 import { type Breakdown, rate } from '../rating/rate.ts';
 import type { CompiledRateCard } from '../rating/rate-card.ts';
@@ -8,12 +9,6 @@ import type { Sql } from '../store/sql.ts';
 import type { RateCards } from './rate-cards.ts';
 
 const PAGE = 500;
-
-/** From an instant on and before another. */
-export interface Span {
-  readonly from: Date;
-  readonly to: Date;
-}
 
 export interface RepricedUsage {
   readonly billed: BilledUsage;
@@ -63,27 +58,6 @@ function priceOf(
 ): RepricedUsage['price'] {
   const rated = rate(prices, usageSchema.parse(usage), { at: pricedAt, timezone });
   return rated.ok ? { micros: rated.amountMicros, breakdown: rated.breakdown } : null;
-}
-
-/** A customer's usage, before and after. */
-export interface CustomerChange {
-  walletId: string;
-  userId: string;
-  usages: number;
-  beforeMicros: bigint;
-  afterMicros: bigint;
-  /** Usage that the card has no rate for, which is in neither amount, and what it was billed. */
-  withoutRate: number;
-  withoutRateMicros: bigint;
-}
-
-/** All customers together, and those who gain and lose most. */
-export interface Totals extends Omit<CustomerChange, 'walletId' | 'userId'> {
-  customers: number;
-  changed: number;
-  /** Who pays least compared with before, first. */
-  gainers: CustomerChange[];
-  losers: CustomerChange[];
 }
 
 /** How many gainers and losers are kept. */

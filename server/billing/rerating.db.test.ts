@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import type { ReratingProgress } from '../http/views/repricing.ts';
 import type { WalletView } from '../http/views/wallets.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { reratingDue } from '../rating/rerating.ts';
@@ -14,7 +15,7 @@ import { createHolds, type Holds } from './holds.ts';
 import { createRateCards, type RateCards } from './rate-cards.ts';
 import { createRefunds, type Refunds } from './refunds.ts';
 import { createRehearsing } from './rehearsing.ts';
-import { createRerating, type ReratingProgress } from './rerating.ts';
+import { createRerating } from './rerating.ts';
 import { createWallets, type Wallets } from './wallets.ts';
 
 const actor = 'support:ada';

@@ -3,37 +3,17 @@
  * linked to what was billed, once a re-rating. docs/rate-cards.md tells what becomes of refunds and
  * of usage that should have cost more.
  */
+import type { CustomerChange, ReratingProgress, Totals } from '../http/views/repricing.ts';
 import { reratingDue } from '../rating/rerating.ts';
 import {
   beginRerating,
-  type PostedDifference,
   postDifferences,
   type Repriced,
   type ReratingTerms,
 } from '../store/reratings.ts';
 import type { Sql } from '../store/sql.ts';
 import type { RateCards } from './rate-cards.ts';
-import {
-  type CustomerChange,
-  customerChanges,
-  type RepricedUsage,
-  repricedPages,
-  type Totals,
-  totalsOf,
-} from './repricing.ts';
-
-/** What a run has done so far. Amounts are above zero. */
-export interface ReratingProgress {
-  usages: number;
-  credits: number;
-  creditedMicros: bigint;
-  debits: number;
-  debitedMicros: bigint;
-  /** Usage that the card has no rate for: it stays as it is. */
-  withoutRate: number;
-  /** What was not posted, by reason. */
-  refused: Partial<Record<Exclude<PostedDifference['code'], 'OK'>, number>>;
-}
+import { customerChanges, type RepricedUsage, repricedPages, totalsOf } from './repricing.ts';
 
 export type ReratingAnswer =
   | { ok: true; progress: ReratingProgress; finished: boolean }

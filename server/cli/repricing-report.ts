@@ -1,6 +1,5 @@
 /** What repricing came to, in lines for a terminal. */
-import type { CustomerChange, Totals } from '../billing/repricing.ts';
-import type { ReratingProgress } from '../billing/rerating.ts';
+import type { CustomerChange, ReratingProgress, Totals } from '../http/views/repricing.ts';
 import { formatMicros } from '../ledger/money.ts';
 
 /** A customer's line: before, after, and the difference. */

@@ -10,7 +10,9 @@ import type { AlertServices } from './views/alerts.ts';
 import type { AutoTopUpServices } from './views/auto-top-ups.ts';
 import type { CardServices } from './views/cards.ts';
 import type { RefundDesk } from './views/payment-refunds.ts';
+import type { PriceServices } from './views/prices.ts';
 import type { RateCardDesk } from './views/rate-cards.ts';
+import type { RepricingDesk } from './views/repricing.ts';
 import type { LimitServices } from './views/spending-limits.ts';
 import type { StatementServices } from './views/statements.ts';
 import type { StripeDesk } from './views/stripe-desk.ts';
@@ -30,6 +32,8 @@ export interface Services {
   admin: AdminServices;
   stripeDesk: StripeDesk;
   rateCardDesk: RateCardDesk;
+  repricingDesk: RepricingDesk;
+  prices: PriceServices;
   walletDesk: WalletDesk;
   spendingLimits: LimitServices;
 }

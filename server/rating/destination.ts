@@ -2,10 +2,20 @@
  * One form for all the ways in which a destination is written, so that prices and limits by prefix
  * find it. Nothing is guessed: which numbers there are is libphonenumber's knowledge.
  */
-import { type CountryCode, getCountries, parsePhoneNumberFromString } from 'libphonenumber-js/min';
+import {
+  type CountryCode,
+  getCountries,
+  getCountryCallingCode,
+  parsePhoneNumberFromString,
+} from 'libphonenumber-js/min';
 
 /** ISO 3166 codes of the countries whose national numbers can be read. */
 export const countries: readonly string[] = getCountries();
+
+/** The digits that international numbers of one of these countries begin with. */
+export function callingCodeOf(country: string): string {
+  return getCountryCallingCode(country as CountryCode);
+}
 
 /** Digits as a switch dials them; nearly all destinations are written so already. */
 const plainNumber = /^(?:\+[1-9]|[1-9])\d{0,14}$/;

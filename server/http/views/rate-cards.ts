@@ -21,6 +21,8 @@ export interface RateCardView {
   id: string;
   name: string;
   currency: string;
+  /** Whose own card it is; null for the general one. */
+  userId: string | null;
   rounding: string;
   ruleCount: number;
   state: 'draft' | 'upcoming' | 'in_effect' | 'past';
