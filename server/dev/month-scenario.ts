@@ -19,12 +19,13 @@ export interface MonthScenario {
     options?: { timezone?: string; mode?: 'live' | 'deferred' },
   ): Promise<TestWallet>;
   grant(at: string, wallet: TestWallet, amountMicros: bigint): Promise<void>;
-  /** By default a call of 60 seconds. What the wallet lacks is owed. */
+  /** By default a call of 60 seconds that has just ended. What the wallet lacks is owed. */
   charge(
     at: string,
     wallet: TestWallet,
     amountMicros: bigint,
     detail?: Record<string, unknown>,
+    occurredAt?: string,
   ): Promise<void>;
   /** Requests the period; throws when it is refused. */
   request(at: string, period: string): Promise<string>;
@@ -39,6 +40,8 @@ export interface MonthScenario {
     headHash: string;
   }>;
 }
+
+const aCall = { usage: { type: 'call' }, units: 60 };
 
 /** A scenario in a database of its own, which the caller closes. For `*.db.test.ts` files only. */
 export async function createMonthScenario(): Promise<MonthScenario> {
@@ -72,10 +75,10 @@ export async function createMonthScenario(): Promise<MonthScenario> {
         ${amountMicros}, 'test:month', '{}')`;
     },
 
-    async charge(at, wallet, amountMicros, detail = { usage: { type: 'call' }, units: 60 }) {
+    async charge(at, wallet, amountMicros, detail = aCall, occurredAt) {
       await db.setClock(at);
       await db.app`select charge_wallet(${wallet.id}, ${randomUUID()}, sha256('charge'),
-        ${amountMicros}, 'arrears', null, 'test:month', ${JSON.stringify(detail)}::text::json)`;
+        ${amountMicros}, 'arrears', ${occurredAt ?? null}, 'test:month', ${JSON.stringify(detail)}::text::json)`;
     },
 
     async run(at, period) {
