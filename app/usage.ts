@@ -76,6 +76,9 @@ const breakdownSchema = z.object({
       perUnits: z.number(),
       billedUnits: z.number(),
       increments: z.object({ initialSeconds: z.number(), nextSeconds: z.number() }).optional(),
+      monthly: z
+        .object({ parts: z.array(z.object({ units: z.number(), priceMicros: z.string() })) })
+        .optional(),
       rounding: z.string().optional(),
       minimumMicros: z.string().optional(),
       maximumMicros: z.string().optional(),
@@ -118,7 +121,10 @@ function priceFacts({ type, currency, units }: Breakdown, price: Price): Fact[] 
     ...(connectionFeeMicros === '0'
       ? []
       : [{ label: 'Connection fee', value: formatMoney(connectionFeeMicros, currency) }]),
-    { label: 'Price', value: `${formatMoney(priceMicros, currency)} per ${per}` },
+    ...(price.monthly?.parts ?? [{ units: billedUnits, priceMicros }]).map((part) => ({
+      label: part.units === billedUnits ? 'Price' : `Price of ${formatUnits(type, part.units)}`,
+      value: `${formatMoney(part.priceMicros, currency)} per ${per}`,
+    })),
     ...(billedUnits === units
       ? []
       : [{ label: 'Billed as', value: billedAs(formatUnits(type, billedUnits), increments) }]),

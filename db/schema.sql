@@ -200,6 +200,9 @@ begin
   if w.limited then
     perform count_usage(w, e);
   end if;
+  if strpos(p_detail::text, '"monthly"') > 0 then
+    perform count_units(w, e);
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.apply_dispute(p_dispute_id text, p_payment_intent_id text, p_currency text, p_amount_minor bigint, p_state text, p_status text, p_reason text, p_withdrawn_minor bigint, p_reinstated_minor bigint, p_actor text, p_occurred_at timestamp with time zone, p_detail jsonb)
@@ -467,6 +470,70 @@ AS $function$
   from wallet_arrears a where a.wallet_id = w.id
 $function$;
 
+CREATE OR REPLACE FUNCTION public.authorize_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_reference_id text, p_rate_card_id uuid, p_usage_type text, p_destination text, p_ttl_seconds integer, p_actor text, p_detail jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  w wallets;
+  outcome ledger_outcome;
+  ends_at timestamptz;
+  placed_detail json;
+begin
+  if p_amount_micros < 0 or p_ttl_seconds is null or p_ttl_seconds not between 10 and 86400 then
+    raise exception 'a hold is never negative, and lasts from 10 to 86400 seconds'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    outcome.code := 'WALLET_NOT_FOUND';
+    return outcome;
+  end if;
+  if w.next_due_at <= ledger_now() then
+    w := settle_due(w);
+  end if;
+  outcome := replay_of(w.id, p_key, p_request_hash);
+  if outcome.code is not null then
+    return outcome;
+  end if;
+  if w.status <> 'open' then
+    return refusal_of('WALLET_' || upper(w.status), w, p_amount_micros);
+  end if;
+  if p_amount_micros is null then
+    return refusal_of('NO_RATE', w, null);
+  end if;
+  if p_amount_micros > 1000000000000000000 then
+    return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
+  end if;
+  if p_amount_micros > greatest(available_micros(w), 0) then
+    return refusal_of('INSUFFICIENT_FUNDS', w, p_amount_micros);
+  end if;
+
+  ends_at := date_trunc('milliseconds', ledger_now()) + make_interval(secs => p_ttl_seconds);
+  placed_detail := (p_detail || jsonb_build_object(
+    'holdId', p_hold_id, 'referenceId', p_reference_id, 'rateCardId', p_rate_card_id,
+    'expiresAt', json_instant(ends_at)))::json;
+  w := append_event(
+    w, 'hold_placed', 0, p_amount_micros, 0, p_key, p_request_hash, p_actor, null, placed_detail
+  );
+  insert into holds (
+    id, wallet_id, reference_id, status, rate_card_id, usage_type, destination, placed_micros,
+    ahead_micros, held_micros, ttl_seconds, placed_at, expires_at
+  ) values (
+    p_hold_id, w.id, p_reference_id, 'open', p_rate_card_id, p_usage_type, p_destination,
+    p_amount_micros, p_amount_micros, p_amount_micros, p_ttl_seconds, w.updated_at, ends_at
+  );
+  if w.next_due_at is null or ends_at < w.next_due_at then
+    update wallets set next_due_at = ends_at where id = w.id;
+  end if;
+  return row(
+    'OK', false, w.seq, p_amount_micros, w.balance_micros, w.held_micros, w.arrears_micros,
+    available_micros(w), w.updated_at, placed_detail
+  )::ledger_outcome;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.authorize_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_reference_id text, p_rate_card_id uuid, p_usage_type text, p_destination text, p_ttl_seconds integer, p_actor text, p_detail jsonb, p_pricing jsonb)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -479,6 +546,8 @@ declare
   ends_at timestamptz;
   placed_detail json;
   tightest limit_standing;
+  moved bigint;
+  pricing jsonb := p_pricing;
   -- It connects whatever the wallet's standing.
   is_goodwill constant boolean := coalesce((p_pricing ->> 'goodwill')::boolean, false);
 begin
@@ -507,6 +576,14 @@ begin
   if p_amount_micros is null then
     return refusal_of('NO_RATE', w, null);
   end if;
+  if p_pricing ? 'unitsThisMonth' then
+    moved := moved_units(w, p_detail);
+    if moved is not null and not is_goodwill then
+      return units_moved(w, p_amount_micros, moved);
+    end if;
+    -- What its usage is priced with, whichever rule that turns out to need.
+    pricing := p_pricing || jsonb_build_object('unitsThisMonth', units_this_month(w));
+  end if;
   if p_amount_micros > 1000000000000000000 then
     return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
   end if;
@@ -523,7 +600,7 @@ begin
   ends_at := date_trunc('milliseconds', ledger_now()) + make_interval(secs => p_ttl_seconds);
   placed_detail := (p_detail || jsonb_build_object(
     'holdId', p_hold_id, 'referenceId', p_reference_id, 'rateCardId', p_rate_card_id,
-    'pricing', p_pricing, 'expiresAt', json_instant(ends_at))
+    'pricing', pricing, 'expiresAt', json_instant(ends_at))
     -- How far the limits let it come: a replay says the same.
     || jsonb_strip_nulls(jsonb_build_object('headroomMicros', tightest.left_micros::text)))::json;
   w := append_event(
@@ -533,7 +610,7 @@ begin
     id, wallet_id, reference_id, status, rate_card_id, pricing, usage_type, destination, placed_micros,
     ahead_micros, held_micros, ttl_seconds, placed_at, expires_at
   ) values (
-    p_hold_id, w.id, p_reference_id, 'open', p_rate_card_id, p_pricing, p_usage_type, p_destination,
+    p_hold_id, w.id, p_reference_id, 'open', p_rate_card_id, pricing, p_usage_type, p_destination,
     p_amount_micros, p_amount_micros, p_amount_micros, p_ttl_seconds, w.updated_at, ends_at
   );
   if w.next_due_at is null or ends_at < w.next_due_at then
@@ -1044,6 +1121,7 @@ declare
   taken bigint;
   tightest limit_standing;
   burned jsonb;
+  moved bigint;
   charge_detail json;
 begin
   if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
@@ -1077,6 +1155,12 @@ begin
   end if;
   if p_amount_micros is null then
     return refusal_of('NO_RATE', w, null);
+  end if;
+  if strpos(p_detail::text, '"monthly"') > 0 then
+    moved := moved_units(w, p_detail::jsonb);
+    if moved is not null then
+      return units_moved(w, p_amount_micros, moved);
+    end if;
   end if;
   if p_amount_micros > 1000000000000000000 or w.arrears_micros > 2000000000000000000 then
     return refusal_of('LIMIT_EXCEEDED', w, p_amount_micros);
@@ -1445,9 +1529,31 @@ AS $function$
     'units', coalesce((p_report ->> 'units')::bigint, 0) - h.units_so_far,
     'alreadyBilledMicros', h.billed_micros::text
   ) || jsonb_strip_nulls(jsonb_build_object(
-    'alreadyGoodwillMicros', h.report #> '{breakdown,goodwillMicros}'
+    'alreadyGoodwillMicros', h.report #> '{breakdown,goodwillMicros}',
+    'alreadyCountedUnits', case
+      when h.report #> '{breakdown,price,monthly,counter}'
+         = p_report #> '{breakdown,price,monthly,counter}'
+        then h.report #> '{breakdown,price,billedUnits}' end
   )))::json
 $function$;
+
+CREATE OR REPLACE FUNCTION public.count_units(w wallets, e wallet_events)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  counted record;
+begin
+  counted := counted_units(e);
+  if counted.counter is not null then
+    insert into monthly_units as m (wallet_id, counter, month_starts_at, units)
+    values (w.id, counted.counter, month_now(w), counted.units)
+    on conflict (wallet_id, counter) do update set
+      units = excluded.units
+        + case when m.month_starts_at = excluded.month_starts_at then m.units else 0 end,
+      month_starts_at = excluded.month_starts_at;
+  end if;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.count_usage(w wallets, e wallet_events)
  RETURNS void
@@ -1485,6 +1591,22 @@ AS $function$
   from wallet_events e cross join total t
   where e.wallet_id = p_wallet_id and e.seq <= p_to_seq and e.type = 'grant'
 $function$;
+
+CREATE OR REPLACE FUNCTION public.counted_units(e wallet_events, OUT counter text, OUT units bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+begin
+  if e.type not in ('charge', 'accrual', 'hold_captured', 'hold_expired')
+     -- Reading a detail's text costs a fifth of taking it apart.
+     or strpos(e.detail::text, '"monthly"') = 0 then
+    return;
+  end if;
+  counter := e.detail #>> '{breakdown,price,monthly,counter}';
+  units := greatest(0, (e.detail #>> '{breakdown,price,billedUnits}')::bigint
+                       - coalesce((e.detail ->> 'alreadyCountedUnits')::bigint, 0));
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.counted_usage(e wallet_events)
  RETURNS TABLE(counted_at timestamp with time zone, usage_type text, destination text, micros bigint)
@@ -2698,6 +2820,14 @@ AS $function$
   select p_amount_minor * (10 ^ (6 - exponent))::bigint from currencies where code = p_currency
 $function$;
 
+CREATE OR REPLACE FUNCTION public.month_now(w wallets)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select starts_at from limit_window('month', greatest(ledger_now(), w.updated_at), w.timezone)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.month_status(p_period text, OUT run_id uuid, OUT status text, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone, OUT total bigint, OUT billed bigint, OUT failed bigint, OUT pending bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -2753,6 +2883,19 @@ begin
     and position between least(old_position, new_position) and greatest(old_position, new_position);
   return true;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.moved_units(w wallets, p_detail jsonb)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select m.units
+  from (select p_detail #> '{breakdown,price,monthly}' as monthly) p
+  cross join lateral (
+    select coalesce((units_this_month(w) ->> (p.monthly ->> 'counter'))::bigint, 0) as units
+  ) m
+  where (p.monthly ->> 'unitsBefore')::bigint <> m.units
+$function$;
 
 CREATE OR REPLACE FUNCTION public.name_saved_card(p_user_id text, p_livemode boolean, p_payment_method_id text, p_name text)
  RETURNS boolean
@@ -5106,6 +5249,27 @@ AS $function$
       where e.wallet_id = w.id and e.key = ledger_key('arrears', p_period))
 $function$;
 
+CREATE OR REPLACE FUNCTION public.units_moved(w wallets, p_amount_micros bigint, p_units bigint)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+declare
+  outcome ledger_outcome := refusal_of('UNITS_MOVED', w, p_amount_micros);
+begin
+  outcome.detail := json_build_object('unitsThisMonth', p_units);
+  return outcome;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.units_this_month(w wallets)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select coalesce(jsonb_object_agg(counter, units), '{}') from monthly_units
+  where wallet_id = w.id and month_starts_at = month_now(w)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.unposted_fees(p_wallet_ids uuid[])
  RETURNS TABLE(wallet_id uuid, subscription_id uuid, added_seq bigint, period billing_period, month_starts_at timestamp with time zone, month_ends_at timestamp with time zone)
  LANGUAGE sql
@@ -5567,6 +5731,44 @@ AS $function$
         'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
       ) order by l.wallet_id, l.seq, l.problem, l.message), '[]')
      from (select * from problems order by wallet_id, seq, problem, message limit p_limit) l)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_monthly_units(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with counting as materialized (
+    -- Of all other wallets no detail is read.
+    select m.wallet_id, w.timezone from monthly_units m join wallets w on w.id = m.wallet_id
+    where m.wallet_id between p_from and p_to group by 1, 2
+  ), told as (
+    select c.wallet_id, u.counter, n.starts_at as month_starts_at, sum(u.units) as units,
+      max(e.seq) as seq
+    from counting c
+    join wallet_events e on e.wallet_id = c.wallet_id
+    cross join lateral counted_units(e) u
+    cross join lateral limit_window('month', e.recorded_at, c.timezone) n
+    where u.counter is not null
+    group by 1, 2, 3
+  ), newest as (
+    select distinct on (wallet_id, counter) * from told
+    order by wallet_id, counter, month_starts_at desc
+  ), problems as (
+    select coalesce(m.wallet_id, t.wallet_id) as wallet_id, t.seq, 'MONTHLY_UNITS' as problem,
+      format('%s says %s units since %s; its events add up to %s since %s',
+        coalesce(m.counter, t.counter), m.units, m.month_starts_at, t.units, t.month_starts_at)
+        as message
+    from (select * from monthly_units where wallet_id between p_from and p_to) m
+    full join newest t on t.wallet_id = m.wallet_id and t.counter = m.counter
+    where (m.units, m.month_starts_at) is distinct from (t.units, t.month_starts_at)
+  )
+  select (select count(*) from problems),
+    (select coalesce(jsonb_agg(jsonb_build_object(
+        'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
+      ) order by l.wallet_id, l.seq), '[]')
+     from (select * from problems order by wallet_id, seq limit p_limit) l)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_payments(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
@@ -6448,6 +6650,18 @@ create table mail_outbox (
 CREATE INDEX mail_outbox_dead ON public.mail_outbox USING btree (created_at) WHERE (status = 'dead'::text);
 CREATE INDEX mail_outbox_due ON public.mail_outbox USING btree (next_attempt_at) WHERE (status = 'waiting'::text);
 
+create table monthly_units (
+  wallet_id uuid not null,
+  counter text not null,
+  month_starts_at timestamp with time zone not null,
+  units bigint not null,
+  constraint monthly_units_pkey PRIMARY KEY (wallet_id, counter),
+  constraint monthly_units_counter_check CHECK (length(counter) >= 1 AND length(counter) <= 100),
+  constraint monthly_units_units_check CHECK (units >= 0),
+  constraint monthly_units_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
+);
+CREATE TRIGGER monthly_units_never_deleted BEFORE DELETE OR TRUNCATE ON monthly_units FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
 create table notice_cursors (
   wallet_id uuid not null,
   seq bigint not null,
@@ -7096,6 +7310,7 @@ grant select on holds to wallet_app;
 grant select on journal to wallet_app;
 grant select on mail_outbox to wallet_app;
 grant select on monthly_billings to wallet_app;
+grant select on monthly_units to wallet_app;
 grant select on notice_cursors to wallet_app;
 grant select on payment_disputes to wallet_app;
 grant select on payment_fraud_warnings to wallet_app;
@@ -7159,6 +7374,7 @@ grant execute on function claim_stripe_events(integer) to wallet_app;
 grant execute on function close_differences(text,timestamp with time zone,timestamp with time zone,timestamp with time zone) to wallet_app;
 grant execute on function close_range(uuid,text,uuid,uuid,timestamp with time zone,uuid) to wallet_app;
 grant execute on function contra_account(text) to wallet_app;
+grant execute on function counted_units(wallet_events) to wallet_app;
 grant execute on function derive_notices(uuid[]) to wallet_app;
 grant execute on function describe_rate_card_draft(uuid,jsonb,text) to wallet_app;
 grant execute on function dialled_digits(text) to wallet_app;
@@ -7186,6 +7402,7 @@ grant execute on function left_grants(uuid) to wallet_app;
 grant execute on function limit_counts(text,text,text,text) to wallet_app;
 grant execute on function limit_standings(wallets,uuid) to wallet_app;
 grant execute on function limit_window(text,timestamp with time zone,text) to wallet_app;
+grant execute on function month_now(wallets) to wallet_app;
 grant execute on function month_status(text) to wallet_app;
 grant execute on function move_saved_card(text,boolean,text,integer) to wallet_app;
 grant execute on function name_saved_card(text,boolean,text,text) to wallet_app;
@@ -7231,6 +7448,7 @@ grant execute on function take_unreported_differences(integer) to wallet_app;
 grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function touch_reconciliation(date,boolean) to wallet_app;
 grant execute on function trim_stripe_payloads(timestamp with time zone,integer) to wallet_app;
+grant execute on function units_this_month(wallets) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
 grant execute on function usage_page(text,text,timestamp with time zone,timestamp with time zone,uuid,bigint,integer) to wallet_app;
 grant execute on function usage_standing(wallet_events) to wallet_app;

@@ -2,20 +2,24 @@
 import { Fault } from '../faults.ts';
 import type { WalletView } from '../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
+import type { UnitsThisMonth } from '../rating/price-list.ts';
 import { type Breakdown, type RateResult, rate } from '../rating/rate.ts';
-import { canonicalUsage, type Usage, usageUnits } from '../rating/usage.ts';
+import { canonicalUsage, type Usage } from '../rating/usage.ts';
 import {
   chargeMany,
   grantCredit,
   type QueuedCharge,
   type QueuedOutcome,
 } from '../store/charges.ts';
+import { unitsThisMonth } from '../store/monthly-units.ts';
 import type { Sql } from '../store/sql.ts';
 import type { WalletName } from '../store/wallets.ts';
+import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
 import { normalUsage } from './pricing.ts';
 import type { RateCards } from './rate-cards.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
-import { createWalletDirectory, type KnownWallet } from './wallet-directory.ts';
+import { createTieredCharges } from './tiered-charges.ts';
+import { createWalletDirectory } from './wallet-directory.ts';
 import { currencyRequired, onlyWallet } from './wallets.ts';
 import { createWriteQueue } from './write-queue.ts';
 
@@ -104,12 +108,10 @@ export interface Charging {
   ): Promise<GrantAnswer>;
 }
 
-interface PreparedCharge {
-  readonly request: ChargeRequest;
-  readonly wallet: KnownWallet;
-  /** As the caller wrote it, which names the request. */
-  readonly asked: Usage;
-  readonly usage: Usage;
+interface RatedCharge extends PreparedCharge {
+  /** By the units of the month, which most prices do not depend on. */
+  readonly rate: (unitsThisMonth: UnitsThisMonth) => RateResult;
+  /** As if nothing had been used this month. */
   readonly rated: RateResult;
 }
 
@@ -129,21 +131,29 @@ export function createCharging(options: {
   });
   const directory = createWalletDirectory(sql);
 
+  const tieredCharges = createTieredCharges({
+    send: (charge) => queue.send(charge),
+    unitsThisMonth: (walletId) => unitsThisMonth(sql, walletId),
+  });
+
   async function priceFor(
     wallet: Pick<WalletView, 'currency' | 'timezone' | 'userId'>,
     asked: Usage,
     at: Date,
-  ): Promise<{ usage: Usage; rated: RateResult }> {
+  ): Promise<Pick<RatedCharge, 'usage' | 'rate' | 'rated'>> {
     if (at.getTime() > now().getTime() + MAX_CLOCK_LEAD_MS) {
       throw new Fault('BAD_REQUEST', { publicMessage: 'occurredAt: must not be in the future' });
     }
     const prices = await rateCards.pricesAt(wallet, at);
     const usage = normalUsage(prices, asked, 'usage');
-    return { usage, rated: rate(prices, usage, { at, timezone: wallet.timezone }) };
+    const { timezone } = wallet;
+    const rateBy = (unitsThisMonth: UnitsThisMonth) =>
+      rate(prices, usage, { at, timezone, unitsThisMonth });
+    return { usage, rate: rateBy, rated: rateBy({}) };
   }
 
   /** Everything that a charge needs and nothing written. Throws what is wrong with the request. */
-  async function prepare(request: ChargeRequest): Promise<PreparedCharge | null> {
+  async function prepare(request: ChargeRequest): Promise<RatedCharge | null> {
     const wallet = await directory.find(request.wallet);
     if (wallet === null) {
       return null;
@@ -153,32 +163,28 @@ export function createCharging(options: {
     return { request, wallet, asked, ...priced };
   }
 
-  async function post(prepared: PreparedCharge | null, actor: string): Promise<ChargeAnswer> {
+  /** `inLine` behind the wallet's other charges whose price depends on the month. */
+  async function write(prepared: RatedCharge, actor: string, inLine: boolean) {
+    if (!inLine) {
+      const charge = chargeWrite(prepared, prepared.rated, actor);
+      return { charge, outcome: await queue.send(charge) };
+    }
+    return tieredCharges.charge(prepared.wallet.walletId, (unitsThisMonth) => {
+      const rated = prepared.rate(unitsThisMonth);
+      return { charge: chargeWrite(prepared, rated, actor), counts: countsOf(rated) };
+    });
+  }
+
+  async function post(
+    prepared: RatedCharge | null,
+    actor: string,
+    inLine: boolean,
+  ): Promise<ChargeAnswer> {
     if (prepared === null) {
       return { ok: false, code: 'WALLET_NOT_FOUND' };
     }
-    const { request, wallet, asked, usage, rated } = prepared;
-    const outcome = await queue.send({
-      walletId: wallet.walletId,
-      alone: wallet.alone,
-      apart: rated.ok && rated.breakdown.goodwillMicros !== undefined,
-      key: ledgerKey(`usage:${usage.type}`, request.referenceId),
-      // Not the price: a replay after a price change is still the same request.
-      requestHash: requestHash({
-        usage: asked,
-        occurredAt: request.occurredAt?.toISOString() ?? null,
-      }),
-      amountMicros: rated.ok ? rated.amountMicros : null,
-      overrun: request.overrun,
-      occurredAt: request.occurredAt ?? null,
-      actor,
-      detail: {
-        usage,
-        units: usageUnits(usage).units,
-        referenceId: request.referenceId,
-        ...(rated.ok && { breakdown: rated.breakdown }),
-      },
-    });
+    const { request, wallet, rated } = prepared;
+    const { charge, outcome } = await write(prepared, actor, inLine);
     if (outcome.code !== 'OK') {
       if (outcome.code === 'CURRENCY_REQUIRED') {
         directory.forget(request.wallet);
@@ -186,7 +192,7 @@ export function createCharging(options: {
       return refusal(outcome, wallet.currency, rated.ok ? '' : rated.detail);
     }
     // The answer to a new charge does not bring its detail back.
-    const { breakdown } = (outcome.detail ?? rated) as { breakdown: Breakdown };
+    const { breakdown } = (outcome.detail ?? charge.detail) as { breakdown: Breakdown };
     const { replayed, seq, amountMicros, balanceMicros, availableMicros, arrearsMicros } = outcome;
     return {
       ok: true,
@@ -201,14 +207,20 @@ export function createCharging(options: {
   }
 
   return {
-    charge: async (request, actor) => post(await prepare(request), actor),
+    async charge(request, actor) {
+      const prepared = await prepare(request);
+      return post(prepared, actor, isTiered(prepared));
+    },
 
     async quote(name, usage, at) {
       const wallet = await onlyWallet(sql, name);
       if (wallet === null) {
         return { ok: false, code: 'WALLET_NOT_FOUND' };
       }
-      const { rated } = await priceFor(wallet, canonicalUsage(usage), at ?? now());
+      const priced = await priceFor(wallet, canonicalUsage(usage), at ?? now());
+      const rated = isTiered(priced)
+        ? priced.rate(await unitsThisMonth(sql, wallet.walletId))
+        : priced.rated;
       return rated.ok
         ? {
             ok: true,
@@ -227,10 +239,13 @@ export function createCharging(options: {
           prepare(request).catch((error) => throwForItem(index, error)),
         ),
       );
-      // One wallet's charges keep their order in the queue.
+      // One wallet's charges keep their order in the queue, or else in their line.
+      const lines = new Set(prepared.filter(isTiered).map((item) => item?.wallet.walletId));
       return Promise.all(
         prepared.map((item, index) =>
-          post(item, actor).catch((error) => throwForItem(index, error)),
+          post(item, actor, lines.has(item?.wallet.walletId)).catch((error) =>
+            throwForItem(index, error),
+          ),
         ),
       );
     },
@@ -261,6 +276,11 @@ export function createCharging(options: {
       return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };
     },
   };
+}
+
+/** Whether its price depends on what was used this month. */
+function isTiered(priced: Pick<RatedCharge, 'rated'> | null): boolean {
+  return priced !== null && countsOf(priced.rated) !== undefined;
 }
 
 /** Says which item of a batch is malformed, as the messages of schemas do. */
@@ -302,7 +322,8 @@ export function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: 
     case 'KEY_REVOKED':
       throw new Fault('UNAUTHORIZED');
     case 'OK':
-      throw new TypeError('an accepted write is not a refusal');
+    case 'UNITS_MOVED':
+      throw new TypeError('what is accepted or priced anew is not a refusal');
     default: {
       const unknown: never = outcome.code;
       throw new TypeError(`unknown outcome ${unknown}`);

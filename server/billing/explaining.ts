@@ -92,6 +92,9 @@ const breakdownSchema = z.object({
   rateCardVersion: z.number(),
   ruleId: z.string().nullish(),
   timeOfDay: z.object({ at: z.coerce.date(), timezone: z.string() }).nullish(),
+  price: z
+    .object({ monthly: z.object({ counter: z.string(), unitsBefore: z.number() }).nullish() })
+    .nullish(),
   goodwillMicros: microsSchema.nullish(),
   amountMicros: microsSchema,
 });
@@ -108,7 +111,9 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
       return null;
     }
     const { at, timezone } = breakdown.timeOfDay ?? { at: new Date(0), timezone: 'UTC' };
-    const rated = rate([card], parsed.data, { at, timezone });
+    const { counter, unitsBefore } = breakdown.price?.monthly ?? { counter: '', unitsBefore: 0 };
+    const unitsThisMonth = { [counter]: unitsBefore };
+    const rated = rate([card], parsed.data, { at, timezone, unitsThisMonth });
     if (rated.ok) {
       return rated.amountMicros + BigInt(rated.breakdown.goodwillMicros ?? 0);
     }

@@ -39,12 +39,16 @@ export interface HoldPrices extends Circumstances {
 }
 
 /** How the ledger keeps that, beside the id of the first card. */
-export function pricingOf({ prices, at }: HoldPrices, isGoodwill: boolean): StoredPricing {
+export function pricingOf(
+  { prices, at, unitsThisMonth }: HoldPrices,
+  isGoodwill: boolean,
+): StoredPricing {
   const [, fallback] = prices;
   return {
     at: at.toISOString(),
     ...(fallback !== undefined && { fallbackRateCardId: fallback.card.id }),
     ...(isGoodwill && { goodwill: true }),
+    ...(unitsThisMonth !== undefined && { unitsThisMonth }),
   };
 }
 

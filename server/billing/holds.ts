@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../faults.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { dependsOnMonth } from '../rating/price-list.ts';
 import type { Breakdown } from '../rating/rate.ts';
 import type { CompiledRateCard } from '../rating/rate-card.ts';
 import { canonicalUsage, type Usage, usageDestination } from '../rating/usage.ts';
@@ -15,8 +16,9 @@ import {
   openHolds,
   voidHolds,
 } from '../store/holds.ts';
+import { unitsThisMonth } from '../store/monthly-units.ts';
 import type { Sql } from '../store/sql.ts';
-import type { WalletName } from '../store/wallets.ts';
+import type { WalletIdentity, WalletName } from '../store/wallets.ts';
 import type { Refusal } from './charging.ts';
 import { coalescedLookup } from './coalesced-lookup.ts';
 import {
@@ -43,6 +45,8 @@ import { createWriteQueue } from './write-queue.ts';
 
 export const DEFAULT_TTL_SECONDS = 300;
 const MAX_LISTED = 1_000;
+/** How often a hold is priced anew while other usage of its wallet moves its price. */
+const MAX_PRICINGS = 50;
 /** Each hold of a batch takes some 0.3 ms, for which the others' wallets stay locked. */
 const MAX_BATCH = 100;
 
@@ -210,7 +214,52 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
     const fallback = pricing?.fallbackRateCardId;
     const cards = [cardOf(rateCardId), ...(fallback === undefined ? [] : [cardOf(fallback)])];
     const at = pricing ? new Date(pricing.at) : placedAt;
-    return { prices: await Promise.all(cards), timezone, at };
+    const units = pricing?.unitsThisMonth && { unitsThisMonth: pricing.unitsThisMonth };
+    return { prices: await Promise.all(cards), timezone, at, ...units };
+  }
+
+  async function place(
+    request: AuthorizeRequest,
+    wallet: WalletIdentity,
+    by: HoldPrices,
+    actor: string,
+  ) {
+    const estimate = priceEstimate(request.estimate, by);
+    const outcome = await placings.send({
+      walletId: wallet.walletId,
+      holdId: randomUUID(),
+      key: ledgerKey('hold', request.key),
+      // Not the price: a replay after a price change is still the same request.
+      requestHash: requestHash({ ...estimate.asked, ttlSeconds: request.ttlSeconds }),
+      amountMicros: estimate.ok ? estimate.amountMicros : null,
+      referenceId: request.key,
+      rateCardId: by.prices[0]?.card.id ?? null,
+      pricing: pricingOf(by, estimate.isGoodwill),
+      usageType: estimate.type ?? null,
+      destination: estimate.to ?? null,
+      ttlSeconds: request.ttlSeconds,
+      actor,
+      detail: estimate.ok && estimate.report !== null ? { ...estimate.report } : {},
+    });
+    return { estimate, outcome };
+  }
+
+  /** Places a hold at the prices of its moment, anew when other usage of the month was faster. */
+  async function placePriced(
+    request: AuthorizeRequest,
+    wallet: WalletIdentity,
+    by: HoldPrices,
+    actor: string,
+  ) {
+    const isTiered = dependsOnMonth(by.prices);
+    for (let tries = 0; tries < MAX_PRICINGS; tries += 1) {
+      const units = isTiered && { unitsThisMonth: await unitsThisMonth(sql, wallet.walletId) };
+      const placed = await place(request, wallet, { ...by, ...units }, actor);
+      if (placed.outcome.code !== 'UNITS_MOVED') {
+        return placed;
+      }
+    }
+    throw new Fault('OVERLOADED', { retryAfterSeconds: 1 });
   }
 
   return {
@@ -222,23 +271,12 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       const at = now();
       const prices = await rateCards.pricesAt(wallet, at);
       const { timezone } = wallet;
-      const estimate = priceEstimate(request.estimate, { prices, at, timezone });
-      const outcome = await placings.send({
-        walletId: wallet.walletId,
-        holdId: randomUUID(),
-        key: ledgerKey('hold', request.key),
-        // Not the price: a replay after a price change is still the same request.
-        requestHash: requestHash({ ...estimate.asked, ttlSeconds: request.ttlSeconds }),
-        amountMicros: estimate.ok ? estimate.amountMicros : null,
-        referenceId: request.key,
-        rateCardId: prices[0]?.card.id ?? null,
-        pricing: pricingOf({ prices, at, timezone }, estimate.isGoodwill),
-        usageType: estimate.type ?? null,
-        destination: estimate.to ?? null,
-        ttlSeconds: request.ttlSeconds,
+      const { estimate, outcome } = await placePriced(
+        request,
+        wallet,
+        { prices, at, timezone },
         actor,
-        detail: estimate.ok && estimate.report !== null ? { ...estimate.report } : {},
-      });
+      );
       if (outcome.code !== 'OK') {
         return refusalOf(outcome, wallet.currency, estimate.ok ? '' : estimate.noRate);
       }

@@ -181,7 +181,7 @@ function takeAll(history: readonly Step[]): void {
       }
       case 'command':
         last.set(step.wallet, step);
-        run(step.wallet, commandOf(step, nowMs));
+        run(step.wallet, commandOf(step, nowMs, state));
         return;
       default: {
         const unknown: never = step;

@@ -188,7 +188,7 @@ async function take(next: Step, model: Model): Promise<void> {
       return;
     case 'command': {
       model.lastStep = next;
-      const command = ownedBy(model, commandOf(next, nowMs));
+      const command = ownedBy(model, commandOf(next, nowMs, model.state));
       const decided = attempt(() => decide(command, model.state, nowMs));
       const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
@@ -526,7 +526,7 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   }
   const { opened, answers, holds, originals, payments, grants, limits, usage, atMs, ...rest } =
     state;
-  const { subscriptions, demand, ...projected } = rest;
+  const { subscriptions, demand, monthlyUnits, ...projected } = rest;
   expect(opened).toBe(true);
   expect(answers.size).toBe(stored.filter(({ key }) => key !== null).length);
   expect(row).toEqual({
@@ -565,6 +565,16 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
     select (extract(epoch from suspend_at) * 1000)::float8 as "suspendAtMs", suspends
     from wallet_arrears where wallet_id = ${walletId}`;
   expect([...demands]).toEqual(demand === null ? [] : [demand]);
+  const counters = await database.app<{ counter: string; units: number; startsAt: Date }[]>`
+    select counter, units::float8 as units, month_starts_at as "startsAt"
+    from monthly_units where wallet_id = ${walletId}`;
+  expect(
+    new Map(
+      counters.map(({ counter, units, startsAt }) => {
+        return [counter, { startsAtMs: startsAt.getTime(), units }];
+      }),
+    ),
+  ).toEqual(monthlyUnits);
   await expectSameView(walletId, state);
   const verified = await verifyRange(database.owner, { from: walletId, to: walletId }, 1_000);
   // Here top-ups come without a payment, and a limit is set without an event.

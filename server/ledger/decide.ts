@@ -15,6 +15,7 @@ import {
   recall,
   refuse,
   refuseByLimit,
+  refuseByUnits,
   repayArrears,
 } from './decision.ts';
 import { type ApplyDispute, applyDispute } from './disputes.ts';
@@ -238,6 +239,10 @@ function chargeWallet(command: ChargeWallet, state: OpenWallet, nowMs: number): 
   }
   if (amountMicros === null) {
     return refuse('NO_RATE', state, null);
+  }
+  const moved = refuseByUnits(state, amountMicros, detail);
+  if (moved !== undefined) {
+    return moved;
   }
   if (amountMicros > maxAmountMicros || state.arrearsMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);

@@ -5,6 +5,7 @@ import { isFrozenByDispute, isSuspended } from './freezing.ts';
 import { burn, expiredOf, ofGrants, restored, stillBurned } from './grants.ts';
 import { type LimitStanding, limitRefused } from './limits.ts';
 import { least } from './money.ts';
+import { movedUnits } from './monthly-units.ts';
 import { type Answer, answerOf, type GrantPart, type OpenWallet } from './state.ts';
 
 /** The most that one operation moves. */
@@ -19,6 +20,8 @@ export type RefusalCode =
   | 'WALLET_FROZEN'
   | 'WALLET_CLOSED'
   | 'NO_RATE'
+  /** It was priced with other units of the month than the wallet has used; its detail says these. */
+  | 'UNITS_MOVED'
   | 'LIMIT_EXCEEDED'
   /** A grant that would never be there to spend. */
   | 'EXPIRES_IN_PAST'
@@ -195,6 +198,22 @@ export function refuse(
 /** Why a wallet that is not open refuses to be spent from. */
 export function closedTo({ status }: OpenWallet): 'WALLET_FROZEN' | 'WALLET_CLOSED' {
   return status === 'frozen' ? 'WALLET_FROZEN' : 'WALLET_CLOSED';
+}
+
+/** The refusal of usage that was priced with other units of the month than there are, if it was. */
+export function refuseByUnits(
+  wallet: OpenWallet,
+  amountMicros: bigint,
+  detail: Detail,
+): Decision | undefined {
+  const units = movedUnits(wallet, detail);
+  return units === undefined
+    ? undefined
+    : answer({
+        code: 'UNITS_MOVED',
+        replayed: false,
+        ...answerOf(wallet, amountMicros, { unitsThisMonth: units }),
+      });
 }
 
 /** The refusal by a limit that leaves less than is asked, if one does. */

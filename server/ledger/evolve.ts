@@ -2,6 +2,7 @@
 import { deltasOf, detailOf, type Keyed, usageMicrosOf, type WalletEvent } from './events.ts';
 import { grantsAfter } from './grants.ts';
 import { usageAfter } from './limits.ts';
+import { monthlyUnitsAfter } from './monthly-units.ts';
 import { noOriginals, originalsAfter } from './originals.ts';
 import { noPayments, paymentsAfter } from './payments.ts';
 import {
@@ -40,6 +41,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
       grants: new Map(),
       limits: [],
       usage: [],
+      monthlyUnits: new Map(),
       atMs: 0,
       answers: new Map(),
     };
@@ -62,6 +64,7 @@ export function evolve(state: WalletState, event: WalletEvent): OpenWallet {
     subscriptions: subscriptionsAfter(state, event),
     grants: grantsAfter(state.grants, event, state.seq + 1n),
     usage: usageAfter(state, event),
+    monthlyUnits: monthlyUnitsAfter(state, event),
   };
   const detail = detailOf(event);
   switch (event.type) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
+import { chargeWallet, grantCredit } from '../store/charges.ts';
 import { verifyRange } from '../store/ledger.ts';
 import { connect, type Sql } from '../store/sql.ts';
 import { openWallet } from '../store/wallets.ts';
@@ -44,7 +44,7 @@ function charge(
   walletId: string,
   amountMicros: bigint,
   reference: string,
-): Promise<LedgerOutcome> {
+): ReturnType<typeof chargeWallet> {
   return chargeWallet(sql, {
     walletId,
     ...identity(reference),

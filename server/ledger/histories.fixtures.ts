@@ -4,7 +4,8 @@ import type { Command } from './decide.ts';
 import type { WalletMode } from './events.ts';
 import { ledgerKey, requestHash } from './key.ts';
 import type { SpendingLimit } from './limit-list.ts';
-import type { Report, WalletStatus } from './state.ts';
+import { unitsThisMonth } from './monthly-units.ts';
+import type { OpenWallet, Report, WalletState, WalletStatus } from './state.ts';
 
 const keyCount = 8;
 const holdCount = 6;
@@ -38,9 +39,11 @@ const amount = fc.oneof(
 
 /** The command of a step that is taken now. */
 export function commandOf(
-  { command, expiresInSeconds, runsInSeconds }: Extract<Step, { type: 'command' }>,
+  { command: planned, expiresInSeconds, runsInSeconds }: Extract<Step, { type: 'command' }>,
   nowMs: number,
+  state: WalletState,
 ): Command {
+  const command = state.opened ? pricedNow(planned, { ...state, atMs: nowMs }) : planned;
   if (runsInSeconds !== undefined) {
     const runs = Object.entries(runsInSeconds).map(([name, s]) => [name, nowMs + s * 1_000]);
     return { ...command, ...Object.fromEntries(runs) };
@@ -49,6 +52,33 @@ export function commandOf(
     ? { ...command, expiresAtMs: nowMs + expiresInSeconds * 1_000 }
     : command;
 }
+
+/** Stands for the units that the wallet has used when the step is taken. */
+const unitsNow = -1;
+
+/** The breakdown of usage whose price depends on the month. */
+const monthly = (counter: string, billedUnits: number, unitsBefore = unitsNow) => ({
+  price: { billedUnits, monthly: { counter, unitsBefore } },
+});
+
+function pricedNow(command: Command, wallet: OpenWallet): Command {
+  if (command.type !== 'charge_wallet' && command.type !== 'authorize_hold') {
+    return command;
+  }
+  const { breakdown } = command.detail as { breakdown?: Partial<ReturnType<typeof monthly>> };
+  if (breakdown?.price?.monthly.unitsBefore !== unitsNow) {
+    return command;
+  }
+  const { billedUnits, monthly: counted } = breakdown.price;
+  const unitsBefore = unitsThisMonth(wallet)[counted.counter] ?? 0;
+  const priced = monthly(counted.counter, billedUnits, unitsBefore);
+  return { ...command, detail: { ...command.detail, breakdown: priced } };
+}
+
+const counter = fc.constantFrom('call/a', 'call/a', 'sms/b');
+const monthlyBreakdown = fc
+  .record({ counter, billedUnits: fc.constantFrom(1, 60), unitsBefore: fc.constantFrom(-1, -1, 0) })
+  .map(({ counter, billedUnits, unitsBefore }) => monthly(counter, billedUnits, unitsBefore));
 
 /** With few keys the same one comes with the same request often, and with another often enough. */
 const identified = fc.record({ reference: fc.nat(keyCount - 1), plain: fc.boolean() });
@@ -94,13 +124,15 @@ const chargeCommand = (id = identified): fc.Arbitrary<Command> =>
       overrun: fc.constantFrom<'refuse' | 'arrears'>('refuse', 'arrears'),
       usage: fc.option(usage, { freq: 6 }),
       isGoodwill: fc.nat(9).map((number) => number === 0),
+      breakdown: fc.option(monthlyBreakdown, { freq: 2 }),
     })
-    .map(({ id, usage, isGoodwill, ...rest }) => {
+    .map(({ id, usage, isGoodwill, breakdown, ...rest }) => {
       const request = isGoodwill ? { ...rest, amountMicros: 0n } : rest;
       const { detail, ...asked } = identity(id, { ...request, usage, isGoodwill });
       const told = {
         ...detail,
         ...(usage !== null && { usage }),
+        ...(breakdown !== null && { breakdown }),
         ...(isGoodwill && { breakdown: goodwill }),
       };
       return { type: 'charge_wallet', ...asked, detail: told, ...request };
@@ -147,7 +179,10 @@ const report: fc.Arbitrary<Report> = fc.record({
     { weight: 1, arbitrary: fc.constant({ type: 'sms' }) },
   ),
   units: fc.constantFrom(0, 1, 60, 61, 120),
-  breakdown: fc.constantFrom({}, { price: '1' }, goodwill),
+  breakdown: fc.oneof(
+    fc.constantFrom<object[]>({}, { price: '1' }, goodwill),
+    fc.tuple(counter, fc.constantFrom(60, 61, 120)).map(([name, units]) => monthly(name, units, 0)),
+  ),
 });
 const priced = fc.oneof(
   {
@@ -188,11 +223,13 @@ const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
         { usageType: null, destination: null },
       ),
       ttlSeconds,
-      pricing: fc.constantFrom({ at: 'then' }, { at: 'then' }, { at: 'then', goodwill: true }),
+      pricing: fc.constantFrom({ at: 'then' }, { unitsThisMonth: {} }, { goodwill: true }),
+      breakdown: fc.option(monthlyBreakdown, { freq: 2 }),
     })
-    .map(({ known, amountMicros, ...rest }) => ({
+    .map(({ known, amountMicros, breakdown, ...rest }) => ({
       ...known,
       ...rest,
+      detail: { estimate: [1.5, null], ...(breakdown !== null && { breakdown }) },
       amountMicros: 'goodwill' in rest.pricing ? 0n : amountMicros,
     }))
     .map((request) => ({
@@ -201,15 +238,14 @@ const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
       ...request,
       referenceId: `hold-${number}`,
       rateCardId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10',
-      detail: { estimate: [1.5, null] },
     }));
 
 const extendCommand = (number: number): fc.Arbitrary<Command> =>
   fc
     .record({
       priced,
-      addMicros: fc.option(amount, { freq: 1 }),
-      ttlSeconds: fc.option(ttlSeconds, { freq: 1 }),
+      addMicros: fc.option(amount, { freq: 2 }),
+      ttlSeconds: fc.option(ttlSeconds, { freq: 2 }),
     })
     .map(({ priced, ...request }) => ({
       type: 'extend_hold',
@@ -242,7 +278,7 @@ const refundCommand = (number: number): fc.Arbitrary<Command> =>
           { weight: 3, arbitrary: fc.constantFrom(1n, 375_000n, 1_000_000n) },
           { weight: 1, arbitrary: amount },
         ),
-        { freq: 1 },
+        { freq: 2 },
       ),
       refund: fc.nat(keyCount - 1),
     })

@@ -5,6 +5,7 @@ import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
+import { monthlyUnitsAfter } from './monthly-units.ts';
 import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 /** What a random history came to: events, with what they did to credit, and answers. */
@@ -45,7 +46,7 @@ function reachedBy(history: readonly Step[]): string[] {
       }
     } else if (step.type === 'command') {
       try {
-        take(step.wallet, commandOf(step, nowMs));
+        take(step.wallet, commandOf(step, nowMs, state));
       } catch (error) {
         expect(error).toBeInstanceOf(RangeError);
       }
@@ -76,6 +77,9 @@ function tellOf(event: WalletEvent, state: WalletState, nowMs: number): string[]
     told.push(
       `grant_expired, ${event.takenMicros < event.endedMicros ? 'gone before' : 'taken whole'}`,
     );
+  }
+  if (state.opened && monthlyUnitsAfter(state, event) !== state.monthlyUnits) {
+    told.push('units counted');
   }
   if (event.type === 'fee') {
     told.push(`fee, ${event.owedMicros > 0n ? 'owed in part' : 'taken whole'}`);
@@ -117,6 +121,7 @@ test('random histories come to every event and refusal, and to credit burned and
       ...['last', 'earlier'].map((part) => `payment_refund by reservation, ${part} part`),
       ...['subscription_added', 'subscription_ended', 'accrual_settled', 'fee, owed in part'],
       ...['arrears_demanded', 'frozen for arrears', 'unfrozen for arrears'],
+      ...['goodwill', 'UNITS_MOVED', 'units counted'],
       ...['fee, taken whole', 'fee, 1 grants', 'SUBSCRIPTION_NOT_FOUND', 'MONTH_CLOSED'],
     ]),
   );

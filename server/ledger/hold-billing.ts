@@ -4,6 +4,7 @@ import { goodwillIn, isGoodwill } from './goodwill.ts';
 import { burn, ofGrants } from './grants.ts';
 import { linkOf, reachOf } from './hold.ts';
 import { least, most } from './money.ts';
+import { alreadyCounted } from './monthly-units.ts';
 import type { Hold, OpenWallet, Report } from './state.ts';
 
 /** What runs out bills arrears up to this and no more, so that a wallet can always be settled. */
@@ -102,5 +103,6 @@ export function correctionDetail(hold: Hold, report: Report | null): Detail {
     units: (report?.units ?? 0) - (hold.report?.units ?? 0),
     alreadyBilledMicros: hold.billedMicros.toString(),
     ...(alreadyGoodwillMicros !== undefined && { alreadyGoodwillMicros }),
+    ...alreadyCounted(hold.report, report),
   };
 }

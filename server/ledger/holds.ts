@@ -10,6 +10,7 @@ import {
   recall,
   refuse,
   refuseByLimit,
+  refuseByUnits,
 } from './decision.ts';
 import { type Detail, instant, type Keyed } from './events.ts';
 import { type CommandOnHold, isOfAnotherType, keyOf, linkOf, reachOf } from './hold.ts';
@@ -17,6 +18,7 @@ import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';
 import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
+import { unitsThisMonth } from './monthly-units.ts';
 import { refundedOfHold } from './originals.ts';
 import {
   answerOf,
@@ -56,14 +58,24 @@ export interface VoidHold extends CommandOnHold, Keyed {
 export type HoldCommand = AuthorizeHold | ExtendHold | CaptureHold | VoidHold;
 
 export function authorizeHold(command: AuthorizeHold, state: OpenWallet, nowMs: number): Decision {
-  const { holdId, amountMicros, referenceId, rateCardId, pricing, ttlSeconds } = command;
-  const isRefusable = pricing.goodwill !== true;
+  const { holdId, amountMicros, referenceId, rateCardId, ttlSeconds } = command;
+  const isRefusable = command.pricing.goodwill !== true;
   if (isRefusable && state.status !== 'open') {
     return refuse(closedTo(state), state, amountMicros);
   }
   if (amountMicros === null) {
     return refuse('NO_RATE', state, null);
   }
+  const isTiered = command.pricing.unitsThisMonth !== undefined;
+  const moved = isTiered ? refuseByUnits(state, amountMicros, command.detail) : undefined;
+  if (isRefusable && moved !== undefined) {
+    return moved;
+  }
+  const pricing = {
+    ...command.pricing,
+    // What its usage is priced with, whichever rule that turns out to need.
+    ...(isTiered && { unitsThisMonth: unitsThisMonth(state) }),
+  };
   if (amountMicros > maxAmountMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }

@@ -3,6 +3,7 @@ import type { Demand } from './arrears.ts';
 import type { Detail, WalletMode } from './events.ts';
 import type { SpendingLimit } from './limit-list.ts';
 import type { CountedUsage } from './limits.ts';
+import type { MonthlyUnits } from './monthly-units.ts';
 import type { Originals } from './originals.ts';
 import type { Payments } from './payments.ts';
 import type { Subscription } from './subscriptions.ts';
@@ -22,6 +23,8 @@ export type HoldStatus = 'open' | 'captured' | 'voided' | 'expired';
 export type HoldPricing = Detail & {
   /** Its destination must always connect. */
   readonly goodwill?: boolean;
+  /** Some of its prices depend on these; the ledger says what they are when it is placed. */
+  readonly unitsThisMonth?: Readonly<Record<string, number>>;
 };
 
 /** Money that is reserved while usage goes on. */
@@ -95,6 +98,8 @@ export interface OpenWallet {
   readonly limits: readonly SpendingLimit[];
   /** All usage that limits, also later ones, count. */
   readonly usage: readonly CountedUsage[];
+  /** By what counts them. */
+  readonly monthlyUnits: ReadonlyMap<string, MonthlyUnits>;
   /** What is recorded next is recorded now. */
   readonly atMs: number;
   /** What every accepted key asked, and the answer it got. */

@@ -9,12 +9,17 @@ import { type Usage, type UsageType, usageDestination } from './usage.ts';
  */
 export type PriceList = readonly CompiledRateCard[];
 
+/** Billed units of the calendar month, by what counts them. */
+export type UnitsThisMonth = Readonly<Record<string, number>>;
+
 /** What a price depends on beside cards and usage. */
 export interface Circumstances {
   /** The instant that prices are those of: of a call its beginning. */
   readonly at: Date;
   /** The wallet's time zone. */
   readonly timezone: string;
+  /** What the wallet used before, for prices that depend on it; nothing when left out. */
+  readonly unitsThisMonth?: UnitsThisMonth;
 }
 
 /** The rule that prices these digits: of the first card that has one for them. */
@@ -30,6 +35,11 @@ export function ruleOf(
     }
   }
   return undefined;
+}
+
+/** Whether any of the prices depends on what was used this month. */
+export function dependsOnMonth(prices: PriceList): boolean {
+  return prices.some(({ hasMonthlyTiers }) => hasMonthlyTiers);
 }
 
 /** Whether a card says that a destination, in its normal form, must be reached whatever happens. */

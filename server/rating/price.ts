@@ -4,6 +4,8 @@
  * amount = clamp(round(connection fee + billed units × price ÷ units a price is for))
  */
 import { type Rounding, reduceFraction, roundFraction } from './exact.ts';
+import { costOf, partsOf, type Tier } from './monthly-tiers.ts';
+import type { UnitsThisMonth } from './price-list.ts';
 import type { RateRule } from './rate-card.ts';
 
 export interface PriceBreakdown {
@@ -21,6 +23,15 @@ export interface PriceBreakdown {
   };
   /** billedUnits × priceMicros ÷ perUnits in lowest terms, before rounding. */
   readonly usageMicros: { readonly numerator: string; readonly denominator: string };
+  /**
+   * Present when the price depends on the month: what counts it, its units before this usage, and
+   * the prices at which the billed units were sold.
+   */
+  readonly monthly?: {
+    readonly counter: string;
+    readonly unitsBefore: number;
+    readonly parts: readonly { readonly units: number; readonly priceMicros: string }[];
+  };
   readonly rounding: Rounding;
   readonly minimumMicros?: string;
   readonly maximumMicros?: string;
@@ -36,9 +47,17 @@ export interface Terms {
   readonly priceMicros: bigint;
   readonly perUnits: number;
   readonly increments: Increments | undefined;
+  /** In place of `priceMicros`, where the month decides. */
+  readonly monthly: MonthlyTerms | undefined;
   readonly rounding: Rounding;
   readonly minimumMicros: bigint | undefined;
   readonly maximumMicros: bigint | undefined;
+}
+
+interface MonthlyTerms {
+  readonly counter: string;
+  readonly unitsBefore: number;
+  readonly tiers: readonly Tier[];
 }
 
 /** Objects are filled in place here, because copying them by spread takes most of a rating's time. */
@@ -53,16 +72,45 @@ export function termsOf(
   cardRounding: Rounding,
   bytes: number | undefined,
   window: RuleWindow | undefined,
+  unitsOf: UnitsThisMonth,
 ): Terms {
+  const windowMicros = priceIn(window);
   return {
     connectionFeeMicros: window?.connectionFeeMicros ?? rule.connectionFeeMicros,
-    priceMicros: priceIn(window) ?? priceOf(rule, bytes),
+    priceMicros: windowMicros ?? priceOf(rule, bytes),
     perUnits: rule.type === 'call' ? 60 : 1,
     increments: rule.type === 'call' ? rule : undefined,
+    monthly:
+      rule.monthlyTiers === undefined ? undefined : monthlyTerms(rule, windowMicros, unitsOf),
     rounding: rule.rounding ?? cardRounding,
     minimumMicros: rule.minimumMicros,
     maximumMicros: rule.maximumMicros,
   };
+}
+
+/** What counts the units of a rule: versions of a card go on counting by the rule's id. */
+export function counterOf({ type, id }: RateRule): string {
+  return `${type}/${id}`;
+}
+
+/** The units are counted in windows too, where their own price is for all of them. */
+function monthlyTerms(
+  rule: RateRule,
+  windowMicros: bigint | undefined,
+  unitsOf: UnitsThisMonth,
+): MonthlyTerms {
+  const counter = counterOf(rule);
+  const unitsBefore = unitsOf[counter] ?? 0;
+  const base = { aboveUnits: 0, priceMicros: windowMicros ?? priceOf(rule, undefined) };
+  if (windowMicros !== undefined) {
+    return { counter, unitsBefore, tiers: [base] };
+  }
+  const tiers = (rule.monthlyTiers ?? []).map((tier) => ({
+    aboveUnits: tier.aboveUnits,
+    priceMicros:
+      'pricePerMinuteMicros' in tier ? tier.pricePerMinuteMicros : tier.pricePerUnitMicros,
+  }));
+  return { counter, unitsBefore, tiers: [base, ...tiers] };
 }
 
 function priceIn(window: RuleWindow | undefined): bigint | undefined {
@@ -109,11 +157,11 @@ export interface Amount {
 
 /** What some units cost: rounded once, then held within minimum and maximum. */
 export function amountOf(terms: Terms, units: number): Amount {
-  const { connectionFeeMicros, priceMicros, minimumMicros, maximumMicros } = terms;
+  const { connectionFeeMicros, minimumMicros, maximumMicros } = terms;
   const billedUnits = billedOf(terms.increments, units);
   const perUnits = BigInt(terms.perUnits);
   const exact = {
-    numerator: connectionFeeMicros * perUnits + BigInt(billedUnits) * priceMicros,
+    numerator: connectionFeeMicros * perUnits + costOfUnits(terms, billedUnits),
     denominator: perUnits,
   };
   const amountMicros = roundFraction(exact, terms.rounding);
@@ -124,6 +172,13 @@ export function amountOf(terms: Terms, units: number): Amount {
     return { billedUnits, amountMicros: maximumMicros, applied: 'maximum' };
   }
   return { billedUnits, amountMicros, applied: undefined };
+}
+
+/** For `perUnits`, so that it stays a whole number. */
+function costOfUnits({ priceMicros, monthly }: Terms, billedUnits: number): bigint {
+  return monthly === undefined
+    ? BigInt(billedUnits) * priceMicros
+    : costOf(partsOf(monthly.tiers, monthly.unitsBefore, billedUnits));
 }
 
 /** Units after rounding up to whole increments; the first increment is billed whole. */
@@ -140,7 +195,7 @@ function billedOf(increments: Increments | undefined, units: number): number {
 /** The terms and the amount as they are kept with a charge. */
 export function priceBreakdown(terms: Terms, { billedUnits, applied }: Amount): PriceBreakdown {
   const usageMicros = reduceFraction({
-    numerator: BigInt(billedUnits) * terms.priceMicros,
+    numerator: costOfUnits(terms, billedUnits),
     denominator: BigInt(terms.perUnits),
   });
   const price: Writable<PriceBreakdown> = {
@@ -158,6 +213,14 @@ export function priceBreakdown(terms: Terms, { billedUnits, applied }: Amount): 
     const { initialSeconds, nextSeconds } = terms.increments;
     const count = 1 + (billedUnits - initialSeconds) / nextSeconds;
     price.increments = { initialSeconds, nextSeconds, count };
+  }
+  if (terms.monthly !== undefined) {
+    const { counter, unitsBefore, tiers } = terms.monthly;
+    const parts = partsOf(tiers, unitsBefore, billedUnits).map(({ units, priceMicros }) => ({
+      units,
+      priceMicros: priceMicros.toString(),
+    }));
+    price.monthly = { counter, unitsBefore, parts };
   }
   if (terms.minimumMicros !== undefined) {
     price.minimumMicros = terms.minimumMicros.toString();
@@ -178,10 +241,22 @@ export function termsOfBreakdown(price: PriceBreakdown): Terms {
     priceMicros: BigInt(price.priceMicros),
     perUnits: price.perUnits,
     increments: price.increments,
+    monthly: price.monthly && keptTerms(price.monthly),
     rounding: price.rounding,
     minimumMicros: optionalMicros(price.minimumMicros),
     maximumMicros: optionalMicros(price.maximumMicros),
   };
+}
+
+/** The parts are tiers of their own, from the first of the units on. */
+function keptTerms({ counter, parts }: NonNullable<PriceBreakdown['monthly']>): MonthlyTerms {
+  let aboveUnits = 0;
+  const tiers = parts.map(({ units, priceMicros }) => {
+    const tier = { aboveUnits, priceMicros: BigInt(priceMicros) };
+    aboveUnits += units;
+    return tier;
+  });
+  return { counter, unitsBefore: 0, tiers };
 }
 
 function optionalMicros(text: string | undefined): bigint | undefined {

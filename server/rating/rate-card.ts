@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { countries } from './destination.ts';
 import { roundings } from './exact.ts';
+import { monthlyTiers } from './monthly-tiers.ts';
 import { timeWindows } from './time-windows.ts';
 import { type UsageType, usageTypes } from './usage.ts';
 
@@ -46,6 +47,9 @@ const unitPriceWindows = timeWindows({
   pricePerUnitMicros: priceMicros.optional(),
 }).optional();
 
+/** Units beyond so many of the month have these prices instead of the rule's own. */
+const unitPriceTiers = monthlyTiers({ pricePerUnitMicros: priceMicros }).optional();
+
 const callRule = z.strictObject({
   ...commonFields,
   type: z.literal('call'),
@@ -54,6 +58,7 @@ const callRule = z.strictObject({
     connectionFeeMicros: priceMicros.optional(),
     pricePerMinuteMicros: priceMicros.optional(),
   }).optional(),
+  monthlyTiers: monthlyTiers({ pricePerMinuteMicros: priceMicros }).optional(),
   pricePerMinuteMicros: priceMicros,
   /** The first seconds are billed whole, then every further block: 60/60, 30/6, 1/1. */
   initialSeconds: seconds,
@@ -65,6 +70,7 @@ const smsRule = z.strictObject({
   type: z.literal('sms'),
   prefix,
   windows: unitPriceWindows,
+  monthlyTiers: unitPriceTiers,
   pricePerUnitMicros: priceMicros,
 });
 
@@ -73,6 +79,7 @@ const emailRule = z.strictObject({
   type: z.literal('email'),
   prefix: z.literal(''),
   windows: unitPriceWindows,
+  monthlyTiers: unitPriceTiers,
   pricePerUnitMicros: priceMicros,
 });
 
@@ -81,6 +88,7 @@ const faxRule = z.strictObject({
   type: z.literal('fax'),
   prefix,
   windows: unitPriceWindows,
+  monthlyTiers: unitPriceTiers,
   pricePerUnitMicros: priceMicros,
 });
 
@@ -114,6 +122,7 @@ const fileTransferRule = z.strictObject({
   type: z.literal('file_transfer'),
   prefix: z.literal(''),
   windows: unitPriceWindows,
+  monthlyTiers: unitPriceTiers,
   /** A transfer's price when the rule has no tiers or the usage does not say its bytes. */
   pricePerUnitMicros: priceMicros,
   /** The first tier that holds the usage's bytes sets the price of each of its transfers. */
@@ -128,6 +137,11 @@ export const rateRuleSchema = z
       rule.maximumMicros === undefined ||
       rule.minimumMicros <= rule.maximumMicros,
     { path: ['minimumMicros'], error: 'must not be above maximumMicros' },
+  )
+  .refine(
+    (rule) =>
+      !('sizeTiers' in rule && rule.sizeTiers !== undefined && rule.monthlyTiers !== undefined),
+    { path: ['monthlyTiers'], error: 'goes without sizeTiers' },
   );
 
 /** What a card says beside its rules. */
@@ -225,6 +239,8 @@ function jsonText(value: unknown): string {
 /** A card with its rules indexed, as `rate` takes it. */
 export interface CompiledRateCard {
   readonly card: RateCard;
+  /** Whether any of its prices depends on what was used this month. */
+  readonly hasMonthlyTiers: boolean;
   readonly alwaysConnect: ReadonlySet<string>;
   readonly rulesByType: Readonly<Record<UsageType, PrefixIndex>>;
 }
@@ -247,6 +263,7 @@ export function compileRateCard(card: RateCard): CompiledRateCard {
   return {
     card,
     alwaysConnect: new Set(card.alwaysConnect),
+    hasMonthlyTiers: card.rules.some((rule) => rule.monthlyTiers !== undefined),
     rulesByType: Object.fromEntries(entries) as Record<UsageType, PrefixIndex>,
   };
 }

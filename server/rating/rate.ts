@@ -175,14 +175,15 @@ function termsAt(
   rule: RateRule,
   rounding: Rounding,
   bytes: number | undefined,
-  { at, timezone }: Circumstances,
+  { at, timezone, unitsThisMonth = {} }: Circumstances,
 ): { terms: Terms; timeOfDay: Breakdown['timeOfDay'] } {
   if (rule.windows === undefined) {
-    return { terms: termsOf(rule, rounding, bytes, undefined), timeOfDay: undefined };
+    const terms = termsOf(rule, rounding, bytes, undefined, unitsThisMonth);
+    return { terms, timeOfDay: undefined };
   }
   const window = windowAt<RuleWindow>(rule.windows, at, timezone);
   const timeOfDay = { at: at.toISOString(), timezone, ...(window && { window: timesOf(window) }) };
-  return { terms: termsOf(rule, rounding, bytes, window), timeOfDay };
+  return { terms: termsOf(rule, rounding, bytes, window, unitsThisMonth), timeOfDay };
 }
 
 function timesOf({ days, from, to }: TimeWindow): TimeWindow {

@@ -56,9 +56,17 @@ export interface QueuedCharge extends ChargeWrite {
   readonly apart?: boolean;
 }
 
-export type QueuedOutcome = Omit<LedgerOutcome, 'code'> & {
+/** Of usage that may be priced by the units of the month. */
+export type PricedOutcome = Omit<LedgerOutcome, 'code'> & {
   code:
     | LedgerOutcome['code']
+    /** The wallet has used other units of the month than it was priced with: price it anew. */
+    | 'UNITS_MOVED';
+};
+
+export type QueuedOutcome = Omit<LedgerOutcome, 'code'> & {
+  code:
+    | PricedOutcome['code']
     /** The user has another wallet by now: the currency must be named. */
     | 'CURRENCY_REQUIRED'
     /** The API key was revoked since it was looked up. */
@@ -74,8 +82,8 @@ export const outcomeColumns = (sql: Sql) => sql`
  * Charges a wallet. `amountMicros` is null when no rate was found, so that the database can still
  * answer a replay, or name what stands before the rate in the order of refusals.
  */
-export async function chargeWallet(sql: Sql, charge: ChargeWrite): Promise<LedgerOutcome> {
-  const [outcome] = await sql<LedgerOutcome[]>`
+export async function chargeWallet(sql: Sql, charge: ChargeWrite): Promise<PricedOutcome> {
+  const [outcome] = await sql<PricedOutcome[]>`
     select ${outcomeColumns(sql)} from charge_wallet(
       ${charge.walletId}, ${charge.key}, ${charge.requestHash}, ${charge.amountMicros},
       ${charge.overrun}, ${charge.occurredAt}, ${charge.actor}, ${JSON.stringify(charge.detail)}::text::json)`;

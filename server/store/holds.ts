@@ -1,7 +1,12 @@
 /** Holds: placing, heartbeats, ending, and reading them. Each write is one SQL function call. */
 import type { HoldPricing, Report } from '../ledger/state.ts';
 import type { UsageType } from '../rating/usage.ts';
-import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
+import {
+  type LedgerOutcome,
+  outcomeColumns,
+  type PricedOutcome,
+  type WriteKey,
+} from './charges.ts';
 import { type ArrayElement, arrayLiteral, only, type Sql } from './sql.ts';
 
 /** What a hold's functions may answer beside the refusals of every write. */
@@ -14,12 +19,12 @@ export type HoldRefusalCode =
   | 'USAGE_TYPE_DIFFERS';
 
 export type HoldLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
-  code: LedgerOutcome['code'] | HoldRefusalCode;
+  code: PricedOutcome['code'] | HoldRefusalCode;
 };
 
 /** `hold_outcome` of db/migrations: the hold as it stands after a heartbeat. */
 export interface HeartbeatOutcome {
-  code: Exclude<HoldLedgerOutcome['code'], 'KEY_REUSED' | 'USAGE_REQUIRED'>;
+  code: Exclude<HoldLedgerOutcome['code'], 'KEY_REUSED' | 'USAGE_REQUIRED' | 'UNITS_MOVED'>;
   seq: bigint;
   heldMicros: bigint;
   expiresAt: Date;
