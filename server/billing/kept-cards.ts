@@ -9,7 +9,7 @@ import {
 import { streamRateRules } from '../store/rate-cards.ts';
 import type { Sql } from '../store/sql.ts';
 
-/** About 350 MB; the longest unused card goes when there are more. */
+/** About 230 MB; the longest unused card goes when there are more. */
 const MAX_RULES_KEPT = 1_000_000;
 
 export interface KeptCards {
