@@ -3,7 +3,8 @@
  * written as a literal of its type and compiled, so that a field that is missing, that Stripe does
  * not have, or that holds what it cannot hold, is an error.
  */
-import { resolve } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type Stripe from 'stripe';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -18,6 +19,7 @@ const TYPES: Readonly<Record<string, string>> = {
   dispute: 'Stripe.Dispute',
   payment_intent: 'Stripe.PaymentIntent',
   payment_method: 'Stripe.PaymentMethod',
+  'radar.early_fraud_warning': 'Stripe.Radar.EarlyFraudWarning',
   refund: 'Stripe.Refund',
   setup_intent: 'Stripe.SetupIntent',
 };
@@ -42,7 +44,7 @@ async function call(method: string, path: string, form: Record<string, string> =
     },
   );
   const body = (await response.json()) as Answer['body'];
-  if (response.ok) answers.push({ from: `${method} ${path}`, body });
+  answers.push({ from: `${method} ${path} ${response.status}`, body });
   return body as Answer['body'] & { id: string };
 }
 
@@ -66,16 +68,19 @@ beforeAll(async () => {
   world = await startTestWorld();
   const { controls } = world.standIn;
   const customer = await call('POST', '/v1/customers', { email: 'jane@example.com' });
+  await call('POST', `/v1/customers/${customer.id}`, { name: 'Jane' });
   const card = await call('POST', '/v1/payment_methods/pm_card_visa/attach', {
     customer: customer.id,
   });
+  await call('POST', `/v1/payment_methods/${card.id}`, { 'card[exp_year]': '2040' });
+  controls.renewCard(card.id);
   await call('POST', `/v1/payment_intents`, {
     amount: '700',
     currency: 'usd',
     customer: customer.id,
   });
   const paid = await pay(card.id, { customer: customer.id, 'expand[]': 'latest_charge' });
-  await pay('pm_card_chargeDeclined').catch(() => undefined);
+  await pay('pm_card_chargeDeclined');
   await pay('pm_card_authenticationRequired');
   const canceled = await call('POST', '/v1/payment_intents', { amount: '900', currency: 'usd' });
   await call('POST', `/v1/payment_intents/${canceled.id}/cancel`);
@@ -85,7 +90,12 @@ beforeAll(async () => {
     confirm: 'true',
     payment_method: 'pm_card_visa',
   });
-  await call('POST', '/v1/setup_intents', { customer: customer.id });
+  const declined = { confirm: 'true', payment_method: 'pm_card_chargeDeclined' };
+  await call('POST', '/v1/setup_intents', { ...setup, ...declined });
+  const asked = { confirm: 'true', payment_method: 'pm_card_authenticationRequired' };
+  await call('POST', '/v1/setup_intents', { ...setup, ...asked });
+  const begun = await call('POST', '/v1/setup_intents', { customer: customer.id });
+  await call('POST', `/v1/setup_intents/${begun.id}/cancel`);
   await call('POST', '/v1/customer_sessions', {
     customer: customer.id,
     'components[payment_element][enabled]': 'true',
@@ -93,11 +103,19 @@ beforeAll(async () => {
   const charge = paid.latest_charge as { id: string };
   const refund = await call('POST', '/v1/refunds', { charge: charge.id, amount: '500' });
   controls.failRefund(refund.id);
+  const slow = await pay('pm_card_pendingRefund');
+  await call('POST', '/v1/refunds', { payment_intent: slow.id });
   const disputed = await pay('pm_card_visa');
+  controls.warnOfFraud(String(disputed.latest_charge));
   const dispute = controls.disputeCharge(String(disputed.latest_charge));
   controls.closeDispute(dispute.id, 'won');
   const inquired = await pay('pm_card_visa');
-  controls.disputeCharge(String(inquired.latest_charge), { status: 'warning_needs_response' });
+  const inquiry = controls.disputeCharge(String(inquired.latest_charge), {
+    status: 'warning_needs_response',
+  });
+  controls.escalateInquiry(inquiry.id);
+  await call('POST', `/v1/disputes/${inquiry.id}`, { 'evidence[uncategorized_text]': 'Theirs.' });
+  await call('POST', '/v1/customers', { planet: 'Mars' });
   for (const kind of [
     'customers',
     'payment_intents',
@@ -106,6 +124,7 @@ beforeAll(async () => {
     'refunds',
     'disputes',
     'balance_transactions',
+    'radar/early_fraud_warnings',
     'events',
   ]) {
     const list = await call('GET', `/v1/${kind}`, { limit: '100' });
@@ -124,6 +143,7 @@ beforeAll(async () => {
 afterAll(() => world?.stop());
 
 function typeOf({ from, body }: Answer): string {
+  if ('error' in body) return '{ error: Stripe.StripeRawError }';
   if (body.object === 'event') return `Extract<Stripe.Event, { type: '${body.type}' }>`;
   if (body.object === 'list') {
     const [first] = body.data as Answer['body'][];
@@ -173,28 +193,30 @@ function problemsOf(literals: readonly { name: string; type: string; value: unkn
 
 const WELL_FORMED: Stripe.DeletedCustomer = { id: 'cus_1', object: 'customer', deleted: true };
 
+/** What the stand-in's programs say of themselves: each first group that the pattern finds in them. */
+function inSource(pattern: RegExp): string[] {
+  const programs = readdirSync(import.meta.dirname)
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+    .map((name) => readFileSync(join(import.meta.dirname, name), 'utf8'));
+  const found = programs.flatMap((text) =>
+    [...text.matchAll(pattern)].map(([, name = '']) => name),
+  );
+  return [...new Set(found)].sort();
+}
+
+/** Answers to Stripe's own script in the browser, of which the SDK knows nothing. */
+const BROWSER_ONLY = 'elements_session';
+
 describe('what the stand-in answers', () => {
-  it('has an example of every kind of object and of every event', () => {
-    const kinds = new Set(answers.map(({ body }) => body.object));
-    expect([...kinds].sort()).toEqual([...Object.keys(TYPES), 'event', 'list'].sort());
+  it('has an example of every kind of object, of every event and of errors', () => {
+    const kinds = new Set(answers.map(({ body }) => body.object ?? Object.keys(body).join()));
+    const made = inSource(/\bobject: '([a-z_.]+)'/g).filter((kind) => kind !== BROWSER_ONLY);
+    expect([...kinds].sort()).toEqual([...made, 'error'].sort());
+    expect([...Object.keys(TYPES), 'event', 'list'].sort()).toEqual(made);
     const types = new Set(
       answers.flatMap(({ body }) => (body.object === 'event' ? body.type : [])),
     );
-    expect([...types].sort()).toEqual(
-      expect.arrayContaining([
-        'charge.dispute.closed',
-        'charge.dispute.created',
-        'charge.refunded',
-        'payment_intent.canceled',
-        'payment_intent.payment_failed',
-        'payment_intent.requires_action',
-        'payment_intent.succeeded',
-        'payment_method.attached',
-        'refund.created',
-        'refund.failed',
-        'setup_intent.succeeded',
-      ]),
-    );
+    expect([...types].sort()).toEqual(inSource(/\bemit\(\s*call,\s*'([a-z_.]+)'/g));
     expect(JSON.stringify(answers)).not.toContain(PUBLISHABLE_KEY);
   });
 

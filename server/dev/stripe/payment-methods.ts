@@ -114,12 +114,12 @@ export function detach(call: Call, id: string): Stripe.PaymentMethod {
 export function renewCard(call: Call, id: string): Stripe.PaymentMethod {
   const current = retrieve(call, id);
   if (current.customer === null || !current.card) throw noSuch('PaymentMethod', id);
-  const { exp_month, exp_year } = current.card;
+  const { card } = current;
   const renewed = call.store.put('payment_method', id, {
     ...current,
-    card: { ...current.card, exp_year: exp_year + 4 },
+    card: { ...card, exp_year: card.exp_year + 4 },
   });
-  emit(call, 'payment_method.automatically_updated', renewed, { card: { exp_month, exp_year } });
+  emit(call, 'payment_method.automatically_updated', renewed, { card });
   return renewed;
 }
 
