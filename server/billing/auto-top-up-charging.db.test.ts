@@ -55,6 +55,33 @@ describe('below the threshold', () => {
     expect((await user.wallet()).availableMicros).toBe(dollars(18));
   });
 
+  it.each([
+    {
+      currency: 'JPY',
+      terms: { threshold: '1000', amount: '2500', monthlyCap: '100000' },
+      usedMicros: 1_500_000_001n,
+      charged: ['1501 jpy', '2500 jpy'],
+      creditedMicros: 4_001_000_000n,
+    },
+    {
+      currency: 'KWD',
+      terms: { threshold: '10', amount: '25.010', monthlyCap: '100000' },
+      usedMicros: 15_010_001n,
+      charged: ['15020 kwd', '25010 kwd'],
+      creditedMicros: 40_030_000n,
+    },
+  ])('in $currency a charge is of whole steps that Stripe takes', async (each) => {
+    const { currency, terms, usedMicros, charged, creditedMicros } = each;
+    const user = await AutoTopUpUser.with(world, ['pm_card_visa'], { currency });
+    expect(await user.turnOn(terms)).toEqual({ ok: true });
+    await world.work();
+    await user.use(usedMicros);
+    await world.work();
+    const { data } = await world.stripe.charges.list({ customer: user.customerId });
+    expect(data.map((charge) => `${charge.amount} ${charge.currency}`)).toEqual(charged);
+    expect((await user.wallet()).balanceMicros).toBe(creditedMicros - usedMicros);
+  });
+
   it('what is on its way counts', async () => {
     const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
     const { walletId } = await user.wallet();
@@ -165,7 +192,8 @@ describe('below the threshold', () => {
 
 describe('the monthly cap', () => {
   it('is used to the last cent, never exceeded, and new in the next month', async () => {
-    const user = await AutoTopUpUser.with(world, ['pm_card_visa'], 'America/New_York');
+    const timezone = 'America/New_York';
+    const user = await AutoTopUpUser.with(world, ['pm_card_visa'], { timezone });
     await user.turnOn({ monthlyCap: '32' });
     await world.work();
     await user.use(dollars(25));
@@ -202,6 +230,39 @@ describe('the monthly cap', () => {
     await world.work();
     expect(await user.paidCents()).toEqual([2_500]);
     expect((await user.wallet()).availableMicros).toBe(dollars(25));
+  });
+});
+
+describe('the monthly cap, with fifty triggers at once and unknown outcomes', () => {
+  const faults = ['cut_after_commit', 'error_before_commit', 'error_after_commit'] as const;
+
+  it('is used to the last cent and never exceeded', async () => {
+    const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
+    await user.turnOn({ monthlyCap: '60' });
+    const { walletId } = await user.wallet();
+    const fiftyTriggers = async () => {
+      const codes = await Promise.all(
+        Array.from({ length: 50 }, () => world.charging.topUp(walletId)),
+      );
+      return codes.filter((code) => code === 'RESERVED').length;
+    };
+    for (const fault of [...faults, ...faults]) {
+      const isCapLeft = (await user.settings()).usedMicros < dollars(60);
+      // The SDK asks three times.
+      world.standIn.controls.api(fault, { count: 3, pathPrefix: '/v1/payment_intents' });
+      expect(await fiftyTriggers()).toBe(isCapLeft ? 1 : 0);
+      expect((await user.newest()).state).toBe(isCapLeft ? 'charging' : 'succeeded');
+      expect(await fiftyTriggers(), 'while the outcome is unknown').toBe(0);
+      expect((await user.settings()).usedMicros).toBeLessThanOrEqual(dollars(60));
+      world.standIn.controls.clearFaults();
+      await world.pass({ minutes: 2 });
+      await world.work();
+      await user.use(dollars(20));
+    }
+    expect(await user.paidCents()).toEqual([2_500, 2_000, 1_500]);
+    expect(await user.settings()).toMatchObject({ reason: 'cap_reached', usedMicros: dollars(60) });
+    const { balanceMicros, arrearsMicros } = await user.wallet();
+    expect(balanceMicros - arrearsMicros, 'six times 20 used').toBe(dollars(60 - 120));
   });
 });
 

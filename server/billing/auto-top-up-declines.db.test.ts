@@ -92,6 +92,7 @@ describe('a declined card', () => {
   it.each<[CardBehaviour, string]>([
     ['lost_card', 'lost_card'],
     ['stolen_card', 'stolen_card'],
+    ['closed_account', 'invalid_account'],
     ['expired_card', 'expired_card'],
     ['blocked', 'fraudulent'],
   ])('%s is never asked again', async (behaviour, code) => {

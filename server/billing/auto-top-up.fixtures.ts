@@ -116,11 +116,11 @@ export class AutoTopUpUser {
   static async with(
     world: AutoTopUpWorld,
     cards: readonly string[],
-    timezone = 'UTC',
+    { timezone = 'UTC', currency = 'USD' } = {},
   ): Promise<AutoTopUpUser> {
     const user = new AutoTopUpUser(world);
     const { userId } = user;
-    await world.wallets.open({ userId, currency: 'USD', timezone }, 'test:auto');
+    await world.wallets.open({ userId, currency, timezone }, 'test:auto');
     user.customerId = (await world.stripe.customers.create({ metadata: { userId } })).id;
     const { customerId } = user;
     await saveStripeCustomer(world.database.app, { userId, livemode: false, customerId });

@@ -333,6 +333,7 @@ describe('a payment that does not match is quarantined and not credited', () => 
     ['amount', { amount: 2_600 }],
     ['currency', { currency: 'eur' }],
     ['customer', { customer: 'other' }],
+    ['livemode', {}],
   ])('another %s', async (field, change) => {
     // The page's own intent is left unpaid; somebody pays one that claims the same top-up.
     const wallet = await wallets.ofUser(userId);
@@ -344,7 +345,8 @@ describe('a payment that does not match is quarantined and not credited', () => 
       values (${userId}, false, ${customer.id})`;
     await database.owner`
       insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode)
-      values (${topUpId}, ${wallet.walletId}, 'attempt-x', 'USD', 25000000, 2500, false)`;
+      values (${topUpId}, ${wallet.walletId}, 'attempt-x', 'USD', 25000000, 2500,
+              ${field === 'livemode'})`;
     const intent = await stripe.paymentIntents.create({
       amount: 2_500,
       currency: 'usd',

@@ -15,6 +15,7 @@ export type CardBehaviour =
   | 'insufficient_funds'
   | 'lost_card'
   | 'stolen_card'
+  | 'closed_account'
   | 'expired_card'
   | 'incorrect_cvc'
   | 'processing_error'
@@ -116,6 +117,12 @@ const DECLINES: Partial<Record<CardBehaviour, Decline>> = {
   stolen_card: {
     code: 'card_declined',
     declineCode: 'stolen_card',
+    message: 'Your card was declined.',
+    adviceCode: 'do_not_try_again',
+  },
+  closed_account: {
+    code: 'card_declined',
+    declineCode: 'invalid_account',
     message: 'Your card was declined.',
     adviceCode: 'do_not_try_again',
   },

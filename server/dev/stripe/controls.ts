@@ -99,6 +99,7 @@ const commands = {
         'insufficient_funds',
         'lost_card',
         'stolen_card',
+        'closed_account',
         'expired_card',
         'incorrect_cvc',
         'processing_error',
