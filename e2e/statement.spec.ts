@@ -1,4 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, type Page } from '@playwright/test';
+import { pdfTexts } from '../server/billing/pdf-text.fixtures.ts';
+import { runStatementVerify } from '../server/cli/statement-verify.ts';
 import { DEMO_USER, SUPPORT_USER } from '../server/dev/seed.ts';
 import { eventTypes } from './money.ts';
 import { closedMonth, closeMonth, MONTHLY, monthStatus } from './month.ts';
@@ -6,10 +10,11 @@ import { signIn, test } from './users.ts';
 
 /** What the demo user's last month comes to; `server/dev/seed.ts` has its usage. */
 const LAST_MONTH = {
-  'Opening balance': '$0.00',
-  'Promotional credit': '+$25.00',
+  'Opening balance': '$12.14',
+  'Promotional credit': '+$20.00',
   Usage: '-$2.715',
-  'Closing balance': '$22.285',
+  Fees: '-$1.50',
+  'Closing balance': '$27.925',
 };
 const LINES = [
   ['Calls', '26 min 30 s', '$1.525'],
@@ -27,8 +32,15 @@ function valueBeside(page: Page, label: string) {
 /** The statement's own page, as text. */
 async function statementText(page: Page): Promise<string> {
   await page.goto('/account/statements');
-  await expect(page.getByRole('main').getByRole('row')).toHaveCount(2);
-  await page.getByRole('main').getByRole('table').getByRole('link').click();
+  await expect(page.getByRole('main').getByRole('row')).toHaveCount(4);
+  await page
+    .getByRole('main')
+    .getByRole('table')
+    .getByRole('row')
+    .nth(1)
+    .getByRole('link')
+    .first()
+    .click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText(/^Statement for/);
   return page.getByRole('main').innerText();
 }
@@ -58,6 +70,47 @@ test('the cron closes the last month, and its statement stands in the account', 
     await expect(row).toContainText(used);
     await expect(row).toContainText(cost);
   }
+});
+
+test('a statement is downloaded as PDF and CSV, and what was downloaded is proven offline', async ({
+  page,
+  context,
+}, { outputDir }) => {
+  await closedMonth();
+  await signIn(context, DEMO_USER);
+  await page.goto('/account/statements');
+  const newest = page.getByRole('main').getByRole('row').nth(1);
+  const saved: Record<string, string> = {};
+  for (const name of ['PDF', 'CSV', 'Entries']) {
+    const started = page.waitForEvent('download');
+    await newest.getByRole('link', { name: new RegExp(`^${name},`) }).click();
+    const download = await started;
+    expect(download.suggestedFilename()).toMatch(
+      /^statement-\d{4}-\d\d-\d{6}(-events)?\.(pdf|csv)$/,
+    );
+    saved[name] = join(outputDir, download.suggestedFilename());
+    await download.saveAs(saved[name]);
+  }
+  const { PDF = '', CSV = '', Entries = '' } = saved;
+  const texts = pdfTexts(await readFile(PDF));
+  expect(texts[texts.indexOf('Closing balance') + 1]).toBe(LAST_MONTH['Closing balance']);
+  for (const [type, used, cost] of LINES) {
+    const at = texts.indexOf(type);
+    expect(texts.slice(at, at + 4)).toEqual([type, '1', used, cost]);
+  }
+
+  let out = '';
+  const output = {
+    out: (text: string) => void (out += text),
+    err: (text: string) => void (out += text),
+  };
+  const [, hash = ''] = /headHash,,,,,,,([0-9a-f]{64})/.exec(await readFile(CSV, 'utf8')) ?? [];
+  const proof = await runStatementVerify([Entries, '--statement', CSV, '--hash', hash], output);
+  expect(out).toContain('Every figure of the statement is what the events come to.');
+  expect(proof).toBe(0);
+
+  const other = await page.request.get('/account/statements/2020-01-000001/statement.pdf');
+  expect(other.status()).toBe(404);
 });
 
 test('closing the month twice, and many times at once, changes nothing', async ({

@@ -41,6 +41,7 @@ import { createStripeDesk } from './billing/stripe-desk.ts';
 import { createStripeDispatcher, createStripeEvents } from './billing/stripe-events.ts';
 import { createSubscriptions } from './billing/subscriptions.ts';
 import { createTopUps } from './billing/top-ups.ts';
+import { createUsageOverview } from './billing/usage-overview.ts';
 import { createWalletDesk } from './billing/wallet-desk.ts';
 import { createWallets } from './billing/wallets.ts';
 import type { Env } from './env.ts';
@@ -173,6 +174,7 @@ export function createApplication(options: ApplicationOptions): Application {
     }),
     alerts: createAlerts({ sql, wallets, links: unsubscribeLinks }),
     statements,
+    usage: createUsageOverview({ sql, rateCards }),
     paymentMethods: createPaymentMethods({
       sql,
       gateway,

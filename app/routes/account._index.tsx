@@ -1,5 +1,6 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
+import type { UsageOverview } from '../../server/http/views/usage.ts';
 import type { WalletView } from '../../server/http/views/wallets.ts';
 import { AvailableBalance } from '../components/available-balance.tsx';
 import { ButtonLink } from '../components/button.tsx';
@@ -11,9 +12,11 @@ import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
+import { UsageChart } from '../components/usage-chart.tsx';
 import { UsageTable } from '../components/usage-table.tsx';
 import { WalletNotices } from '../components/wallet-notices.tsx';
 import { describeEvent } from '../events.ts';
+import { describeForecast, describeReach } from '../forecast.ts';
 import { formatDateTime, formatPeriod } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
@@ -26,24 +29,22 @@ const LATEST_TOP_UPS = 5;
 
 export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const { wallets, statements, topUps, autoTopUps } = context.services;
+  const { wallets, statements, topUps, autoTopUps, usage } = context.services;
   const wallet = await wallets.ofUser(user.id);
   const { walletId, currency, timezone } = wallet;
-  const [usage, page, closed, recentTopUps, autoTopUp, freezing] = await Promise.all([
-    wallets.usageThisMonth(walletId),
+  const [overview, page, closed, recentTopUps, autoTopUp, freezing] = await Promise.all([
+    usage.overview(wallet),
     wallets.events(walletId, { limit: LATEST_EVENTS }),
     statements.list(user.id),
     topUps.list(user.id, LATEST_TOP_UPS),
     autoTopUps.get(user.id),
     topUps.freezing(user.id),
   ]);
-  const spentMicros = usage.reduce((sum, line) => sum + magnitude(line.amountMicros), 0n);
   const statement = closed[0];
   return json({
     wallet: toWire(wallet),
     freezing: toWire(freezing),
-    usage: toWire(usage),
-    spentMicros: spentMicros.toString(),
+    usage: toWire(overview),
     events: page.events.map((event) => describeEvent(event, currency, timezone)),
     statement: statement ? { number: statement.number, period: statement.period } : null,
     autoTopUpIsPaused: autoTopUp.settings?.status === 'paused',
@@ -58,13 +59,8 @@ export async function loader({ context }: LoaderFunctionArgs) {
   });
 }
 
-function magnitude(micros: bigint): bigint {
-  return micros < 0n ? -micros : micros;
-}
-
 export default function OverviewPage() {
-  const { wallet, freezing, usage, spentMicros, events, statement, ...topUps } =
-    useLoaderData<typeof loader>();
+  const { wallet, freezing, usage, events, statement, ...topUps } = useLoaderData<typeof loader>();
   const { pendingTopUps, autoTopUpIsPaused } = topUps;
   const { currency } = wallet;
   return (
@@ -86,15 +82,12 @@ export default function OverviewPage() {
           </Notice>
         ))}
         <div className="grid gap-5 lg:grid-cols-2">
-          <BalanceCard wallet={wallet} spentMicros={spentMicros} />
-          <Card title="Usage this month">
-            {usage.length === 0 ? (
-              <EmptyState title="Nothing used yet this month" />
-            ) : (
-              <UsageTable caption="Usage this month" lines={usage} currency={currency} />
-            )}
-          </Card>
+          <BalanceCard wallet={wallet} usage={usage} />
+          <ForecastCard wallet={wallet} usage={usage} />
         </div>
+        <Card title="Usage this month">
+          <MonthUsage usage={usage} currency={currency} />
+        </Card>
         <Card
           title="Latest activity"
           action={<TextLink to="/account/activity">All activity</TextLink>}
@@ -124,19 +117,58 @@ export default function OverviewPage() {
   );
 }
 
-interface BalanceCardProps {
+interface WalletUsage {
   wallet: Wire<WalletView>;
-  spentMicros: string;
+  usage: Wire<UsageOverview>;
 }
 
-function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
+/** What the month costs, and how far the money goes. */
+function ForecastCard({ wallet, usage }: WalletUsage) {
+  const { month, end, basis } = describeForecast(usage.forecast, usage.windowDays, wallet);
+  return (
+    <Card title={formatPeriod(usage.period)}>
+      <DefinitionList
+        items={[
+          {
+            label: 'Cost so far',
+            value: <Money micros={usage.spentMicros} currency={wallet.currency} />,
+          },
+          { label: 'Forecast for the month', value: month === null ? 'None' : `about ${month}` },
+          { label: 'Your money ends', value: end },
+        ]}
+      />
+      <p className="mt-3 text-sm text-ink-soft">{basis}</p>
+    </Card>
+  );
+}
+
+function MonthUsage({ usage, currency }: { usage: Wire<UsageOverview>; currency: string }) {
+  const { lines, days, period, today } = usage;
+  if (lines.length === 0) return <EmptyState title="Nothing used yet this month" />;
+  return (
+    <div className="grid items-start gap-x-10 lg:grid-cols-2">
+      <UsageChart
+        period={period}
+        today={today}
+        days={days}
+        types={lines.map(({ type }) => type)}
+        currency={currency}
+      />
+      <UsageTable caption="Usage this month" lines={lines} currency={currency} />
+    </div>
+  );
+}
+
+function BalanceCard({ wallet, usage }: WalletUsage) {
   const { currency, timezone, arrearsMicros, overdraftLimitMicros } = wallet;
   const { grantsMicros, grantsExpireAt } = wallet;
+  const reach = describeReach(usage.reach);
   const money = (micros: string) => <Money micros={micros} currency={currency} />;
   return (
     <Card>
       <h2 className="text-ink-soft">Available to spend</h2>
       <AvailableBalance micros={wallet.availableMicros} currency={currency} />
+      {reach !== null && <p className="mt-1 text-ink-soft">{reach}</p>}
       <ButtonLink to="/account/top-up" className="my-6">
         Add funds
       </ButtonLink>
@@ -159,7 +191,6 @@ function BalanceCard({ wallet, spentMicros }: BalanceCardProps) {
             hint: 'Reserved for usage in progress, not spent',
             value: money(wallet.heldMicros),
           },
-          { label: 'Spent this month', value: money(spentMicros) },
           ...(overdraftLimitMicros === '0'
             ? []
             : [{ label: 'Credit limit', value: money(overdraftLimitMicros) }]),

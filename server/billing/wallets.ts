@@ -18,7 +18,6 @@ import {
   findWallets,
   openWallet,
   searchWallets,
-  usageThisMonth,
   type WalletMode,
   type WalletName,
 } from '../store/wallets.ts';
@@ -94,7 +93,6 @@ export interface Wallets {
   resumeAutoTopUp(name: WalletName, actor: string): Promise<ResumeAutoTopUpAnswer>;
   ofUser: WalletServices['ofUser'];
   events: WalletServices['events'];
-  usageThisMonth: WalletServices['usageThisMonth'];
   /** A page of the wallet's promotional credit, grant by grant, newest first. */
   grants(
     walletId: string,
@@ -204,7 +202,6 @@ export function createWallets(sql: Sql): Wallets {
       return { grants: page, nextCursor };
     },
 
-    usageThisMonth: (walletId) => usageThisMonth(sql, walletId),
     balanceAt: (walletId, at) => balanceAt(sql, walletId, at),
     search: (userIdPrefix) => searchWallets(sql, userIdPrefix, 50),
   };

@@ -17,6 +17,7 @@ import type { LimitServices } from './views/spending-limits.ts';
 import type { StatementServices } from './views/statements.ts';
 import type { StripeDesk } from './views/stripe-desk.ts';
 import type { TopUpServices } from './views/top-ups.ts';
+import type { UsageServices } from './views/usage.ts';
 import type { WalletDesk } from './views/wallet-desk.ts';
 import type { WalletServices } from './views/wallets.ts';
 
@@ -27,6 +28,7 @@ export interface Services {
   autoTopUps: AutoTopUpServices;
   alerts: AlertServices;
   statements: StatementServices;
+  usage: UsageServices;
   paymentMethods: CardServices;
   refundDesk: RefundDesk;
   admin: AdminServices;

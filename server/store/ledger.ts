@@ -50,8 +50,8 @@ export interface Verification {
 
 /**
  * Replays every event of the range and compares what stands on them, wallets, holds, refunds,
- * grants, limits, automatic top-ups, subscriptions, re-ratings, arrears and the units of the
- * month, at one moment. Lists at most so many differences of each. Needs the owner.
+ * grants, limits, automatic top-ups, subscriptions, re-ratings, arrears, the units of the month and
+ * the days of usage, at one moment. Lists at most so many differences of each. Needs the owner.
  */
 export async function verifyRange(
   sql: Sql,
@@ -61,10 +61,10 @@ export async function verifyRange(
   const [row] = await sql<Verification[]>`
     select w.wallets, w.events,
       w.found + h.found + r.found + g.found + l.found + a.found + p.found + s.found
-        + c.found + d.found + m.found as found,
+        + c.found + d.found + m.found + u.found as found,
       w.differences || h.differences || r.differences || g.differences
         || l.differences || a.differences || p.differences || s.differences
-        || c.differences || d.differences || m.differences as differences
+        || c.differences || d.differences || m.differences || u.differences as differences
     from verify_wallets(${range.from}, ${range.to}, ${listAtMost}) w
     cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h
     cross join verify_refunds(${range.from}, ${range.to}, ${listAtMost}) r
@@ -75,7 +75,8 @@ export async function verifyRange(
     cross join verify_subscriptions(${range.from}, ${range.to}, ${listAtMost}) s
     cross join verify_reratings(${range.from}, ${range.to}, ${listAtMost}) c
     cross join verify_arrears(${range.from}, ${range.to}, ${listAtMost}) d
-    cross join verify_monthly_units(${range.from}, ${range.to}, ${listAtMost}) m`;
+    cross join verify_monthly_units(${range.from}, ${range.to}, ${listAtMost}) m
+    cross join verify_usage_days(${range.from}, ${range.to}, ${listAtMost}) u`;
   return only(row);
 }
 

@@ -181,24 +181,3 @@ export async function balanceAt(
       and seq = seq_before(${walletId}, ${at}::timestamptz + interval '1 microsecond')`;
   return row ?? null;
 }
-
-/** What a wallet used since its calendar month began, by usage type, dearest first. */
-export async function usageThisMonth(
-  sql: Sql,
-  walletId: string,
-): Promise<{ type: string; count: number; units: number; amountMicros: bigint }[]> {
-  return sql<{ type: string; count: number; units: number; amountMicros: bigint }[]>`
-    select e.detail #>> '{usage,type}' as type, -- An event that says what had been billed before corrects usage that was counted.
-      (count(*) filter (where e.detail -> 'alreadyBilledMicros' is null))::int as count,
-      sum((e.detail ->> 'units')::bigint)::float8 as units,
-      sum(usage_micros(e))::bigint as "amountMicros"
-    from wallet_events e
-    where e.wallet_id = ${walletId} and e.type in ('charge', 'accrual', 'hold_captured', 'hold_expired')
-      and e.detail -> 'usage' is not null
-      -- Found by search, once: the wallet's earlier events are never read.
-      and e.seq > (
-        select seq_before(w.id,
-          date_trunc('month', ledger_now() at time zone w.timezone) at time zone w.timezone)
-        from wallets w where w.id = ${walletId})
-    group by 1 order by 4 desc, 1`;
-}

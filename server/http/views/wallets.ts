@@ -83,6 +83,4 @@ export interface WalletServices {
   ): Promise<EventPage>;
   /** Prices anew those of the events that billed usage, by the cards that priced them then. */
   explainEvents(walletId: string, seqs: readonly bigint[]): Promise<PricedAnew[]>;
-  /** Charges of the current calendar month of the wallet, by usage type. */
-  usageThisMonth(walletId: string): Promise<UsageLine[]>;
 }

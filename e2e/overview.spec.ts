@@ -1,0 +1,57 @@
+import { expect } from '@playwright/test';
+import { DEMO_USER } from '../server/dev/seed.ts';
+import { billingClient, grant } from './money.ts';
+import { signIn, test } from './users.ts';
+
+test('the overview says what the month costs, how far the money goes and by what', async ({
+  page,
+  user,
+}) => {
+  await page.goto('/account');
+  const main = page.getByRole('main');
+  await expect(main).toContainText('Nothing used yet this month');
+  await expect(main).toContainText('Nothing is left to spend');
+  await expect(main).toContainText('0 s of calls, or 0 SMS');
+
+  await grant(user.id, 9_700_000n);
+  await page.reload();
+  await expect(main).toContainText('3 h 12 min of calls, or 485 SMS');
+  await expect(main).toContainText('Nothing was used in the last 14 days.');
+
+  const client = billingClient();
+  const to = '+442079460018';
+  const fax = { pages: 4, to, referenceId: crypto.randomUUID() };
+  expect(await client.processCommunicationBilling(user.id, 'fax', fax)).toMatchObject({
+    success: true,
+  });
+  const call = { duration: 2, to, referenceId: crypto.randomUUID() };
+  expect(await client.processCommunicationBilling(user.id, 'call', call)).toMatchObject({
+    success: true,
+  });
+  await page.reload();
+  await expect(page.locator('dt:text-is("Cost so far") + dd')).toHaveText('$0.80');
+  await expect(main).toContainText('Too early to say');
+  await expect(page.getByRole('img', { name: /^Cost of each day.*\$0\.80/ })).toBeVisible();
+  const table = page.getByRole('table', { name: 'Usage this month' });
+  await expect(table.getByRole('row').nth(1)).toContainText(/Faxes\s*4 pages\s*1 time\s*\$0\.60/);
+  await expect(table.getByRole('row').nth(2)).toContainText(/Calls\s*2 min\s*1 time\s*\$0\.20/);
+});
+
+test('the demo user sees a forecast, and when the money ends', async ({ page, context }) => {
+  await signIn(context, DEMO_USER);
+  for (const width of [390, 1280]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.goto('/account');
+    await expect(page.locator('dt:text-is("Forecast for the month") + dd')).toHaveText(/^about \$/);
+    await expect(page.locator('dt:text-is("Your money ends") + dd')).toHaveText(
+      /^In about \d+ day/,
+    );
+    await expect(page.getByRole('img', { name: /^Cost of each day/ })).toBeVisible();
+    const overflow = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    expect(overflow).toBe(0);
+    if (process.env.SHOTS)
+      await page.screenshot({ path: `${process.env.SHOTS}/overview-${width}.png`, fullPage: true });
+  }
+});
