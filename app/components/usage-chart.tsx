@@ -21,7 +21,7 @@ interface UsageChartProps {
 /** Told apart by lightness as well as by hue, each at least 3:1 against the white behind it. */
 const COLORS = ['#0b6650', '#2f6fb0', '#9a6700', '#8250a8', '#5b6770', '#a3261b'];
 
-const HEIGHT = 120;
+const HEIGHT = 200;
 const STEP = 20;
 const BAR = 14;
 
@@ -42,7 +42,7 @@ export function UsageChart({ period, today, days, types, currency }: UsageChartP
   return (
     <figure className="mb-5">
       <svg
-        viewBox={`0 0 ${count * STEP} ${HEIGHT + 18}`}
+        viewBox={`0 0 ${count * STEP} ${HEIGHT + 26}`}
         role="img"
         aria-label={summary}
         className="w-full"
@@ -55,9 +55,9 @@ export function UsageChart({ period, today, days, types, currency }: UsageChartP
             {(place === 0 || (place + 1) % 5 === 0 || day === today) && (
               <text
                 x={place * STEP + STEP / 2}
-                y={HEIGHT + 14}
+                y={HEIGHT + 22}
                 textAnchor="middle"
-                fontSize="12"
+                fontSize="19"
                 fill={day === today ? '#14211c' : '#4d5b55'}
                 fontWeight={day === today ? 'bold' : 'normal'}
               >
