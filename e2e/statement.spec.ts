@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, type Page } from '@playwright/test';
-import { pdfTexts } from '../server/billing/pdf-text.fixtures.ts';
 import { runStatementVerify } from '../server/cli/statement-verify.ts';
+import { pdfTexts } from '../server/dev/pdf-text.ts';
 import { DEMO_USER, SUPPORT_USER } from '../server/dev/seed.ts';
 import { eventTypes } from './money.ts';
 import { closedMonth, closeMonth, MONTHLY, monthStatus } from './month.ts';

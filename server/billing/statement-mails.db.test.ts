@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { beforeAll, expect, it } from 'vitest';
 import { type Mailbox, startMailbox } from '../dev/mailbox/server.ts';
 import { createMonthScenario, type MonthScenario, type TestWallet } from '../dev/month-scenario.ts';
+import { pdfTexts } from '../dev/pdf-text.ts';
 import { createLogger } from '../log.ts';
 import { createMailer, type Mailer } from '../mail/mailer.ts';
 import { insertUserWithRole } from '../store/accounts.ts';
 import { createMailSender } from './mail-sender.ts';
-import { pdfTexts } from './pdf-text.fixtures.ts';
 
 let scenario: MonthScenario;
 let mailbox: Mailbox;
