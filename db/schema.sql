@@ -2365,6 +2365,21 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.follow_usage_days()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into usage_days as d (wallet_id, day, usage_type, count, units, micros)
+  select new.wallet_id, u.* from usage_by_day(new.wallet_id, old.seq, new.seq) u
+  on conflict (wallet_id, day, usage_type) do update set
+    count = d.count + excluded.count, units = d.units + excluded.units,
+    micros = d.micros + excluded.micros;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.follow_wallets(p_wallet_ids uuid[])
  RETURNS void
  LANGUAGE sql
@@ -5332,6 +5347,25 @@ AS $function$
   order by n.charges desc limit 1
 $function$;
 
+CREATE OR REPLACE FUNCTION public.usage_by_day(p_wallet_id uuid, p_after_seq bigint, p_to_seq bigint)
+ RETURNS TABLE(day date, usage_type text, count bigint, units numeric, micros numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select (e.recorded_at at time zone w.timezone)::date, coalesce(d.usage ->> 'type', 'other'),
+    count(*) filter (where d."alreadyBilledMicros" is null),
+    sum(case when json_typeof(d.units) = 'number' then d.units::text::numeric else 0 end),
+    sum(usage_micros(e))
+  from wallets w
+  join wallet_events e on e.wallet_id = w.id
+  cross join lateral json_to_record(e.detail)
+    as d (usage json, units json, "alreadyBilledMicros" json)
+  where w.id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
+    and e.type in ('charge', 'accrual', 'hold_captured', 'hold_expired')
+    and (e.type = 'charge' or d.usage is not null)
+  group by 1, 2
+$function$;
+
 CREATE OR REPLACE FUNCTION public.usage_micros(e wallet_events)
  RETURNS bigint
  LANGUAGE sql
@@ -5378,6 +5412,28 @@ AS $function$
   from wallet_events e
   cross join lateral counted_usage(e) u
   where e.wallet_id = p_wallet_id and e.seq > seq_before(p_wallet_id, p_at)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.usage_since_day(p_wallet_id uuid, p_from date)
+ RETURNS TABLE(day date, usage_type text, count bigint, units numeric, micros numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select u.day, u.usage_type, sum(u.count)::bigint, sum(u.units), sum(u.micros)
+  from wallets w
+  left join notice_cursors c on c.wallet_id = w.id
+  cross join lateral (
+    select d.day, d.usage_type, d.count, d.units, d.micros
+    from usage_days d where d.wallet_id = w.id and d.day >= p_from
+    union all
+    select b.* from usage_by_day(
+      w.id,
+      greatest(c.seq, seq_before(w.id, p_from::timestamp at time zone w.timezone)),
+      w.seq
+    ) b
+  ) u
+  where w.id = p_wallet_id
+  group by u.day, u.usage_type
 $function$;
 
 CREATE OR REPLACE FUNCTION public.usage_standing(e wallet_events, OUT priced_at timestamp with time zone, OUT usage jsonb, OUT billed_micros bigint, OUT refunded_micros bigint, OUT corrected_micros bigint)
@@ -6021,6 +6077,31 @@ AS $function$
         'walletId', l.wallet_id, 'seq', l.seq::text, 'problem', l.problem, 'message', l.message
       ) order by l.wallet_id, l.seq, l.problem), '[]')
      from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.verify_usage_days(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+  with told as (
+    select c.wallet_id, u.*
+    from notice_cursors c cross join lateral usage_by_day(c.wallet_id, 0, c.seq) u
+    where c.wallet_id between p_from and p_to
+  ), kept as (
+    select * from usage_days where wallet_id between p_from and p_to
+  ), listed as (
+    select wallet_id, day, usage_type,
+      row_number() over (order by wallet_id, day, usage_type) as number
+    from told t full join kept k using (wallet_id, day, usage_type)
+    where (t.count, t.units, t.micros) is distinct from (k.count, k.units, k.micros)
+  )
+  select count(*), coalesce(jsonb_agg(jsonb_build_object(
+    'walletId', wallet_id, 'seq', null, 'problem', 'USAGE_DAY',
+    'message', format('%s of %s is not what the events of that day come to', usage_type, day)
+  ) order by number) filter (where number <= p_limit), '[]')
+  from listed
 $function$;
 
 CREATE OR REPLACE FUNCTION public.verify_wallets(p_from uuid, p_to uuid, p_limit integer, OUT wallets bigint, OUT events bigint, OUT found bigint, OUT differences jsonb)
@@ -6671,6 +6752,7 @@ create table notice_cursors (
   constraint notice_cursors_seq_check CHECK (seq >= 0),
   constraint notice_cursors_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 ) with (fillfactor=70);
+CREATE TRIGGER notice_cursors_usage AFTER UPDATE OF seq ON notice_cursors FOR EACH ROW WHEN (new.seq > old.seq) EXECUTE FUNCTION follow_usage_days();
 
 create table payment_disputes (
   wallet_id uuid not null,
@@ -7109,6 +7191,17 @@ CREATE INDEX top_ups_unsettled ON public.top_ups USING btree (created_at) WHERE 
 CREATE TRIGGER top_ups_auto_followed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.kind = 'auto'::text AND (new.status = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'quarantined'::text]))) EXECUTE FUNCTION follow_auto_top_up();
 CREATE TRIGGER top_ups_failed AFTER UPDATE OF status ON top_ups FOR EACH ROW WHEN (new.kind = 'manual'::text AND new.status = 'failed'::text AND old.status <> 'failed'::text) EXECUTE FUNCTION tell_of_failed_top_up();
 
+create table usage_days (
+  wallet_id uuid not null,
+  day date not null,
+  usage_type text not null,
+  count bigint not null,
+  units numeric not null,
+  micros numeric not null,
+  constraint usage_days_pkey PRIMARY KEY (wallet_id, day, usage_type),
+  constraint usage_days_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES notice_cursors(wallet_id)
+) with (fillfactor=70);
+
 create table usage_refunds (
   wallet_id uuid not null,
   original_seq bigint not null,
@@ -7335,6 +7428,7 @@ grant select on stripe_quarantine to wallet_app;
 grant select on subscriptions to wallet_app;
 grant select on top_ups to wallet_app;
 grant select on trial_balance to wallet_app;
+grant select on usage_days to wallet_app;
 grant select on usage_refunds to wallet_app;
 grant select on users to wallet_app;
 grant select on wallet_arrears to wallet_app;
@@ -7449,8 +7543,10 @@ grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function touch_reconciliation(date,boolean) to wallet_app;
 grant execute on function trim_stripe_payloads(timestamp with time zone,integer) to wallet_app;
 grant execute on function units_this_month(wallets) to wallet_app;
+grant execute on function usage_by_day(uuid,bigint,bigint) to wallet_app;
 grant execute on function usage_micros(wallet_events) to wallet_app;
 grant execute on function usage_page(text,text,timestamp with time zone,timestamp with time zone,uuid,bigint,integer) to wallet_app;
+grant execute on function usage_since_day(uuid,date) to wallet_app;
 grant execute on function usage_standing(wallet_events) to wallet_app;
 grant execute on function use_recovery_link(uuid,integer) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
