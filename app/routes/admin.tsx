@@ -10,6 +10,7 @@ export function loader({ context }: LoaderFunctionArgs) {
 
 const sections = [
   { to: '/admin', label: 'Overview', end: true },
+  { to: '/admin/month', label: 'Month', end: false },
   { to: '/admin/inbox', label: 'Inbox', end: false },
   { to: '/admin/quarantine', label: 'Quarantine', end: false },
   { to: '/admin/disputes', label: 'Disputes', end: false },

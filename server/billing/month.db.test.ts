@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createMonthScenario, type MonthScenario, type TestWallet } from '../dev/month-scenario.ts';
+import { monthProgress } from '../store/month.ts';
 
 let scenario: MonthScenario;
 
@@ -239,9 +240,19 @@ describe('a run', () => {
       status: 'running',
       wallets: { total: 10, billed: 9, failed: 1, pending: 0 },
     });
-    expect(
-      await scenario.db.app`select wallet_id, sqlstate, message, attempts from billing_failures`,
-    ).toEqual([{ wallet_id: bad.id, sqlstate: '22012', message: 'broken', attempts: 1 }]);
+    expect(await monthProgress(scenario.db.app, '2026-08', 10)).toEqual({
+      ranges: { planned: 1, finished: 0, attempts: 1 },
+      failures: [
+        {
+          walletId: bad.id,
+          sqlstate: '22012',
+          message: 'broken',
+          attempts: 1,
+          failedAt: new Date('2026-09-01T02:00:00Z'),
+          retryAt: new Date('2026-09-01T02:05:00Z'),
+        },
+      ],
+    });
     await scenario.db.owner.unsafe('drop trigger refuse_one on statements');
     expect(await scenario.run('2026-09-01T03:00:00Z', '2026-08')).toEqual({
       closed: 10,
@@ -249,6 +260,10 @@ describe('a run', () => {
       pending: 0,
     });
     expect(await scenario.month.status('2026-08')).toMatchObject({ status: 'finished' });
+    expect(await monthProgress(scenario.db.app, '2026-08', 10)).toEqual({
+      ranges: { planned: 1, finished: 1, attempts: 2 },
+      failures: [],
+    });
   });
 
   it('gives way as a whole, and can be repeated, when the database itself is in trouble', async () => {

@@ -1,5 +1,5 @@
 /** The month in the database: runs and ranges of wallets. One call is one SQL function. */
-import type { BillingStatus } from '../http/views/admin.ts';
+import type { BillingStatus, MonthFailure, MonthProgress } from '../http/views/admin.ts';
 import { only, type Sql } from './sql.ts';
 
 /** A run of a period (YYYY-MM), as it is announced to the scheduler. */
@@ -120,4 +120,28 @@ export async function claimMonths(
     select run_id as "runId", period
     from claim_months(${claim.dueThrough}, ${claim.quietMs} * interval '1 millisecond',
       ${claim.actor})`;
+}
+
+/** How far a period's ranges are, and the wallets that could not be closed, newest failures first. */
+export async function monthProgress(
+  sql: Sql,
+  period: string,
+  maxFailures: number,
+): Promise<MonthProgress> {
+  const [ranges] = await sql<MonthProgress['ranges'][]>`
+    select count(g.run_id)::float8 as planned, count(g.finished_at)::float8 as finished,
+      coalesce(sum(g.attempts), 0)::float8 as attempts
+    from billing_runs r join billing_ranges g on g.run_id = r.id
+    where r.period = ${period}`;
+  const failures = await sql<MonthFailure[]>`
+    select f.wallet_id as "walletId", f.sqlstate, f.message, f.attempts,
+      f.failed_at as "failedAt", g.due_at as "retryAt"
+    from billing_runs r
+    join billing_failures f on f.run_id = r.id
+    left join billing_ranges g on g.run_id = r.id
+      and g.from_wallet_id < f.wallet_id and g.to_wallet_id >= f.wallet_id
+    where r.period = ${period} and not exists (
+      select from statements s where s.wallet_id = f.wallet_id and s.period = r.period)
+    order by f.failed_at desc, f.wallet_id limit ${maxFailures}`;
+  return { ranges: only(ranges), failures: [...failures] };
 }

@@ -9,6 +9,25 @@ export interface BillingStatus {
   nextRunAt: Date;
 }
 
+/** A wallet that could not be closed yet. */
+export interface MonthFailure {
+  walletId: string;
+  /** What the database said. */
+  sqlstate: string;
+  message: string;
+  attempts: number;
+  failedAt: Date;
+  /** When it is tried again by itself. */
+  retryAt: Date | null;
+}
+
+export interface MonthProgress {
+  /** Key ranges of wallets, and how often they were tried in all. */
+  ranges: { planned: number; finished: number; attempts: number };
+  /** The newest ones first. */
+  failures: MonthFailure[];
+}
+
 export interface InboxSummary {
   received: number;
   applied: number;
@@ -46,6 +65,8 @@ export interface MailBacklog {
 /** How the program stands, and the month. */
 export interface AdminServices {
   billing(): Promise<BillingStatus>;
+  /** How far the month that is due is, and what keeps it. */
+  month(): Promise<MonthProgress & { status: BillingStatus }>;
   startBilling(actor: string): Promise<BillingStatus>;
   inbox(): Promise<InboxSummary>;
   mail(): Promise<MailSummary>;
