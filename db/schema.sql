@@ -5032,6 +5032,18 @@ begin
   return true;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.stop_auto_top_up_of_suspended()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform pause_auto_top_up(new.wallet_id, 'wallet_frozen', 'system:auto-top-up', '{}')
+  from wallets w where w.id = new.wallet_id and w.status = 'frozen';
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.stop_auto_top_up_with_wallet()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5083,7 +5095,8 @@ CREATE OR REPLACE FUNCTION public.takes_payments(w wallets)
  LANGUAGE sql
  STABLE
 AS $function$
-  select w.status = 'open' or is_suspended(w)
+  select w.status = 'open' or is_suspended(w) and not exists (
+    select from payment_disputes d where d.wallet_id = w.id and d.freezes)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.tell_of_arrears(w wallets, p_kind text, a wallet_arrears)
@@ -5497,11 +5510,22 @@ CREATE OR REPLACE FUNCTION public.verify_arrears(p_from uuid, p_to uuid, p_limit
  STABLE
  SET jit TO 'off'
 AS $function$
-  with problems as (
+  with demanded as (
+    select e.wallet_id, max(e.seq) as seq from wallet_events e
+    where e.wallet_id between p_from and p_to and e.type = 'arrears_demanded'
+    group by e.wallet_id
+  ), problems as (
     select a.wallet_id, a.demanded_seq as seq, p.problem, p.message
     from wallet_arrears a
     join wallets w on w.id = a.wallet_id
     left join wallet_events e on e.wallet_id = a.wallet_id and e.seq = a.demanded_seq
+    left join lateral (
+      select s.type = 'wallet_frozen' and s.actor = 'system:arrears' as by_arrears
+      from wallet_events s
+      where s.wallet_id = a.wallet_id and s.seq > a.demanded_seq
+        and s.type in ('wallet_frozen', 'wallet_unfrozen')
+      order by s.seq desc limit 1
+    ) stands on true
     cross join lateral (values
       ('ARREARS_DEMAND', case
         when e.type is distinct from 'arrears_demanded'
@@ -5509,10 +5533,20 @@ AS $function$
         then 'what is owed was not demanded by its event as it is kept' end),
       ('ARREARS_PAID', case when w.arrears_micros = 0
         then 'what is owed is demanded, and nothing is owed' end),
-      ('ARREARS_FREEZE', case when a.suspends and w.status <> 'frozen'
-        then format('the wallet is suspended and stands as %s', w.status) end)
+      ('ARREARS_FREEZE', case when a.suspends <> coalesce(stands.by_arrears, false)
+        then format('the demand %s the wallet, and its events say otherwise',
+          case when a.suspends then 'suspends' else 'does not suspend' end) end)
     ) as p (problem, message)
     where a.wallet_id between p_from and p_to and p.message is not null
+    union all
+    select d.wallet_id, d.seq, 'ARREARS_DEMAND', 'what is owed was demanded, and no demand is kept'
+    from demanded d
+    where not exists (select from wallet_arrears a where a.wallet_id = d.wallet_id)
+      and not exists (
+        select from wallet_events e
+        where e.wallet_id = d.wallet_id and e.seq > d.seq
+          and (e.arrears_micros = 0
+            or e.type = 'wallet_unfrozen' and e.actor <> 'system:arrears'))
   )
   select (select count(*) from problems),
     (select coalesce(jsonb_agg(jsonb_build_object(
@@ -6779,6 +6813,7 @@ create table payment_disputes (
 CREATE INDEX payment_disputes_of_top_up ON public.payment_disputes USING btree (top_up_id);
 CREATE INDEX payment_disputes_opened ON public.payment_disputes USING btree (created_at);
 CREATE TRIGGER payment_disputes_never_deleted BEFORE DELETE OR TRUNCATE ON payment_disputes FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER payment_disputes_stop_auto_top_up AFTER INSERT OR UPDATE OF freezes ON payment_disputes FOR EACH ROW WHEN (new.freezes) EXECUTE FUNCTION stop_auto_top_up_of_suspended();
 CREATE TRIGGER payment_disputes_told AFTER INSERT OR UPDATE OF state ON payment_disputes FOR EACH ROW WHEN (new.state = ANY (ARRAY['open'::text, 'lost'::text, 'won'::text])) EXECUTE FUNCTION tell_of_payment_dispute();
 
 create table payment_fraud_warnings (
@@ -7238,6 +7273,7 @@ create table wallet_arrears (
   constraint wallet_arrears_wallet_id_demanded_seq_fkey FOREIGN KEY (wallet_id, demanded_seq) REFERENCES wallet_events(wallet_id, seq),
   constraint wallet_arrears_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallets(id)
 );
+CREATE TRIGGER wallet_arrears_stop_auto_top_up AFTER UPDATE OF suspends ON wallet_arrears FOR EACH ROW WHEN (old.suspends AND NOT new.suspends) EXECUTE FUNCTION stop_auto_top_up_of_suspended();
 
 create table wallet_events (
   wallet_id uuid not null,

@@ -29,6 +29,34 @@ async function owing(): Promise<TestWallet> {
   return wallet;
 }
 
+async function turnAutoTopUpOn({ id }: TestWallet): Promise<void> {
+  await scenario.db.owner`
+    insert into auto_top_ups (wallet_id, livemode, status, threshold_micros, mode,
+      amount_micros, monthly_cap_micros, min_charge_micros, max_charge_micros,
+      charge_step_micros, changed_at)
+    values (${id}, false, 'on', 0, 'add', 10000000, 100000000, 1000000, 50000000,
+      10000, now())`;
+}
+
+/** Asks for a top-up of $5; the answer's code. */
+async function beginTopUp({ id }: TestWallet): Promise<string | undefined> {
+  const [row] = await scenario.db.app<{ code: string }[]>`
+    select code from start_top_up(${randomUUID()}, ${id}, ${randomUUID()}, 5000000, 500, false)`;
+  return row?.code;
+}
+
+/** A payment that pays a part of what is owed; its name at Stripe. */
+async function payOneDollar({ id, userId }: TestWallet): Promise<string> {
+  const topUpId = randomUUID();
+  const [paymentIntentId, customerId] = [`pi_${topUpId}`, `cus_${topUpId}`];
+  await scenario.db.owner`insert into stripe_customers (user_id, livemode, stripe_customer_id)
+    values (${userId}, false, ${customerId})`;
+  await scenario.db.app`select start_top_up(${topUpId}, ${id}, ${topUpId}, 1000000, 100, false)`;
+  await scenario.db.app`select apply_top_up(${paymentIntentId}, ${topUpId}, ${customerId}, 'USD',
+    100, false, ${actor}, ledger_now())`;
+  return paymentIntentId;
+}
+
 /** The sweeper comes by at an instant. */
 async function sweep(at: string): Promise<void> {
   await scenario.db.setClock(at);
@@ -52,7 +80,8 @@ async function charge(at: string, { id }: TestWallet) {
 
 async function noticesOf({ userId }: TestWallet): Promise<string[]> {
   const rows = await scenario.db.owner<{ kind: string }[]>`
-    select kind from mail_outbox where user_id = ${userId} order by created_at`;
+    select kind from mail_outbox where user_id = ${userId} and kind <> 'statement'
+    order by created_at`;
   return rows.map(({ kind }) => kind);
 }
 
@@ -98,12 +127,7 @@ describe('a wallet that owes when its month is closed', () => {
   it('hears nothing when an automatic top-up pays first', async () => {
     const wallet = await scenario.open('2026-08-10T00:00:00Z');
     await giveAccount(wallet);
-    await scenario.db.owner`
-      insert into auto_top_ups (wallet_id, livemode, status, threshold_micros, mode,
-        amount_micros, monthly_cap_micros, min_charge_micros, max_charge_micros,
-        charge_step_micros, changed_at)
-      values (${wallet.id}, false, 'on', 0, 'add', 10000000, 100000000, 1000000, 50000000,
-        10000, now())`;
+    await turnAutoTopUpOn(wallet);
     await scenario.charge('2026-08-11T00:00:00Z', wallet, 5_000_000n);
     await scenario.run('2026-09-01T02:00:00Z', '2026-08');
     await sweep('2026-09-01T02:00:01Z');
@@ -119,16 +143,28 @@ describe('a wallet that owes when its month is closed', () => {
   it('can begin a top-up while it is suspended, and not when a person froze it', async () => {
     const wallet = await owing();
     await sweep('2026-09-08T02:00:00Z');
-    const begin = async () => {
-      const [row] = await scenario.db.app<{ code: string }[]>`
-        select code from start_top_up(${randomUUID()}, ${wallet.id}, ${randomUUID()}, 5000000, 500,
-          false)`;
-      return row?.code;
-    };
-    expect(await begin()).not.toBe('WALLET_FROZEN');
+    expect(await beginTopUp(wallet)).not.toBe('WALLET_FROZEN');
     await scenario.db.app`select change_wallet_status(${wallet.id}, 'frozen', ${actor}, '{}')`;
-    expect(await begin()).toBe('WALLET_FROZEN');
+    expect(await beginTopUp(wallet)).toBe('WALLET_FROZEN');
   });
+
+  it.each(['a dispute', 'a person'])(
+    'takes no more payments when %s freezes it too',
+    async (who) => {
+      const wallet = await owing();
+      await turnAutoTopUpOn(wallet);
+      const paymentIntentId = await payOneDollar(wallet);
+      await sweep('2026-09-08T02:00:00Z');
+      await (who === 'a dispute'
+        ? scenario.db.app`select apply_dispute('dp_1', ${paymentIntentId}, 'USD', 100, 'open',
+          'needs_response', 'fraudulent', 0, 0, 'stripe:dp_1', ledger_now(), '{}')`
+        : scenario.db.app`select change_wallet_status(${wallet.id}, 'frozen', ${actor}, '{}')`);
+      expect(await beginTopUp(wallet)).toBe('WALLET_FROZEN');
+      const [automatic] = await scenario.db.app`
+      select status, reason from auto_top_ups where wallet_id = ${wallet.id}`;
+      expect(automatic).toEqual({ status: 'paused', reason: 'wallet_frozen' });
+    },
+  );
 
   it('has as long as the operator’s terms give', async () => {
     await scenario.db.owner`update arrears_terms set grace = interval '30 days'`;
@@ -139,14 +175,41 @@ describe('a wallet that owes when its month is closed', () => {
 });
 
 describe('verification finds', () => {
+  const problemsOf = async ({ id }: TestWallet) => {
+    const { differences } = await verifyRange(scenario.db.owner, { from: id, to: id }, 10);
+    return differences.map(({ problem }) => problem);
+  };
+
   it.each([
     ['ARREARS_DEMAND', `update wallet_arrears set suspend_at = suspend_at + interval '1 day'`],
     ['ARREARS_FREEZE', 'update wallet_arrears set suspends = true'],
-  ])('%s', async (problem, change) => {
+    ['ARREARS_DEMAND', 'delete from wallet_arrears'],
+  ])('%s: %s', async (problem, change) => {
     const wallet = await owing();
     await scenario.db.owner.unsafe(change);
-    const range = { from: wallet.id, to: wallet.id };
-    const { differences } = await verifyRange(scenario.db.owner, range, 10);
-    expect(differences.map((found) => found.problem)).toEqual([problem]);
+    expect(await problemsOf(wallet)).toEqual([problem]);
+  });
+
+  it('a suspended wallet that its payment would not open', async () => {
+    const wallet = await owing();
+    await sweep('2026-09-08T02:00:00Z');
+    await scenario.db.owner`update wallet_arrears set suspends = false`;
+    expect(await problemsOf(wallet)).toEqual(['ARREARS_FREEZE']);
+  });
+
+  it('a wallet frozen by a person that its payment would open', async () => {
+    const wallet = await owing();
+    await sweep('2026-09-08T02:00:00Z');
+    await scenario.db.app`select change_wallet_status(${wallet.id}, 'frozen', ${actor}, '{}')`;
+    await expectSound(wallet);
+    await scenario.db.owner`update wallet_arrears set suspends = true`;
+    expect(await problemsOf(wallet)).toEqual(['ARREARS_FREEZE']);
+  });
+
+  it('nothing in a wallet that its operator lets owe', async () => {
+    const wallet = await owing();
+    await sweep('2026-09-08T02:00:00Z');
+    await scenario.db.app`select change_wallet_status(${wallet.id}, 'open', ${actor}, '{}')`;
+    await expectSound(wallet);
   });
 });
