@@ -12,7 +12,7 @@ const PAGE = 500;
 
 export interface RepricedUsage {
   readonly billed: BilledUsage;
-  /** Null where the card has no rate for it. */
+  /** Null where the card has no rate for it that could be said now. */
   readonly price: { readonly micros: bigint; readonly breakdown: Breakdown } | null;
 }
 
@@ -52,12 +52,18 @@ function inPlaceOf(prices: PriceList, tried: CompiledRateCard): PriceList {
     : [...prices.filter(isOwn), tried];
 }
 
+/**
+ * Null for a price by monthly tiers as well: it depends on the units that the month had then, which
+ * later usage was priced by in turn.
+ */
 function priceOf(
   prices: PriceList,
   { usage, pricedAt, timezone }: BilledUsage,
 ): RepricedUsage['price'] {
   const rated = rate(prices, usageSchema.parse(usage), { at: pricedAt, timezone });
-  return rated.ok ? { micros: rated.amountMicros, breakdown: rated.breakdown } : null;
+  return rated.ok && rated.breakdown.price?.monthly === undefined
+    ? { micros: rated.amountMicros, breakdown: rated.breakdown }
+    : null;
 }
 
 /** How many gainers and losers are kept. */

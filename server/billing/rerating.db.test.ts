@@ -260,6 +260,22 @@ describe('usage that was never delivered', () => {
   });
 });
 
+it('usage that the card prices by what was used in its month is left as it is', async () => {
+  version += 1;
+  const id = randomUUID();
+  const rules = defaultRateCard.rules.map((rule) =>
+    rule.type === 'sms'
+      ? { ...rule, monthlyTiers: [{ aboveUnits: 5, pricePerUnitMicros: '10000' }] }
+      : rule,
+  );
+  const effectiveFrom = new Date(Date.UTC(2990, 0, version)).toISOString();
+  await cards.publish({ ...defaultRateCard, id, version, effectiveFrom, rules }, actor);
+  await charge(5);
+  await charge(10);
+  expect(await rerate(0n, { cardId: id })).toMatchObject({ withoutRate: 2, credits: 0, debits: 0 });
+  await expectSound();
+});
+
 describe('a run', () => {
   it('that is stopped and begun again comes to the same as one that is not', async () => {
     const others = await Promise.all(Array.from({ length: 3 }, () => walletWith(10_000_000n)));
