@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, type Page } from '@playwright/test';
-import { balanceMicros, eventTypes } from './money.ts';
+import { balanceMicros, billingClient, eventTypes } from './money.ts';
 import { CARDS, clearFaults, loseWebhooks, paidCents, redeliverSuccesses } from './stripe.ts';
 import { bank, expectPhase, fillCard, openTopUp, payButton, payWith } from './top-up-page.ts';
 import { newEmail, submitCredentials, test, type User } from './users.ts';
@@ -41,6 +41,61 @@ test('a new user adds $25 by card and finds it in the balance and in the activit
   await expect(entry).toContainText('+$25.00');
   await expect(entry).toContainText('Balance $25.00');
 });
+
+for (const { currency, tooFine, amount, shown, minor, micros } of [
+  {
+    currency: 'EUR',
+    tooFine: '10.505',
+    amount: '10.50',
+    shown: '€10.50',
+    minor: 1_050,
+    micros: '10500000',
+  },
+  {
+    currency: 'GBP',
+    tooFine: '5.011',
+    amount: '5.01',
+    shown: '£5.01',
+    minor: 501,
+    micros: '5010000',
+  },
+  {
+    currency: 'JPY',
+    tooFine: '2500.5',
+    amount: '2501',
+    shown: '¥2,501',
+    minor: 2_501,
+    micros: '2501000000',
+  },
+  {
+    currency: 'KWD',
+    tooFine: '12.345',
+    amount: '12.340',
+    shown: 'KWD 12.340',
+    minor: 12_340,
+    micros: '12340000',
+  },
+]) {
+  test(`${currency} is exact from what is typed to the balance, or refused`, async ({
+    page,
+    user,
+  }) => {
+    await billingClient().wallets.open.mutate({ userId: user.id, currency });
+    await openTopUp(page);
+    const field = page.getByLabel('Amount');
+    await field.fill(tooFine);
+    await payWith(page, CARDS.accepted);
+    await expect(field).toHaveAttribute('aria-invalid', 'true');
+    expect(await paidCents(user.id)).toEqual([]);
+
+    await field.fill(amount);
+    await payButton(page).click();
+    await expectPhase(page, 'Payment received');
+    await expect(page.getByTestId('available-balance')).toHaveText(shown);
+    expect(await balanceMicros(page)).toBe(micros);
+    expect(await paidCents(user.id), 'in minor units').toEqual([minor]);
+  });
+}
 
 test('only the webhook credits: the page that follows never does', async ({ page, user }) => {
   await loseWebhooks();

@@ -47,7 +47,7 @@ export interface LedgerState {
   readonly status: string;
   readonly balanceMicros: bigint;
   readonly arrearsMicros: bigint;
-  readonly refunds: readonly object[];
+  readonly refunds: readonly { readonly stripeRefundId: string | null }[];
   readonly disputes: readonly object[];
   readonly warnings: readonly object[];
 }
@@ -138,7 +138,7 @@ export async function startMoneyBackWorld(): Promise<MoneyBackWorld> {
       if (wallet === undefined) {
         throw new Error('there is no such wallet');
       }
-      const refunds = await sql`
+      const refunds = await sql<{ stripeRefundId: string | null }[]>`
         select stripe_refund_id as "stripeRefundId", top_up_id as "topUpId", status,
           amount_micros as "amountMicros", debited_micros as "debitedMicros"
         from payment_refunds where wallet_id = ${walletId} order by stripe_refund_id`;

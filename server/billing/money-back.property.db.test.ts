@@ -1,33 +1,40 @@
 /**
- * Whatever befalls payments at Stripe, and in whatever order, how late and how often its events come,
- * the ledger ends as Stripe says that it is.
+ * Whatever befalls payments at Stripe, whatever refunds are asked for here meanwhile, and in whatever
+ * order, how late and how often Stripe's events come, the ledger ends as Stripe says that it is.
  */
 import fc from 'fast-check';
 import type Stripe from 'stripe';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StripeGateway } from '../stripe/gateway.ts';
-import {
-  type LedgerState,
-  type MoneyBackWorld,
-  type Payment,
-  startMoneyBackWorld,
-} from './money-back.fixtures.ts';
+import type { LedgerState, Payment } from './money-back.fixtures.ts';
 import { disputeStateOf } from './money-back.ts';
+import {
+  type RefundProcess,
+  type RefundWorld,
+  requestOf,
+  SUPPORT,
+  startRefundWorld,
+} from './payment-refunds.fixtures.ts';
 import { createStripeEvents } from './stripe-events.ts';
 
 /** How many random histories a run tries. */
 const runs = Number(process.env.MONEY_BACK_RUNS ?? 30);
 
-let world: MoneyBackWorld;
+let world: RefundWorld;
+let server: RefundProcess;
 let users = 0;
 beforeAll(async () => {
-  world = await startMoneyBackWorld();
+  world = await startRefundWorld();
+  server = world.process();
 });
 afterAll(() => world?.stop());
 
+/** How a refund is asked for here: by a process that dies of it, or met by a fault of Stripe. */
+const askings = ['ask', 'ask and die', 'ask unheard', 'ask in vain'] as const;
 const fates = [
   ...(['refund', 'refund', 'refund all', 'fail', 'dispute', 'dispute in part'] as const),
-  ...(['inquiry', 'escalate', 'won', 'lost', 'warning_closed', 'warn'] as const),
+  ...(['inquiry', 'escalate', 'won', 'lost', 'warning_closed', 'warn', 'ask'] as const),
+  ...askings,
 ];
 type Happening = { readonly payment: number; readonly fate: (typeof fates)[number] };
 
@@ -50,8 +57,8 @@ const scenario: fc.Arbitrary<Scenario> = fc.record({
 const everything: Scenario = {
   amounts: ['10', '25.50'],
   happenings: [
-    ...(['dispute', 'won', 'warn'] as const).map((fate) => ({ payment: 0, fate })),
-    ...(['refund', 'fail', 'inquiry', 'escalate', 'lost'] as const).map((fate) => ({
+    ...(['ask', 'dispute', 'won', 'warn'] as const).map((fate) => ({ payment: 0, fate })),
+    ...([...askings, 'refund', 'fail', 'inquiry', 'escalate', 'lost'] as const).map((fate) => ({
       payment: 1,
       fate,
     })),
@@ -75,6 +82,7 @@ test('any order, doubling and delay of events ends in the state that Stripe is i
       ...['charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed'],
       ...['charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated'],
       ...['radar.early_fraud_warning.created', 'not applied'],
+      ...['asked: succeeded', 'asked: reserved', 'asked: failed'],
     ]),
   );
 });
@@ -94,7 +102,8 @@ async function play({ amounts, happenings, seed }: Scenario): Promise<string[]> 
   const waiting = new Set<Stripe.Event>();
 
   for (const { payment, fate } of happenings) {
-    happen(fate, payments[payment % payments.length], random);
+    const asked = await happen(fate, payments[payment % payments.length], random);
+    if (asked !== null) outcomes.push(`asked: ${asked}`);
     for (const event of world.newEvents()) {
       told.push(event);
       waiting.add(event);
@@ -107,25 +116,46 @@ async function play({ amounts, happenings, seed }: Scenario): Promise<string[]> 
       outcomes.push(await world.deliver(event, late));
       if (random() < 0.3) outcomes.push(await world.deliver(event, late));
     }
+    if (random() < 0.2) await server.sweep();
   }
 
   // In the end all come, and come again, several at once.
   const rest = shuffled([...told, ...told.filter(() => random() < 0.5)], random);
   for (let from = 0; from < rest.length; from += 3) {
-    await Promise.all(rest.slice(from, from + 3).map((event) => world.deliver(event)));
+    const some = rest.slice(from, from + 3).map((event) => world.deliver(event));
+    await Promise.all([...some, server.sweep()]);
+  }
+  for (const event of world.newEvents()) {
+    told.push(event);
+    await world.deliver(event);
   }
   const { walletId } = await world.wallets.ofUser(userId);
-  expect(await world.stateOf(walletId)).toEqual(await stateAtStripe(payments));
+  const state = await world.stateOf(walletId);
+  // What Stripe refused to make is known here alone, and took nothing.
+  const refunds = state.refunds.filter(({ stripeRefundId }) => stripeRefundId !== null);
+  const refused = state.refunds.filter(({ stripeRefundId }) => stripeRefundId === null);
+  expect({ ...state, refunds }).toEqual(await stateAtStripe(payments));
+  for (const refund of refused) {
+    expect(refund).toMatchObject({ status: 'failed', debitedMicros: 0n });
+  }
   expect(await world.verify(walletId)).toEqual([]);
-  const again = outcomes.some((outcome) => outcome.startsWith('not applied'));
-  return [...told.map(({ type }) => type), ...(again ? ['not applied'] : [])];
+  const ours = outcomes.map((outcome) => outcome.replace(/^(not applied).*/s, '$1'));
+  return [...told.map(({ type }) => type), ...ours];
 }
 
-/** What befalls a payment; a stand-in refuses what Stripe refuses, and then nothing has happened. */
-function happen(fate: Happening['fate'], payment: Payment | undefined, random: () => number): void {
-  if (payment === undefined) return;
+/**
+ * What befalls a payment, and the answer to who asked for a refund of it. The stand-in refuses what
+ * Stripe refuses, and then nothing has happened.
+ */
+async function happen(
+  fate: Happening['fate'],
+  payment: Payment | undefined,
+  random: () => number,
+): Promise<string | null> {
+  if (payment === undefined) return null;
   const { controls } = world.standIn;
   const { chargeId } = payment;
+  const someMinor = () => 100 + Math.floor(random() * 300);
   /** An object of the payment that an event told of. */
   const oneOf = (object: string) => {
     const ids = controls
@@ -138,35 +168,61 @@ function happen(fate: Happening['fate'], payment: Payment | undefined, random: (
   try {
     switch (fate) {
       case 'refund':
-        controls.refundCharge(chargeId, 100 + Math.floor(random() * 300));
-        return;
+        controls.refundCharge(chargeId, someMinor());
+        break;
       case 'refund all':
         controls.refundCharge(chargeId);
-        return;
+        break;
       case 'fail':
         controls.failRefund(oneOf('refund'));
-        return;
+        break;
       case 'dispute':
         controls.disputeCharge(chargeId);
-        return;
+        break;
       case 'dispute in part':
         controls.disputeCharge(chargeId, { amount: 700 });
-        return;
+        break;
       case 'inquiry':
         controls.disputeCharge(chargeId, { status: 'warning_needs_response' });
-        return;
+        break;
       case 'escalate':
         controls.escalateInquiry(oneOf('dispute'));
-        return;
+        break;
       case 'warn':
         controls.warnOfFraud(chargeId);
-        return;
+        break;
+      case 'ask':
+      case 'ask and die':
+      case 'ask unheard':
+      case 'ask in vain':
+        return await askHere(fate, payment, someMinor());
       default:
         controls.closeDispute(oneOf('dispute'), fate);
     }
   } catch (error) {
     expect(error).toHaveProperty('status');
   }
+  return null;
+}
+
+/** Asks here for a refund of a payment that was credited; how it stands, or why it is refused. */
+async function askHere(
+  fate: (typeof askings)[number],
+  { walletId, topUpId, intentId }: Payment,
+  minor: number,
+): Promise<string> {
+  const { controls } = world.standIn;
+  await world.events.applyPayment(intentId);
+  const fault = { 'ask unheard': 'cut_after_commit', 'ask in vain': 'refused' } as const;
+  if (fate === 'ask unheard' || fate === 'ask in vain') {
+    // The SDK asks three times.
+    controls.api(fault[fate], { count: 3, pathPrefix: '/v1/refunds' });
+  }
+  const { refunds } = fate === 'ask and die' ? { refunds: world.dying } : server;
+  const request = requestOf({ walletId }, { topUpId, amountMicros: BigInt(minor) * 10_000n });
+  const answer = await refunds.refund(request, SUPPORT);
+  controls.clearFaults();
+  return answer.ok ? (answer.refunds[0]?.status ?? 'nothing') : answer.code;
 }
 
 /** A gateway that often reads what was so some time ago, as of a copy that lags behind. */

@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SECRET_KEY, startTestWorld, type TestWorld } from '../dev/stripe/test-world.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { formatMicros } from '../ledger/money.ts';
 import { createLogger } from '../log.ts';
 import { openWallet } from '../store/wallets.ts';
 import { createStripeGateway } from '../stripe/gateway.ts';
 import { createStripeEvents, type StripeEvents } from './stripe-events.ts';
 import { createTopUps, type TopUps } from './top-ups.ts';
-import { createWallets, type Wallets } from './wallets.ts';
+import { CURRENCY_EXPONENTS, createWallets, type Wallets } from './wallets.ts';
 
 let database: TestDatabase;
 let world: TestWorld;
@@ -67,20 +68,53 @@ describe('a top-up is paid and credited to the last digit', () => {
   });
 });
 
-describe('an amount that cannot be paid exactly, or is beyond the limits, is refused', () => {
+describe('every currency of wallets has its own limits', () => {
+  // The least, the most, and the nearest amounts beyond them.
+  const LIMITS = {
+    USD: ['5.00', '1000.00', '4.99', '1000.01'],
+    EUR: ['5.00', '1000.00', '4.99', '1000.01'],
+    GBP: ['5.00', '1000.00', '4.99', '1000.01'],
+    CHF: ['5.00', '1000.00', '4.99', '1000.01'],
+    CAD: ['5.00', '1000.00', '4.99', '1000.01'],
+    AUD: ['5.00', '1000.00', '4.99', '1000.01'],
+    JPY: ['500', '150000', '499', '150001'],
+    KWD: ['2.000', '300.000', '1.990', '300.010'],
+  } as const;
+
+  it('and no other currency has any', () => {
+    expect(Object.keys(LIMITS).sort()).toEqual(Object.keys(CURRENCY_EXPONENTS).sort());
+    expect(() => topUps.limits('SEK')).toThrow(RangeError);
+  });
+
+  it.each(Object.entries(LIMITS))('%s', async (currency, [least, most, below, above]) => {
+    const userId = await userWith(currency);
+    const start = (amount: string) =>
+      topUps.start({ userId, attemptKey: `attempt-${randomUUID()}`, amount });
+    expect(await start(below)).toMatchObject({ ok: false, code: 'BELOW_MINIMUM' });
+    expect(await start(above)).toMatchObject({ ok: false, code: 'ABOVE_MAXIMUM' });
+    expect(await topUps.list(userId)).toEqual([]);
+    expect([await start(least), await start(most)]).toMatchObject([{ ok: true }, { ok: true }]);
+    const { minMicros, maxMicros, presetsMicros, exponent } = topUps.limits(currency);
+    expect([minMicros, maxMicros].map((micros) => formatMicros(micros, exponent))).toEqual([
+      least,
+      most,
+    ]);
+    const started = presetsMicros.map((micros) => start(formatMicros(micros, exponent)));
+    expect(
+      (await Promise.all(started)).every(({ ok }) => ok),
+      'all that is offered',
+    ).toBe(true);
+  });
+});
+
+describe('an amount that cannot be paid exactly is refused', () => {
   it.each([
     ['EUR', '10.505', 'INVALID_AMOUNT'],
-    ['GBP', '4.99', 'BELOW_MINIMUM'],
-    ['GBP', '1000.01', 'ABOVE_MAXIMUM'],
     ['JPY', '500.5', 'INVALID_AMOUNT'],
     ['JPY', '500.0', 'INVALID_AMOUNT'],
-    ['JPY', '499', 'BELOW_MINIMUM'],
-    ['JPY', '150001', 'ABOVE_MAXIMUM'],
     // Stripe takes currencies of three decimals in steps of ten minor units.
     ['KWD', '5.001', 'INVALID_AMOUNT'],
     ['KWD', '5.0010', 'INVALID_AMOUNT'],
-    ['KWD', '1.990', 'BELOW_MINIMUM'],
-    ['KWD', '300.010', 'ABOVE_MAXIMUM'],
   ])('%s %s: %s', async (currency, amount, code) => {
     const userId = await userWith(currency);
     const refused = await topUps.start({ userId, attemptKey: `attempt-${userId}`, amount });
