@@ -44,9 +44,9 @@ export function WalletNotices({ wallet, freezing }: WalletNoticesProps) {
         </Notice>
       )}
       {arrearsMicros !== '0' && (
-        <Notice tone="warning" title="You owe for past usage">
-          <Money micros={arrearsMicros} currency={currency} /> of usage was more than your balance.
-          Your next top-up pays it first.
+        <Notice tone="warning" title="You owe for past usage or fees">
+          <Money micros={arrearsMicros} currency={currency} /> was more than your balance. Your next
+          top-up pays it first.
         </Notice>
       )}
     </>
