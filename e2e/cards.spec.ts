@@ -318,6 +318,8 @@ test('a reload while a payment with a saved card is pending never pays twice', a
   await page.goto('/account/top-up');
   const latest = page.getByRole('listitem').filter({ hasText: '$25.00' });
   await expect(latest).toHaveCount(1);
+  await expect(latest).toContainText('Processing');
+  await expect(latest).toContainText('added to your balance when Stripe confirms it');
   expect(await balanceMicros(page)).toBe('0');
   await redeliverSuccesses(user.id);
   await expect.poll(() => balanceMicros(page)).toBe('25000000');

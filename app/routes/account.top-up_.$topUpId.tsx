@@ -22,7 +22,7 @@ export const handle: RefreshHandle = {
   refreshSeconds: (data) => (isFollowed(data) && isAwaited(data.phase) ? 5 : null),
 };
 
-/** Only reads: what credits a top-up is Stripe's signed word, never this page. */
+/** Credits nothing: that is for Stripe's signed word alone. */
 export async function loader({ request, params, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
   const topUpId = params.topUpId ?? '';
@@ -41,6 +41,8 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
   // After the top-up: whoever reads that it is credited must not read a balance from before.
   const wallet = await wallets.ofUser(user.id);
   const isConfirmed = url.searchParams.has('confirmed');
+  // Other pages know of it only when it is recorded. This one is answered whether Stripe is or not.
+  if (isConfirmed) void topUps.noteConfirmed(user.id, topUpId);
   return json({
     topUpId,
     isAutomatic: topUp.kind === 'auto',

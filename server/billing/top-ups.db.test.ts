@@ -170,6 +170,24 @@ describe('a top-up', () => {
     expect(await topUps.get(userId, started.topUpId)).toMatchObject({ status: 'processing' });
   });
 
+  it('whose page was told that it is paid is on its way, and credited by the webhook alone', async () => {
+    const started = await start('25');
+    const { topUpId } = started;
+    const status = async () => (await topUps.get(userId, topUpId))?.status;
+    await topUps.noteConfirmed(userId, topUpId);
+    expect(await status(), 'whatever the page says').toBe('created');
+    const intentId = await pay(started);
+    await topUps.noteConfirmed('somebody-else', topUpId);
+    expect(await status()).toBe('created');
+    await topUps.noteConfirmed(userId, topUpId);
+    expect(await status()).toBe('processing');
+    expect(await balanceOf(userId)).toBe(0n);
+    await applyInbox(intentId, 'payment_intent.succeeded');
+    await topUps.noteConfirmed(userId, topUpId);
+    expect(await status()).toBe('succeeded');
+    expect(await balanceOf(userId)).toBe(25_000_000n);
+  });
+
   it('that is declined changes nothing, and a late failure never undoes a success', async () => {
     const started = await start('25');
     const intentId = await pay(started, 'pm_card_chargeDeclined');

@@ -85,6 +85,30 @@ export function createTopUps(options: {
     });
   }
 
+  /** A user's top-up; null when there is none of that id. */
+  async function ofUser(userId: string, topUpId: string): Promise<StoredTopUp | null> {
+    if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(topUpId)) {
+      return null;
+    }
+    const { walletId } = await wallets.ofUser(userId);
+    return findTopUp(sql, walletId, topUpId);
+  }
+
+  /** Records that a payment which waited for its card is on its way, if Stripe says so. */
+  async function noteOnItsWay(topUp: StoredTopUp | null): Promise<void> {
+    const mayBePaid = ['created', 'requires_action', 'failed'];
+    if (topUp?.kind !== 'manual' || !mayBePaid.includes(topUp.status) || !topUp.paymentIntentId) {
+      return;
+    }
+    const { topUpId, paymentIntentId } = topUp;
+    const atStripe = topUpStatusOf((await gateway.retrieveIntent(paymentIntentId)).status);
+    if (atStripe === 'succeeded' || atStripe === 'processing') {
+      const noFailure = { failureCode: null, failureMessage: null };
+      const status = 'processing';
+      await recordTopUpAttempt(sql, { topUpId, paymentIntentId, status, ...noFailure });
+    }
+  }
+
   return {
     limits: topUpLimits,
 
@@ -143,13 +167,13 @@ export function createTopUps(options: {
       }
     },
 
-    async get(userId, topUpId) {
-      if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(topUpId)) {
-        return null;
-      }
-      const wallet = await wallets.ofUser(userId);
-      return findTopUp(sql, wallet.walletId, topUpId);
+    async noteConfirmed(userId, topUpId) {
+      await ofUser(userId, topUpId)
+        .then(noteOnItsWay)
+        .catch((err: unknown) => logger.warn({ err, topUpId }, 'payment not looked at'));
     },
+
+    get: ofUser,
 
     async list(userId, limit = 20) {
       const wallet = await wallets.ofUser(userId);

@@ -65,6 +65,11 @@ export interface TopUpServices {
     amount: string;
     receiptEmail?: string | undefined;
   }): Promise<StartTopUp>;
+  /**
+   * The page was told that the payment went through. Records what Stripe says of that: that it is on
+   * its way, never that it is credited. Resolves in any case.
+   */
+  noteConfirmed(userId: string, topUpId: string): Promise<void>;
   /** Null when there is none of that id that belongs to the user. */
   get(userId: string, topUpId: string): Promise<TopUpView | null>;
   list(userId: string, limit?: number): Promise<TopUpView[]>;
