@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Stripe from 'stripe';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ROUTES } from './api.ts';
 import {
   asBrowser,
   PUBLISHABLE_KEY,
@@ -67,8 +68,6 @@ describe('authentication', () => {
     expect(foreign.status).toBe(400);
     expect((await asBrowser(url, 'GET', path, {})).status).toBe(401);
     const attempts = [
-      asBrowser(url, 'GET', '/v1/customers', {}),
-      asBrowser(url, 'GET', '/v1/payment_intents', {}),
       asBrowser(url, 'POST', '/v1/refunds', { payment_intent: intent.id }),
       asBrowser(url, 'POST', `${path}/cancel`, { client_secret: clientSecret }),
     ];
@@ -76,6 +75,32 @@ describe('authentication', () => {
       expect(status).toBe(401);
       expect(body.error).toMatchObject({ code: 'secret_key_required' });
     }
+  });
+
+  it('opens to a publishable key what a browser needs to pay, and no other route', async () => {
+    const open: string[] = [];
+    for (const { method, pattern } of ROUTES) {
+      const path = pattern.source
+        .slice(1, -1)
+        .replaceAll('\\/', '/')
+        .replace(/\(.*\)/, 'none');
+      const { body } = await asBrowser(world.standIn.url, method, path, { client_secret: 'none' });
+      const message = String(body.error?.message);
+      if (!message.includes('cannot be made with a publishable API key')) {
+        open.push(`${method} ${path}`);
+      }
+    }
+    // They tell or change nothing without the client secret of an intent or of a customer's session,
+    // but that a card is made of what was typed.
+    expect(open.sort()).toEqual([
+      'GET /v1/elements/sessions',
+      'GET /v1/payment_intents/none',
+      'GET /v1/setup_intents/none',
+      'POST /v1/elements/payment_methods/none/detach',
+      'POST /v1/payment_intents/none/confirm',
+      'POST /v1/payment_methods',
+      'POST /v1/setup_intents/none/confirm',
+    ]);
   });
 
   it('lets any page call it with a publishable key', async () => {

@@ -17,7 +17,8 @@ import { refundRoutes } from './refunds.ts';
 import type { Route } from './route.ts';
 import { setupIntentRoutes } from './setup-intents.ts';
 
-const ROUTES: readonly Route[] = [
+/** All that `/v1` answers. */
+export const ROUTES: readonly Route[] = [
   ...customerRoutes,
   ...customerSessionRoutes,
   ...disputeRoutes,

@@ -36,7 +36,7 @@ export async function startTestWorld(
 /** A request as a browser makes it: form-encoded, with the publishable key. */
 export async function asBrowser(
   url: string,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   params: Record<string, string>,
 ): Promise<{
@@ -44,7 +44,7 @@ export async function asBrowser(
   body: Record<string, unknown> & { error?: Record<string, unknown> };
 }> {
   const form = new URLSearchParams(params);
-  const response = await fetch(`${url}${path}${method === 'GET' ? `?${form}` : ''}`, {
+  const response = await fetch(`${url}${path}${method === 'POST' ? '' : `?${form}`}`, {
     method,
     headers: { authorization: `Bearer ${PUBLISHABLE_KEY}` },
     ...(method === 'POST' ? { body: form } : {}),
