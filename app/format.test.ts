@@ -6,6 +6,7 @@ import {
   formatDuration,
   formatLastDate,
   formatMoney,
+  formatMonthTo,
   formatPeriod,
   formatQuantity,
   humanize,
@@ -116,6 +117,11 @@ describe('times and quantities', () => {
 
   it('ends a half-open span on the day before its end', () => {
     expect(formatLastDate('2026-10-31T23:00:00Z', 'Europe/Berlin')).toBe('31 Oct 2026');
+  });
+
+  it('names the month that ends at an instant, in the time zone of the wallet', () => {
+    expect(formatMonthTo('2026-10-31T23:00:00Z', 'Europe/Berlin')).toBe('October 2026');
+    expect(formatMonthTo('2026-11-01T04:00:00Z', 'America/New_York')).toBe('October 2026');
   });
 
   it('names a month in words', () => {

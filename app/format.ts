@@ -120,6 +120,12 @@ export function formatLastDate(endsAtIso: string, timeZone: string): string {
   return formatDate(new Date(Date.parse(endsAtIso) - 1).toISOString(), timeZone);
 }
 
+/** The calendar month that ends at an instant, in the wallet's time zone: `October 2026`. */
+export function formatMonthTo(endsAtIso: string, timeZone: string): string {
+  const last = new Date(Date.parse(endsAtIso) - 1);
+  return dateFormat(timeZone, { month: 'long', year: 'numeric' }).format(last);
+}
+
 /** A calendar month: `2026-10` becomes `October 2026`. */
 export function formatPeriod(period: string): string {
   return dateFormat('UTC', { month: 'long', year: 'numeric' }).format(new Date(`${period}-01`));

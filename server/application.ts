@@ -160,6 +160,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
   const refundAsking = createRefundAsking({ sql, gateway, logger });
   const paymentRefunds = createPaymentRefunds({ sql, asking: refundAsking, livemode });
+  const subscriptions = createSubscriptions(sql);
   const services: Services = {
     accounts,
     wallets: { ...wallets, explainEvents: explaining.explainEvents },
@@ -201,6 +202,7 @@ export function createApplication(options: ApplicationOptions): Application {
       ofUser: async (userId) =>
         (await spendingLimits.get({ walletId: (await wallets.ofUser(userId)).walletId })).limits,
     },
+    subscriptions,
     stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };
   // Without a mail server notices wait in the outbox; once there is one, it sends the newer ones.
@@ -241,7 +243,7 @@ export function createApplication(options: ApplicationOptions): Application {
     explaining,
     rateCards,
     spendingLimits,
-    subscriptions: createSubscriptions(sql),
+    subscriptions,
     month,
   };
   const apiKeys = createApiKeys({ sql, logger });

@@ -9,6 +9,7 @@ import { Field } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { SpendingLimits } from '../components/spending-limits.tsx';
+import { SubscriptionList } from '../components/subscription-list.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { refusal, refusalInit } from '../credentials.server.ts';
 import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
@@ -34,12 +35,13 @@ const passwordSchema = z
 
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const { timezone, currency } = await context.services.wallets.ofUser(user.id);
-  const { alerts: alertServices, spendingLimits, statements } = context.services;
-  const [alerts, limits, statementsByMail] = await Promise.all([
+  const { walletId, timezone, currency } = await context.services.wallets.ofUser(user.id);
+  const { alerts: alertServices, spendingLimits, statements, subscriptions } = context.services;
+  const [alerts, limits, statementsByMail, fees] = await Promise.all([
     alertServices.get(user.id),
     spendingLimits.ofUser(user.id),
     statements.sendsByMail(user.id),
+    subscriptions.current(walletId),
   ]);
   const { exponent } = context.services.topUps.limits(currency);
   const query = new URL(request.url).searchParams;
@@ -48,6 +50,7 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
     timezone,
     currency,
     limits: toWire(limits),
+    fees: toWire(fees),
     alerts: {
       byMail: alerts.byMail,
       amounts: alerts.thresholds.map(({ thresholdMicros }) =>
@@ -98,7 +101,7 @@ const SAVED = {
 } as const;
 
 export default function SettingsPage() {
-  const { email, timezone, currency, limits, alerts, statementsByMail, saved } =
+  const { email, timezone, currency, limits, fees, alerts, statementsByMail, saved } =
     useLoaderData<typeof loader>();
   const answer = useActionData<typeof action>();
   const errors = answer?.errors ?? undefined;
@@ -130,6 +133,11 @@ export default function SettingsPage() {
             <TextLink to="/account/auto-top-up">Automatic top-up</TextLink>
           </p>
         </Card>
+        {fees.length > 0 && (
+          <Card title="Recurring fees">
+            <SubscriptionList subscriptions={fees} currency={currency} timezone={timezone} />
+          </Card>
+        )}
         {limits.length > 0 && (
           <Card title="Spending limits">
             <SpendingLimits limits={limits} currency={currency} timezone={timezone} />

@@ -15,6 +15,7 @@ import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { Pager } from '../components/pager.tsx';
+import { SubscriptionTable } from '../components/subscription-table.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { TopUpTable } from '../components/top-up-table.tsx';
 import { describeEvent } from '../events.ts';
@@ -155,6 +156,17 @@ export default function WalletPage() {
             <EmptyState title="No top-up yet" />
           ) : (
             <TopUpTable topUps={desk.topUps} timezone={timezone} />
+          )}
+        </Card>
+        <Card title="Recurring fees">
+          {desk.subscriptions.length === 0 ? (
+            <EmptyState title="None" />
+          ) : (
+            <SubscriptionTable
+              subscriptions={desk.subscriptions}
+              currency={currency}
+              timezone={timezone}
+            />
           )}
         </Card>
         <Card title="Spending limits">

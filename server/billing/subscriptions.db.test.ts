@@ -174,6 +174,33 @@ describe('a subscription', () => {
   });
 });
 
+describe('the list', () => {
+  it('names what has ended too, and what is current until its end', async () => {
+    const wallet = await scenario.open('2026-08-01T00:00:00Z');
+    const name = { walletId: wallet.id };
+    const endsAt = new Date('2026-09-10T00:00:00Z');
+    const ended = await subscribe('2026-08-01T00:00:00Z', wallet, { endsAt });
+    const kept = await subscribe('2026-08-02T00:00:00Z', wallet, {
+      key: 'number',
+      kind: 'number',
+      description: '+44 20 7946 0000',
+    });
+    await scenario.run('2026-09-01T02:00:00Z', '2026-08');
+    const current = async (at: string) => {
+      await scenario.db.setClock(at);
+      return (await subscriptions.current(wallet.id)).map(({ subscriptionId }) => subscriptionId);
+    };
+
+    expect(await current('2026-09-09T23:59:59Z')).toEqual([ended, kept]);
+    expect(await current('2026-09-10T00:00:00Z')).toEqual([kept]);
+    const billedTo = new Date('2026-09-01T00:00:00Z');
+    expect((await subscriptions.list(name)).subscriptions).toMatchObject([
+      { subscriptionId: ended, endsAt, billedTo, monthlyMicros: 31_000_000n },
+      { subscriptionId: kept, endsAt: null, billedTo, kind: 'number' },
+    ]);
+  });
+});
+
 describe('verification finds', () => {
   async function broken(change: string): Promise<string[]> {
     const wallet = await scenario.open('2026-08-01T00:00:00Z');

@@ -1,13 +1,14 @@
 /** Recurring fees: plans and rented numbers of wallets. */
 import { randomUUID } from 'node:crypto';
+import type { SubscriptionServices, SubscriptionView } from '../http/views/subscriptions.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import type { SubscriptionKind } from '../ledger/subscriptions.ts';
 import type { Sql } from '../store/sql.ts';
 import {
   addSubscription,
+  currentSubscriptions,
   endSubscription,
   type SubscriptionOutcome,
-  type SubscriptionRow,
   subscriptionsOf,
 } from '../store/subscriptions.ts';
 import type { WalletName } from '../store/wallets.ts';
@@ -35,7 +36,7 @@ export type EndAnswer =
   | { ok: true; changed: boolean; seq: bigint }
   | { ok: false; code: 'SUBSCRIPTION_NOT_FOUND' | 'WALLET_CLOSED' | 'MONTH_CLOSED' };
 
-export interface Subscriptions {
+export interface Subscriptions extends SubscriptionServices {
   /** Adds a recurring fee, which closing each month posts. Throws `WALLET_NOT_FOUND`. */
   add(request: NewSubscription, actor: string): Promise<AddAnswer>;
   /**
@@ -49,7 +50,7 @@ export interface Subscriptions {
   /** Also those that have ended, in the order in which they were added. */
   list(
     wallet: WalletName,
-  ): Promise<{ walletId: string; currency: string; subscriptions: SubscriptionRow[] }>;
+  ): Promise<{ walletId: string; currency: string; subscriptions: SubscriptionView[] }>;
 }
 
 export function createSubscriptions(sql: Sql): Subscriptions {
@@ -103,6 +104,8 @@ export function createSubscriptions(sql: Sql): Subscriptions {
       const { walletId, currency } = await requireWallet(sql, name);
       return { walletId, currency, subscriptions: await subscriptionsOf(sql, walletId) };
     },
+
+    current: (walletId) => currentSubscriptions(sql, walletId),
   };
 }
 

@@ -8,6 +8,7 @@ import {
   warningsOfWallet,
 } from '../store/disputes.ts';
 import type { Sql } from '../store/sql.ts';
+import { subscriptionsOf } from '../store/subscriptions.ts';
 import { listTopUps } from '../store/top-ups.ts';
 import { findWallets } from '../store/wallets.ts';
 import type { SpendingLimits } from './spending-limits.ts';
@@ -45,15 +46,17 @@ export function createWalletDesk(options: {
       if (wallet === null) {
         return null;
       }
-      const [user, page, topUps, disputes, warnings, autoTopUp, { limits }] = await Promise.all([
-        findUser(sql, { id: wallet.userId }),
-        wallets.events(walletId, { cursor, limit: EVENTS_SHOWN }),
-        listTopUps(sql, walletId, TOP_UPS_SHOWN),
-        disputesOfWallet(sql, walletId),
-        warningsOfWallet(sql, walletId),
-        wallets.autoTopUp({ walletId }),
-        spendingLimits.get({ walletId }),
-      ]);
+      const [user, page, topUps, disputes, warnings, autoTopUp, { limits }, subscriptions] =
+        await Promise.all([
+          findUser(sql, { id: wallet.userId }),
+          wallets.events(walletId, { cursor, limit: EVENTS_SHOWN }),
+          listTopUps(sql, walletId, TOP_UPS_SHOWN),
+          disputesOfWallet(sql, walletId),
+          warningsOfWallet(sql, walletId),
+          wallets.autoTopUp({ walletId }),
+          spendingLimits.get({ walletId }),
+          subscriptionsOf(sql, walletId),
+        ]);
       return {
         wallet,
         email: user?.email ?? null,
@@ -63,6 +66,7 @@ export function createWalletDesk(options: {
         warnings,
         autoTopUp,
         limits,
+        subscriptions,
         exponent: exponentOf(wallet.currency),
       };
     },

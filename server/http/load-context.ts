@@ -16,6 +16,7 @@ import type { RepricingDesk } from './views/repricing.ts';
 import type { LimitServices } from './views/spending-limits.ts';
 import type { StatementServices } from './views/statements.ts';
 import type { StripeDesk } from './views/stripe-desk.ts';
+import type { SubscriptionServices } from './views/subscriptions.ts';
 import type { TopUpServices } from './views/top-ups.ts';
 import type { UsageServices } from './views/usage.ts';
 import type { WalletDesk } from './views/wallet-desk.ts';
@@ -38,6 +39,7 @@ export interface Services {
   prices: PriceServices;
   walletDesk: WalletDesk;
   spendingLimits: LimitServices;
+  subscriptions: SubscriptionServices;
 }
 
 export interface LoadContext {

@@ -1,21 +1,8 @@
 /** Recurring fees of wallets. Adding and ending one is one SQL function call each. */
-import type { FeeLine } from '../http/views/subscriptions.ts';
+import type { FeeLine, SubscriptionView } from '../http/views/subscriptions.ts';
 import type { SubscriptionKind } from '../ledger/subscriptions.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
 import { only, type Sql } from './sql.ts';
-
-export interface SubscriptionRow {
-  subscriptionId: string;
-  kind: SubscriptionKind;
-  description: string;
-  /** Of a whole month. */
-  monthlyMicros: bigint;
-  startsAt: Date;
-  /** Null until somebody ends it. */
-  endsAt: Date | null;
-  /** The end of the newest month whose fee was posted. */
-  billedTo: Date | null;
-}
 
 export type SubscriptionOutcome = Omit<LedgerOutcome, 'code'> & {
   code:
@@ -63,11 +50,25 @@ export async function endSubscription(
 }
 
 /** A wallet's subscriptions, also those that have ended, in the order in which they were added. */
-export async function subscriptionsOf(sql: Sql, walletId: string): Promise<SubscriptionRow[]> {
-  return sql<SubscriptionRow[]>`
-    select id as "subscriptionId", kind, description, amount_micros as "monthlyMicros",
-      starts_at as "startsAt", ends_at as "endsAt", billed_to as "billedTo"
-    from subscriptions where wallet_id = ${walletId} order by added_seq`;
+export async function subscriptionsOf(sql: Sql, walletId: string): Promise<SubscriptionView[]> {
+  return sql<SubscriptionView[]>`
+    select ${viewColumns(sql)} from subscriptions where wallet_id = ${walletId} order by added_seq`;
+}
+
+/** A wallet's subscriptions that have not ended, in the order in which they were added. */
+export async function currentSubscriptions(
+  sql: Sql,
+  walletId: string,
+): Promise<SubscriptionView[]> {
+  return sql<SubscriptionView[]>`
+    select ${viewColumns(sql)} from subscriptions
+    where wallet_id = ${walletId} and (ends_at is null or ends_at > ledger_now())
+    order by added_seq`;
+}
+
+function viewColumns(sql: Sql) {
+  return sql`id as "subscriptionId", kind, description, amount_micros as "monthlyMicros",
+    starts_at as "startsAt", ends_at as "endsAt", billed_to as "billedTo"`;
 }
 
 /** The fees among a wallet's events from one to another, both included. */

@@ -12,3 +12,22 @@ export interface FeeLine {
   /** What was taken, and what is owed. */
   amountMicros: bigint;
 }
+
+/** A recurring fee that was agreed on. */
+export interface SubscriptionView {
+  subscriptionId: string;
+  kind: 'plan' | 'number';
+  description: string;
+  /** Of a whole month. */
+  monthlyMicros: bigint;
+  startsAt: Date;
+  /** Null until somebody ends it. */
+  endsAt: Date | null;
+  /** The end of the newest month whose fee was posted. */
+  billedTo: Date | null;
+}
+
+export interface SubscriptionServices {
+  /** Those of a wallet that have not ended, in the order in which they were added. */
+  current(walletId: string): Promise<SubscriptionView[]>;
+}

@@ -1,6 +1,7 @@
 /** One wallet as support staff see it, and what they may do with it. */
 import type { AutoTopUpView } from './auto-top-ups.ts';
 import type { LimitView } from './spending-limits.ts';
+import type { SubscriptionView } from './subscriptions.ts';
 import type { TopUpView } from './top-ups.ts';
 import type { EventPage, WalletView } from './wallets.ts';
 
@@ -59,6 +60,8 @@ export interface WalletDeskView {
     'status' | 'reason' | 'thresholdMicros' | 'monthlyCapMicros'
   > | null;
   limits: LimitView[];
+  /** Also those that have ended. */
+  subscriptions: SubscriptionView[];
   /** Decimals of the wallet's currency. */
   exponent: number;
 }
