@@ -3430,17 +3430,29 @@ begin
     select w from wallets w where not exists (
       select from statements s where s.wallet_id = w.id and s.period = p_period)
   ), missing as (
-    select to_char(month, 'YYYY-MM') as period, count(*) as statements
+    select (w).id as wallet_id, to_char(month, 'YYYY-MM') as period,
+      month at time zone (w).timezone as starts_at,
+      (month + interval '1 month') at time zone (w).timezone as ends_at
     from unbilled
     cross join lateral generate_series(
       period_wall_clock(next_statement_period(w)), period_wall_clock(p_period), interval '1 month'
     ) as month
     where (month + interval '1 month') at time zone (w).timezone <= called_at
+  ), counted as (
+    select m.period, count(*) as statements from missing m group by 1
+  ), fees as (
+    select m.period, count(*) as fees
+    from missing m
+    join subscriptions s on s.wallet_id = m.wallet_id
+      and m.ends_at > greatest(s.starts_at, s.billed_to)
+      and (s.ends_at is null or s.ends_at > greatest(s.starts_at, m.starts_at))
     group by 1
   )
   select coalesce(jsonb_agg(
-    jsonb_build_object('period', m.period, 'statements', m.statements) order by m.period), '[]')
-  into months from missing m;
+    jsonb_build_object(
+      'period', c.period, 'statements', c.statements, 'fees', coalesce(f.fees, 0))
+    order by c.period), '[]')
+  into months from counted c left join fees f using (period);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.previous_period(p_period billing_period)

@@ -91,7 +91,11 @@ describe('a run', () => {
     await scenario.charge('2026-09-02T00:00:00Z', wallet, 1_000_000n);
     await scenario.db.setClock('2026-09-03T00:00:00Z');
     expect(await scenario.month.preview('2026-08')).toEqual(
-      ['2026-05', '2026-06', '2026-07', '2026-08'].map((period) => ({ period, statements: 1 })),
+      ['2026-05', '2026-06', '2026-07', '2026-08'].map((period) => ({
+        period,
+        statements: 1,
+        fees: 0,
+      })),
     );
     await scenario.run('2026-09-03T00:00:00Z', '2026-08');
     const found = (await scenario.statements.list(wallet.userId)).reverse();

@@ -5,8 +5,10 @@ import type { BillingStatus } from '../http/views/admin.ts';
 import {
   closeRange,
   fenceRange,
+  type MonthPreview,
   type MonthRun,
   monthStatus,
+  monthTally,
   planMonth,
   previewMonth,
   type RangeOutcome,
@@ -50,8 +52,10 @@ export interface MonthWork {
   closeRange(input: MonthRun & WalletRange): Promise<RangeOutcome>;
   /** How a period (by default the one that is due now) stands. */
   status(period?: string): Promise<BillingStatus>;
-  /** Statements that closing the period would write now, by month; null when it is not over. */
-  preview(period: string): Promise<{ period: string; statements: number }[] | null>;
+  /** How many wallets of a run are closed, or could not be closed: cheap, unlike `status`. */
+  tally(runId: string): Promise<{ closed: number; failed: number }>;
+  /** What closing the period would write now, by month; null when it is not over. */
+  preview(period: string): Promise<MonthPreview[] | null>;
 }
 
 /** The work, and a scheduler that is told to do it. */
@@ -110,6 +114,8 @@ export function createMonthWork(options: MonthWorkOptions): MonthWork {
       const status = await monthStatus(sql, period);
       return { ...status, period, nextRunAt: nextRunAt(clock()) };
     },
+
+    tally: (runId) => monthTally(sql, runId),
 
     preview: (period) => previewMonth(sql, period),
   };

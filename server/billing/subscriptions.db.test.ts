@@ -174,6 +174,43 @@ describe('a subscription', () => {
   });
 });
 
+describe('the preview of a month', () => {
+  it('counts the fees that closing it posts, month by month', async () => {
+    const wallet = await scenario.open('2026-07-10T00:00:00Z', { timezone: 'Pacific/Auckland' });
+    await subscribe('2026-07-10T00:00:00Z', wallet);
+    await subscribe('2026-07-10T00:00:00Z', wallet, {
+      key: 'short',
+      startsAt: new Date('2026-08-05T00:00:00Z'),
+      endsAt: new Date('2026-08-20T00:00:00Z'),
+    });
+    await subscribe('2026-07-10T00:00:00Z', wallet, {
+      key: 'never',
+      startsAt: new Date('2026-08-05T00:00:00Z'),
+      endsAt: new Date('2026-08-05T00:00:00Z'),
+    });
+    await subscribe('2026-07-10T00:00:00Z', wallet, {
+      key: 'later',
+      startsAt: new Date('2026-09-05T00:00:00Z'),
+    });
+    await scenario.db.setClock('2026-09-02T00:00:00Z');
+
+    expect(await scenario.month.preview('2026-08')).toEqual([
+      { period: '2026-07', statements: 1, fees: 1 },
+      { period: '2026-08', statements: 1, fees: 2 },
+    ]);
+    await scenario.run('2026-09-02T00:00:00Z', '2026-08');
+    expect((await feesOf(wallet)).map((fee) => fee.slice(0, 7))).toEqual([
+      '2026-07',
+      '2026-08',
+      '2026-08',
+    ]);
+    await scenario.db.setClock('2026-10-02T00:00:00Z');
+    expect(await scenario.month.preview('2026-09')).toEqual([
+      { period: '2026-09', statements: 1, fees: 2 },
+    ]);
+  });
+});
+
 describe('the list', () => {
   it('names what has ended too, and what is current until its end', async () => {
     const wallet = await scenario.open('2026-08-01T00:00:00Z');

@@ -13,6 +13,10 @@ beforeAll(async () => {
     await database.app`
       select open_wallet(${id}, ${`user-${id}`}, 'USD', ${timezone}, 'live', 'test:cli')`;
   }
+  await database.app`
+    select add_subscription(id, gen_random_uuid(), gen_random_uuid(), sha256('plan'), 'plan',
+      'Monthly plan', 9900000, null, null, 'test:cli')
+    from wallets where timezone = 'UTC' limit 1`;
   await database.setClock('2026-10-01T02:00:00Z');
 });
 afterAll(() => database.close());
@@ -38,7 +42,10 @@ describe('npm run billing', () => {
   it('says with --dry-run what it would close, and writes nothing', async () => {
     expect(await billing(['run', '--dry-run'])).toEqual({
       code: 0,
-      out: '2026-08: 3 statements would be written\n2026-09: 2 statements would be written\n',
+      out: [
+        '2026-08: statements to write 3, fees to post 1\n',
+        '2026-09: statements to write 2, fees to post 1\n',
+      ].join(''),
       err: '',
     });
     expect(await database.app`select from billing_runs`).toHaveLength(0);
@@ -49,7 +56,7 @@ describe('npm run billing', () => {
     const first = await billing(['run']);
     expect(first).toMatchObject({
       code: 0,
-      err: '2026-09: 2 wallets closed, 0 failed, 1 pending\n',
+      err: '2026-09: 2 of 3 wallets closed, 0 failed\n',
     });
     expect(first.out).toContain('2026-09: running');
     expect(first.out).toContain('wallets   3 in the period: 2 billed, 0 failed, 1 pending');
@@ -81,12 +88,32 @@ describe('npm run billing', () => {
     }
   });
 
+  it('shows the terms of what is owed, and changes those that are named', async () => {
+    const shown = await billing(['terms']);
+    expect(shown).toMatchObject({ code: 0, err: '' });
+    expect(shown.out).toContain('grace     7 days from the closing of the month to the suspension');
+    expect(shown.out).toContain('reminder  2 days before the suspension');
+
+    const changed = await billing(['terms', '--grace-days', '14', '--json']);
+    expect(JSON.parse(changed.out)).toEqual({ graceDays: 14, reminderDays: 2 });
+    const both = await billing(['terms', '--grace-days', '10', '--reminder-days', '3', '--json']);
+    expect(JSON.parse(both.out)).toEqual({ graceDays: 10, reminderDays: 3 });
+    expect(await database.app`select grace::text, remind_before::text from arrears_terms`).toEqual([
+      { grace: '10 days', remind_before: '3 days' },
+    ]);
+  });
+
   it.each([
     [[], /A command is missing/],
     [['close'], /Not understood: close/],
     [['run', '--period', '2026-13'], /--period needs a calendar month/],
-    [['status', '--dry-run'], /--dry-run belongs to run/],
+    [['status', '--dry-run'], /--dry-run does not belong to status/],
     [['run', '--force'], /--force/],
+    [['run', '--grace-days', '3'], /--grace-days does not belong to run/],
+    [['terms', '--period', '2026-09'], /--period does not belong to terms/],
+    [['terms', '--grace-days', '1.5'], /--grace-days needs a whole number of days, at most 365/],
+    [['terms', '--reminder-days', '366'], /--reminder-days needs a whole number/],
+    [['terms', '--grace-days', '5', '--reminder-days', '6'], /before the month is closed/],
   ])('explains the misuse %j', async (args, message) => {
     const { code, err } = await billing(args);
     expect(code).toBe(2);

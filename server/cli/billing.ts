@@ -6,24 +6,28 @@ import { createMonthWork, defaultPeriod, isPeriod, type MonthWork } from '../bil
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { BillingStatus } from '../http/views/admin.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';
+import { parseTerms, runTerms, type TermsArguments } from './billing-terms.ts';
 import { commandEnv } from './environment.ts';
 import { reportFailure, UsageError } from './failure.ts';
 import { type Output, standardOutput } from './output.ts';
+import { createProgress } from './progress.ts';
 
 const HELP = `The monthly run by hand. Repeating it changes nothing that was done.
 
   npm run billing -- run [--period YYYY-MM] [--json]   close the month of every wallet
   npm run billing -- run --dry-run                     say what that would close; writes nothing
   npm run billing -- status [--period YYYY-MM] [--json]
+  npm run billing -- terms [--grace-days N] [--reminder-days N] [--json]
+                                                       show, or change, how long what is owed waits
 
 The period is the last month that ended in UTC unless it is named. A wallet's month ends in its own
 time zone: until then the wallet is pending, and the server's watchdog or a second run closes it.
 
 The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
-npm run dev keeps in this folder.
+npm run dev keeps in this folder; for terms the one of DATABASE_OWNER_URL, where that is set.
 `;
 
-interface Arguments {
+interface MonthArguments {
   readonly command: 'run' | 'preview' | 'status';
   readonly period: string;
   readonly json: boolean;
@@ -50,6 +54,9 @@ export async function runBilling(
       output.err(`${describeProblems(read.problems)}\n`);
       return 1;
     }
+    if (args.command === 'terms') {
+      return await runTerms(read.env.databaseOwnerUrl, args, output);
+    }
     const sql = connect(read.env.databaseUrl, {
       role: APP_ROLE,
       max: 1,
@@ -62,6 +69,7 @@ export async function runBilling(
         createMonthWork({ sql, longSql: sql, clock }),
         args,
         output,
+        clock,
       );
     } finally {
       await sql.end({ timeout: 1 });
@@ -71,20 +79,34 @@ export async function runBilling(
   }
 }
 
-function parseArguments(argv: readonly string[], now: Date): Arguments | 'help' {
+function parseArguments(
+  argv: readonly string[],
+  now: Date,
+): MonthArguments | TermsArguments | 'help' {
   const { values, positionals } = parse(argv);
   if (values.help) return 'help';
   const [command, ...extra] = positionals;
   if (command === undefined) throw new UsageError('A command is missing.');
-  if ((command !== 'run' && command !== 'status') || extra.length > 0) {
+  if (!(command === 'run' || command === 'status' || command === 'terms') || extra.length > 0) {
     throw new UsageError(`Not understood: ${positionals.join(' ')}`);
   }
+  const names = Object.keys(values);
+  const foreign = names.find((name) => !OPTIONS_OF[command].includes(name));
+  if (foreign !== undefined) {
+    throw new UsageError(`--${foreign} does not belong to ${command}.`);
+  }
+  if (command === 'terms') return parseTerms(values);
   const dryRun = values['dry-run'] ?? false;
-  if (dryRun && command !== 'run') throw new UsageError('--dry-run belongs to run.');
   const period = values.period ?? defaultPeriod(now);
   if (!isPeriod(period)) throw new UsageError('--period needs a calendar month written YYYY-MM.');
   return { command: dryRun ? 'preview' : command, period, json: values.json ?? false };
 }
+
+const OPTIONS_OF: Record<'run' | 'status' | 'terms', readonly string[]> = {
+  run: ['period', 'dry-run', 'json'],
+  status: ['period', 'json'],
+  terms: ['grace-days', 'reminder-days', 'json'],
+};
 
 function parse(argv: readonly string[]) {
   try {
@@ -94,6 +116,8 @@ function parse(argv: readonly string[]) {
       options: {
         period: { type: 'string' },
         'dry-run': { type: 'boolean' },
+        'grace-days': { type: 'string' },
+        'reminder-days': { type: 'string' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -103,10 +127,15 @@ function parse(argv: readonly string[]) {
   }
 }
 
-type Command = (month: MonthWork, args: Arguments, output: Output) => Promise<number>;
+type Command = (
+  month: MonthWork,
+  args: MonthArguments,
+  output: Output,
+  clock: () => Date,
+) => Promise<number>;
 
-const COMMANDS: Record<Arguments['command'], Command> = {
-  async run(month, { period, json }, output) {
+const COMMANDS: Record<MonthArguments['command'], Command> = {
+  async run(month, { period, json }, output, clock) {
     const actor = `cli:${userInfo().username}`;
     const requested = await month.request({ period, actor });
     if (!requested.ok) {
@@ -114,7 +143,17 @@ const COMMANDS: Record<Arguments['command'], Command> = {
       return 1;
     }
     const { runId } = requested;
-    const total = { ranges: 0, closed: 0, failed: 0, pending: 0 };
+    const before = await month.tally(runId);
+    const { total } = (await month.status(period)).wallets;
+    const progress = createProgress({
+      output,
+      nowMs: () => clock().getTime(),
+      describe: async (elapsedMs) => {
+        const { closed, failed } = await month.tally(runId);
+        const rate = elapsedMs === 0 ? '' : `, ${perSecond(closed - before.closed, elapsedMs)}`;
+        return `${period}: ${closed} of ${total} wallets closed, ${failed} failed${rate}`;
+      },
+    });
     let cursor: string | null = null;
     do {
       const page: Awaited<ReturnType<MonthWork['planMonth']>> = await month.planMonth(
@@ -122,17 +161,12 @@ const COMMANDS: Record<Arguments['command'], Command> = {
         cursor,
       );
       for (const range of page.ranges) {
-        const { closed, failed, pending } = await month.closeRange({ runId, period, ...range });
-        total.ranges += 1;
-        total.closed += closed;
-        total.failed += failed;
-        total.pending += pending;
-        output.err(
-          `${period}: ${total.closed} wallets closed, ${total.failed} failed, ${total.pending} pending\n`,
-        );
+        await month.closeRange({ runId, period, ...range });
+        await progress.show();
       }
       cursor = page.nextCursor;
     } while (cursor !== null);
+    await progress.finish();
     const status = await month.status(period);
     output.out(json ? `${JSON.stringify(status)}\n` : describe(status));
     return status.wallets.failed > 0 ? 1 : 0;
@@ -148,8 +182,8 @@ const COMMANDS: Record<Arguments['command'], Command> = {
       output.out(`${JSON.stringify({ period, months })}\n`);
       return 0;
     }
-    for (const { period: name, statements } of months) {
-      output.out(`${name}: ${statements} statements would be written\n`);
+    for (const { period: name, statements, fees } of months) {
+      output.out(`${name}: statements to write ${statements}, fees to post ${fees}\n`);
     }
     if (months.length === 0) output.out(`${period}: nothing to close\n`);
     return 0;
@@ -161,6 +195,11 @@ const COMMANDS: Record<Arguments['command'], Command> = {
     return 0;
   },
 };
+
+/** Wallets closed per second, whoever closed them: a server may work on the same run. */
+function perSecond(closed: number, elapsedMs: number): string {
+  return `${Math.round((closed * 1000) / elapsedMs)} a second`;
+}
 
 function describe(status: BillingStatus): string {
   const { total, billed, failed, pending } = status.wallets;

@@ -2,6 +2,8 @@
 export interface Output {
   out(text: string): void | Promise<void>;
   err(text: string): void | Promise<void>;
+  /** Whether `err` is a terminal, where a line can be rewritten. */
+  readonly errIsTerminal?: boolean;
 }
 
 /** The terminal. A reader that has seen enough, such as `head`, ends the command quietly. */
@@ -25,5 +27,6 @@ export function standardOutput(): Output {
     err: (text) => {
       process.stderr.write(text);
     },
+    errIsTerminal: process.stderr.isTTY === true,
   };
 }

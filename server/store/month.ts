@@ -95,15 +95,31 @@ export async function monthStatus(
   return { ...run, wallets: { total, billed, failed, pending } };
 }
 
-/**
- * The statements that closing a period would write now, by month, oldest first; null when the
- * period is not over anywhere on earth.
- */
-export async function previewMonth(
+/** The wallets of a run that are closed, or could not be closed, so far. */
+export async function monthTally(
   sql: Sql,
-  period: string,
-): Promise<{ period: string; statements: number }[] | null> {
-  const [row] = await sql<{ months: { period: string; statements: number }[] | null }[]>`
+  runId: string,
+): Promise<{ closed: number; failed: number }> {
+  const [tally] = await sql<{ closed: number; failed: number }[]>`
+    select coalesce(sum(closed), 0)::float8 as closed, coalesce(sum(failed), 0)::float8 as failed
+    from billing_ranges where run_id = ${runId}`;
+  return only(tally);
+}
+
+/** What closing a period would write of one month. */
+export interface MonthPreview {
+  period: string;
+  statements: number;
+  /** Recurring fees that it would post. */
+  fees: number;
+}
+
+/**
+ * What closing a period would write now, by month, oldest first; null when the period is not over
+ * anywhere on earth.
+ */
+export async function previewMonth(sql: Sql, period: string): Promise<MonthPreview[] | null> {
+  const [row] = await sql<{ months: MonthPreview[] | null }[]>`
     select months from preview_month(${period})`;
   return only(row).months;
 }

@@ -1,0 +1,73 @@
+/** `npm run billing -- terms`: how long what is owed may wait. */
+import { type ArrearsTerms, arrearsTerms, changeArrearsTerms } from '../store/arrears-terms.ts';
+import { connect } from '../store/sql.ts';
+import { UsageError } from './failure.ts';
+import type { Output } from './output.ts';
+
+/** The longest grace that the schema allows. */
+const MAX_DAYS = 365;
+
+export interface TermsArguments {
+  readonly command: 'terms';
+  /** Null leaves it as it is. */
+  readonly graceDays: number | null;
+  readonly reminderDays: number | null;
+  readonly json: boolean;
+}
+
+/** @throws UsageError when a number of days is none */
+export function parseTerms(values: {
+  'grace-days'?: string | undefined;
+  'reminder-days'?: string | undefined;
+  json?: boolean | undefined;
+}): TermsArguments {
+  return {
+    command: 'terms',
+    graceDays: parseDays('--grace-days', values['grace-days']),
+    reminderDays: parseDays('--reminder-days', values['reminder-days']),
+    json: values.json ?? false,
+  };
+}
+
+function parseDays(name: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (!/^\d{1,3}$/.test(text) || Number(text) > MAX_DAYS) {
+    throw new UsageError(`${name} needs a whole number of days, at most ${MAX_DAYS}.`);
+  }
+  return Number(text);
+}
+
+/**
+ * Shows the terms, after changing those that are named. Returns the exit code.
+ *
+ * @param ownerUrl of the schema's owner: the application itself cannot change its terms
+ * @throws UsageError when the reminder would come before the closing
+ */
+export async function runTerms(
+  ownerUrl: string,
+  { graceDays, reminderDays, json }: TermsArguments,
+  output: Output,
+): Promise<number> {
+  const sql = connect(ownerUrl, { max: 1, applicationName: 'prepaid-wallet billing' });
+  try {
+    const isChange = graceDays !== null || reminderDays !== null;
+    const terms = isChange
+      ? await changeArrearsTerms(sql, { graceDays, reminderDays })
+      : await arrearsTerms(sql);
+    if (terms === null) {
+      throw new UsageError('The reminder would come before the month is closed: see --grace-days.');
+    }
+    await output.out(json ? `${JSON.stringify(terms)}\n` : describe(terms));
+    return 0;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+function describe({ graceDays, reminderDays }: ArrearsTerms): string {
+  return [
+    `grace     ${graceDays} days from the closing of the month to the suspension`,
+    `reminder  ${reminderDays} days before the suspension`,
+    'What was demanded before a change keeps its dates.\n',
+  ].join('\n');
+}
