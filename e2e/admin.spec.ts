@@ -120,7 +120,9 @@ test('the inbox is filtered, shows an event without personal data, and replays i
   await page.getByLabel('Type begins with').fill('payment_intent.succeeded');
   await page.getByLabel('Object').fill(paymentIntentId);
   await page.getByRole('button', { name: 'Apply' }).click();
-  await page.getByRole('link', { name: /^payment_intent\.succeeded/ }).click();
+  const found = page.getByRole('link', { name: /^payment_intent\.succeeded/ });
+  await expect(found).toHaveCount(1);
+  await found.click();
   await expect(page.getByRole('heading', { name: 'Event', exact: true })).toBeVisible();
   const main = page.getByRole('main');
   await expect(main).toContainText(paymentIntentId);

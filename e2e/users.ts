@@ -1,7 +1,7 @@
 /** A user of its own for each test, made in the database: signing up is throttled by address. */
 import { randomUUID } from 'node:crypto';
 import { type BrowserContext, test as base, expect, type Page } from '@playwright/test';
-import { ensureUser } from '../server/billing/accounts.ts';
+import { ensureUser } from '../server/billing/accounts/accounts.ts';
 import { connect, type Sql } from '../server/store/sql.ts';
 import { startedWallet, variable } from './wallet.ts';
 

@@ -2,7 +2,12 @@
 import { userInfo } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { createMonthWork, defaultPeriod, isPeriod, type MonthWork } from '../billing/month.ts';
+import {
+  createMonthWork,
+  defaultPeriod,
+  isPeriod,
+  type MonthWork,
+} from '../billing/month/month.ts';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { BillingStatus } from '../http/views/admin.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';

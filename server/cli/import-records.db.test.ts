@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createApiKeys } from '../billing/api-keys.ts';
+import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { type BillingClient, createBillingClient } from '../client/client.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { trpc } from '../http/trpc.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createApiKeys } from '../billing/api-keys.ts';
+import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { EnvSource } from '../env.ts';
 import { createLogger } from '../log.ts';

@@ -1,8 +1,14 @@
 import { userInfo } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type ApiKeys, createApiKeys, isScope, SCOPES, type Scope } from '../billing/api-keys.ts';
-import { MAX_BURST, MAX_RATE_PER_SECOND, type RateLimit } from '../billing/rate-limit.ts';
+import {
+  type ApiKeys,
+  createApiKeys,
+  isScope,
+  SCOPES,
+  type Scope,
+} from '../billing/accounts/api-keys.ts';
+import { MAX_BURST, MAX_RATE_PER_SECOND, type RateLimit } from '../billing/accounts/rate-limit.ts';
 import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
 import { APP_ROLE, connect } from '../store/sql.ts';

@@ -3,7 +3,7 @@ import {
   type StripeWorld,
   startStripeWorld,
   WORLD_SECRET_KEY,
-} from '../billing/stripe-world.fixtures.ts';
+} from '../billing/stripe-events/stripe-world.fixtures.ts';
 import type { EnvSource } from '../env.ts';
 import { runReconcile } from './reconcile.ts';
 

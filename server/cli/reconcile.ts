@@ -1,9 +1,9 @@
 /** `npm run reconcile`: the ledger against Stripe. */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { meaningOf, stripeComparisons } from '../billing/comparisons.ts';
-import { createReconciliation } from '../billing/reconciling.ts';
-import { createStripeEvents } from '../billing/stripe-events.ts';
+import { meaningOf, stripeComparisons } from '../billing/reconciliation/comparisons.ts';
+import { createReconciliation } from '../billing/reconciliation/reconciling.ts';
+import { createStripeEvents } from '../billing/stripe-events/stripe-events.ts';
 import { describeProblems, type EnvSource, readStripeEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
 import type { Difference, DifferenceKind } from '../store/reconciliation.ts';

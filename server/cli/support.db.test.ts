@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ensureUser } from '../billing/accounts.ts';
+import { ensureUser } from '../billing/accounts/accounts.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { runSupport } from './support.ts';
 

@@ -8,7 +8,7 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Application, createApplication } from '../application.ts';
-import { type ApiKeys, createApiKeys } from '../billing/api-keys.ts';
+import { type ApiKeys, createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { describeProblems, readEnv } from '../env.ts';
 import { createLogger } from '../log.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { createMonthWork, type MonthWork } from '../billing/month.ts';
-import { createStatements, type Statements } from '../billing/statements.ts';
+import { createMonthWork, type MonthWork } from '../billing/month/month.ts';
+import { createStatements, type Statements } from '../billing/month/statements.ts';
 import type { RangeOutcome } from '../store/month.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 

@@ -1,7 +1,7 @@
 /** Demo data: a user with a little history, a member of the support staff, and an API key. */
 import { createHash, randomUUID } from 'node:crypto';
-import { ensureUser } from '../billing/accounts.ts';
-import { randomBase32 } from '../billing/random-ids.ts';
+import { ensureUser } from '../billing/accounts/accounts.ts';
+import { randomBase32 } from '../billing/accounts/random-ids.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { rate } from '../rating/rate.ts';

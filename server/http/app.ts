@@ -2,8 +2,8 @@
 import { Hono } from 'hono';
 import { except } from 'hono/combine';
 import type { Logger } from 'pino';
-import type { ApiKeys } from '../billing/api-keys.ts';
-import type { StripeEvents } from '../billing/stripe-events.ts';
+import type { ApiKeys } from '../billing/accounts/api-keys.ts';
+import type { StripeEvents } from '../billing/stripe-events/stripe-events.ts';
 import { Fault } from '../faults.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { limitBody } from './body-limit.ts';

@@ -1,7 +1,7 @@
 /** The month over HTTP: a cron starts it, operators ask how it stands. */
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
-import { isPeriod, type Month, type MonthRequest } from '../billing/month.ts';
+import { isPeriod, type Month, type MonthRequest } from '../billing/month/month.ts';
 import { Fault } from '../faults.ts';
 import { describeInputProblems } from '../input-problems.ts';
 import type { AppEnv } from './app.ts';

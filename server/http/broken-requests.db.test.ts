@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect as connectSocket } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createApiKeys } from '../billing/api-keys.ts';
+import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createLogger } from '../log.ts';
 import type { RouterServices } from '../trpc/context.ts';

@@ -1,4 +1,4 @@
-import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
+import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
 
 /**
  * Callers by their secrets, kept for a moment. Only for procedures whose database function checks

@@ -7,7 +7,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
 import { getHTTPStatusCode } from '@trpc/server/http';
 import type { Logger } from 'pino';
-import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
+import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
 import { Fault } from '../faults.ts';
 import { errorShapeOf, type RouterServices, type TrpcContext } from '../trpc/context.ts';
 import { HOT_PROCEDURES, type HotProcedure } from '../trpc/hot-procedures.ts';

@@ -1,6 +1,6 @@
 import type { Handler } from 'hono';
 import type { Logger } from 'pino';
-import type { StripeEvents } from '../billing/stripe-events.ts';
+import type { StripeEvents } from '../billing/stripe-events/stripe-events.ts';
 import { Fault } from '../faults.ts';
 import { verifyWebhook } from '../stripe/signature.ts';
 import type { AppEnv } from './app.ts';

@@ -1,7 +1,7 @@
 /** The charging API over HTTP: the router behind the fetch adapter, and who calls it. */
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
 import type { Logger } from 'pino';
-import type { ApiCaller, ApiKeys } from '../billing/api-keys.ts';
+import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
 import { apiKeySecret } from './bearer.ts';

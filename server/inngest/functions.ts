@@ -1,5 +1,5 @@
 import { cron, type Inngest, type InngestFunction } from 'inngest';
-import type { DailyRange } from '../billing/reconciling.ts';
+import type { DailyRange } from '../billing/reconciliation/reconciling.ts';
 import { billingMonthRequested, billingRangeRequested, stripeEventReceived } from './client.ts';
 
 /** 02:00 UTC on the 1st of each month. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createApiKeys } from '../billing/api-keys.ts';
+import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';

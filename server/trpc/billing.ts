@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isPeriod } from '../billing/month.ts';
+import { isPeriod } from '../billing/month/month.ts';
 import { router, scoped } from './context.ts';
 import { wire } from './inputs.ts';
 

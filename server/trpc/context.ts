@@ -1,17 +1,17 @@
 /** What every procedure builds on: the caller's key and scopes, and the shape of errors. */
 import { getErrorShape, getTRPCErrorFromUnknown, initTRPC, TRPCError } from '@trpc/server';
 import { ZodError, type z } from 'zod';
-import { type ApiCaller, hasScope, type Scope } from '../billing/api-keys.ts';
-import type { Charging } from '../billing/charging.ts';
-import type { Explaining } from '../billing/explaining.ts';
-import type { Holds } from '../billing/holds.ts';
-import type { Month } from '../billing/month.ts';
-import type { PaymentRefunds } from '../billing/payment-refunds.ts';
-import type { RateCards } from '../billing/rate-cards.ts';
-import type { Refunds } from '../billing/refunds.ts';
-import type { SpendingLimits } from '../billing/spending-limits.ts';
-import type { Subscriptions } from '../billing/subscriptions.ts';
-import type { Wallets } from '../billing/wallets.ts';
+import { type ApiCaller, hasScope, type Scope } from '../billing/accounts/api-keys.ts';
+import type { Charging } from '../billing/charging/charging.ts';
+import type { Explaining } from '../billing/charging/explaining.ts';
+import type { Holds } from '../billing/charging/holds.ts';
+import type { Refunds } from '../billing/charging/refunds.ts';
+import type { SpendingLimits } from '../billing/charging/spending-limits.ts';
+import type { PaymentRefunds } from '../billing/money-back/payment-refunds.ts';
+import type { Month } from '../billing/month/month.ts';
+import type { Subscriptions } from '../billing/month/subscriptions.ts';
+import type { RateCards } from '../billing/rate-cards/rate-cards.ts';
+import type { Wallets } from '../billing/wallets/wallets.ts';
 import { asFault, FAULTS, Fault } from '../faults.ts';
 import { describeInputProblems } from '../input-problems.ts';
 

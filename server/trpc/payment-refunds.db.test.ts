@@ -1,8 +1,11 @@
 /** Refunds to cards as services ask for them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Scope } from '../billing/api-keys.ts';
-import type { Payment } from '../billing/money-back.fixtures.ts';
-import { type RefundWorld, startRefundWorld } from '../billing/payment-refunds.fixtures.ts';
+import type { Scope } from '../billing/accounts/api-keys.ts';
+import type { Payment } from '../billing/money-back/money-back.fixtures.ts';
+import {
+  type RefundWorld,
+  startRefundWorld,
+} from '../billing/money-back/payment-refunds.fixtures.ts';
 import { describeRefusal } from '../client/refusals.ts';
 import { createCaller } from './router.ts';
 import { testServices } from './services.fixtures.ts';

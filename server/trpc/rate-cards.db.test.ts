@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Scope } from '../billing/api-keys.ts';
+import type { Scope } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { createCaller } from './router.ts';

@@ -1,15 +1,15 @@
 /** The use cases that procedures call, over a test's database. */
-import { createCharging } from '../billing/charging.ts';
-import { createExplaining } from '../billing/explaining.ts';
-import { createHolds } from '../billing/holds.ts';
-import { createMonth } from '../billing/month.ts';
-import { createPaymentRefunds } from '../billing/payment-refunds.ts';
-import { createRateCards } from '../billing/rate-cards.ts';
-import { createRefundAsking } from '../billing/refund-asking.ts';
-import { createRefunds } from '../billing/refunds.ts';
-import { createSpendingLimits } from '../billing/spending-limits.ts';
-import { createSubscriptions } from '../billing/subscriptions.ts';
-import { createWallets } from '../billing/wallets.ts';
+import { createCharging } from '../billing/charging/charging.ts';
+import { createExplaining } from '../billing/charging/explaining.ts';
+import { createHolds } from '../billing/charging/holds.ts';
+import { createRefunds } from '../billing/charging/refunds.ts';
+import { createSpendingLimits } from '../billing/charging/spending-limits.ts';
+import { createPaymentRefunds } from '../billing/money-back/payment-refunds.ts';
+import { createRefundAsking } from '../billing/money-back/refund-asking.ts';
+import { createMonth } from '../billing/month/month.ts';
+import { createSubscriptions } from '../billing/month/subscriptions.ts';
+import { createRateCards } from '../billing/rate-cards/rate-cards.ts';
+import { createWallets } from '../billing/wallets/wallets.ts';
 import { createLogger } from '../log.ts';
 import type { Sql } from '../store/sql.ts';
 import { createStripeGateway, type StripeGateway } from '../stripe/gateway.ts';

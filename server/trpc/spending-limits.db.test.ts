@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Scope } from '../billing/api-keys.ts';
+import type { Scope } from '../billing/accounts/api-keys.ts';
 import { describeRefusal } from '../client/refusals.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { createCaller } from './router.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { ChargeRequest } from '../billing/charging.ts';
-import type { ChargeName } from '../billing/explaining.ts';
+import type { ChargeRequest } from '../billing/charging/charging.ts';
+import type { ChargeName } from '../billing/charging/explaining.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';
 import { usageSchema, usageTypeSchema } from '../rating/usage.ts';
 import type { WalletName } from '../store/wallets.ts';

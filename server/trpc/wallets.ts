@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_PAGE } from '../billing/wallets.ts';
+import { MAX_PAGE } from '../billing/wallets/wallets.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';
 import { router, scoped } from './context.ts';
 import {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
-import { createRateCards } from '../../billing/rate-cards.ts';
+import { createRateCards } from '../../billing/rate-cards/rate-cards.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import { findRule } from '../../rating/rate-card.ts';
 import { migrate } from '../../store/migrate.ts';

@@ -1,5 +1,5 @@
 /** Closing a month of many wallets: the run as servers do it, beside the same SQL run directly. */
-import { createMonthWork, defaultPeriod } from '../../billing/month.ts';
+import { createMonthWork, defaultPeriod } from '../../billing/month/month.ts';
 import { RANGES_AT_ONCE } from '../../inngest/functions.ts';
 import { connect, type Sql } from '../../store/sql.ts';
 import { dropConstraint } from './catalogue.ts';

@@ -1,6 +1,6 @@
 /** One run: databases, server, and the sections one after the other. */
 import { cpus, totalmem } from 'node:os';
-import { createApiKeys } from '../../billing/api-keys.ts';
+import { createApiKeys } from '../../billing/accounts/api-keys.ts';
 import { createLogger } from '../../log.ts';
 import { migrate } from '../../store/migrate.ts';
 import { connect, type Sql } from '../../store/sql.ts';

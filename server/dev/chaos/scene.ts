@@ -2,7 +2,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createApiKeys } from '../../billing/api-keys.ts';
+import { createApiKeys } from '../../billing/accounts/api-keys.ts';
 import { createLogger } from '../../log.ts';
 import { migrate } from '../../store/migrate.ts';
 import { connect, type Sql } from '../../store/sql.ts';

@@ -1,0 +1,253 @@
+/** Automatic top-ups as their users see and set them. Charges are made by `auto-top-up-charging`. */
+import { Fault } from '../../faults.ts';
+import type { Services } from '../../http/load-context.ts';
+import type { AutoTopUpView, RecoveryView, SaveAutoTopUp } from '../../http/views/auto-top-ups.ts';
+import type { TopUpLimits } from '../../http/views/top-ups.ts';
+import { formatMicros, parseAmount } from '../../ledger/money.ts';
+import {
+  type AutoTopUpCharge,
+  findAutoTopUp,
+  findAutoTopUpCharge,
+  listAutoTopUpAttempts,
+  pauseAutoTopUp,
+  renewRecoveryLink,
+  resumeAutoTopUp,
+  type SetAutoTopUpRefusal,
+  type StoredAutoTopUp,
+  setAutoTopUp,
+  spendRecoveryLink,
+} from '../../store/auto-top-ups.ts';
+import { savedCards } from '../../store/saved-cards.ts';
+import type { Sql } from '../../store/sql.ts';
+import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { Wallets } from '../wallets/wallets.ts';
+import { CONSENT } from './auto-top-up-rules.ts';
+import type { RecoveryLinks } from './recovery-links.ts';
+
+const SHOWN_ATTEMPTS = 10;
+
+export type AutoTopUps = Services['autoTopUps'];
+
+export function createAutoTopUps(options: {
+  sql: Sql;
+  wallets: Wallets;
+  gateway: StripeGateway;
+  links: RecoveryLinks;
+  limits: (currency: string) => TopUpLimits;
+  livemode: boolean;
+}): AutoTopUps {
+  const { sql, wallets, gateway, links, limits: limitsOf, livemode } = options;
+
+  return {
+    async get(userId): Promise<AutoTopUpView> {
+      const wallet = await wallets.ofUser(userId);
+      const [stored, attempts, cards] = await Promise.all([
+        findAutoTopUp(sql, wallet.walletId),
+        listAutoTopUpAttempts(sql, wallet.walletId, SHOWN_ATTEMPTS),
+        savedCards(sql, userId, livemode),
+      ]);
+      return {
+        currency: wallet.currency,
+        timezone: wallet.timezone,
+        consent: CONSENT,
+        limits: limitsOf(wallet.currency),
+        hasCard: cards.length > 0,
+        settings: stored === null ? null : viewOf(stored),
+        attempts,
+      };
+    },
+
+    async save(input) {
+      const wallet = await wallets.ofUser(input.userId);
+      const limits = limitsOf(wallet.currency);
+      const terms = readTerms(input, limits);
+      if (!terms.ok) {
+        return terms;
+      }
+      if (input.consentVersion !== CONSENT.version) {
+        return wrong('consent', 'Agree to the automatic charges to turn them on.');
+      }
+      const code = await setAutoTopUp(sql, {
+        walletId: wallet.walletId,
+        livemode,
+        thresholdMicros: terms.thresholdMicros,
+        mode: input.mode,
+        amountMicros: terms.amountMicros,
+        monthlyCapMicros: terms.monthlyCapMicros,
+        minChargeMicros: limits.minMicros,
+        maxChargeMicros: limits.maxMicros,
+        chargeStepMicros: stepMicros(limits.exponent),
+        consentVersion: input.consentVersion,
+        actor: `user:${input.userId}`,
+      });
+      return code === 'OK' ? { ok: true } : refused(code);
+    },
+
+    async turnOff(userId) {
+      const { walletId } = await wallets.ofUser(userId);
+      await pauseAutoTopUp(sql, { walletId, reason: 'user', actor: `user:${userId}` });
+    },
+
+    async resume(userId) {
+      const { walletId } = await wallets.ofUser(userId);
+      const code = await resumeAutoTopUp(sql, {
+        walletId,
+        actor: `user:${userId}`,
+        bySupport: false,
+      });
+      if (code === 'OK') {
+        return { ok: true };
+      }
+      return code === 'OFF' ? wrong(null, 'Automatic top-up is off.') : refused(code);
+    },
+
+    async renewRecovery(userId) {
+      const { walletId } = await wallets.ofUser(userId);
+      const link = await renewRecoveryLink(sql, walletId);
+      return link === null ? null : links.sign(link);
+    },
+
+    async findRecovery(token): Promise<RecoveryView | null> {
+      const named = links.read(token);
+      const charge = named && (await findAutoTopUpCharge(sql, named.topUpId));
+      if (named === null || charge === null) {
+        return null;
+      }
+      return {
+        topUpId: charge.topUpId,
+        state: recoveryState(charge, named.no),
+        currency: charge.currency,
+        amountMicros: charge.amountMicros,
+        card: { brand: charge.brand, last4: charge.last4 },
+      };
+    },
+
+    async startRecovery(token) {
+      const named = links.read(token);
+      if (named === null) {
+        return { ok: false, message: 'This link is not one of ours.' };
+      }
+      // Read first: a link is not used up while Stripe does not answer.
+      const charge = await findAutoTopUpCharge(sql, named.topUpId);
+      const intent =
+        charge?.paymentIntentId && charge.state === 'awaiting_user'
+          ? await gateway.retrieveIntent(charge.paymentIntentId).catch((cause: unknown) => {
+              throw new Fault('PAYMENT_PROVIDER_UNAVAILABLE', { cause });
+            })
+          : null;
+      const used = await spendRecoveryLink(sql, named.topUpId, named.no);
+      if (used.code !== 'OK' || intent === null) {
+        return { ok: false, message: LINK_PROBLEMS[used.code === 'OK' ? 'OVER' : used.code] };
+      }
+      return { ok: true, clientSecret: intent.clientSecret, paymentMethodId: used.paymentMethodId };
+    },
+  };
+}
+
+const LINK_PROBLEMS = {
+  OVER: 'This payment does not wait for you any more.',
+  USED: 'This link was used already. Open a new one from your automatic top-up.',
+  EXPIRED: 'This link has expired. Open a new one from your automatic top-up.',
+} as const;
+
+function recoveryState(charge: AutoTopUpCharge, no: number): RecoveryView['state'] {
+  if (charge.state === 'succeeded') {
+    return 'paid';
+  }
+  if (charge.state !== 'awaiting_user') {
+    return 'over';
+  }
+  if (charge.recoveryNo !== no || charge.recoveryUsed) {
+    return 'used';
+  }
+  return charge.recoveryExpired ? 'expired' : 'open';
+}
+
+function viewOf(stored: StoredAutoTopUp): NonNullable<AutoTopUpView['settings']> {
+  const { reasonDetail, ...rest } = stored;
+  const { prefix, charges, amountMicros } = reasonDetail;
+  const isBurst =
+    stored.reason === 'velocity' &&
+    typeof prefix === 'string' &&
+    typeof charges === 'number' &&
+    typeof amountMicros === 'string';
+  return {
+    ...rest,
+    burst: isBurst ? { prefix, charges, amountMicros: BigInt(amountMicros) } : null,
+  };
+}
+
+type Terms =
+  | { ok: true; thresholdMicros: bigint; amountMicros: bigint; monthlyCapMicros: bigint }
+  | Extract<SaveAutoTopUp, { ok: false }>;
+
+/** The terms as amounts, or the first thing that is wrong with them. */
+function readTerms(
+  input: Pick<Parameters<AutoTopUps['save']>[0], 'threshold' | 'mode' | 'amount' | 'monthlyCap'>,
+  limits: TopUpLimits,
+): Terms {
+  const { currency, exponent, minMicros, maxMicros } = limits;
+  const money = (micros: bigint) => `${formatMicros(micros, exponent)} ${currency}`;
+  const threshold = parseAmount(input.threshold, exponent);
+  if (!threshold.ok || threshold.amountMicros > maxMicros) {
+    return wrong('threshold', `Enter an amount of up to ${money(maxMicros)}.`);
+  }
+  const thresholdMicros = threshold.amountMicros;
+  const amount = parseAmount(input.amount, exponent);
+  if (!amount.ok) {
+    return wrong('amount', 'Enter an amount in digits, such as 25.');
+  }
+  const { amountMicros } = amount;
+  if (amountMicros % stepMicros(exponent) !== 0n) {
+    return wrong('amount', `${currency} is paid in steps of ${money(stepMicros(exponent))}.`);
+  }
+  if (input.mode === 'add' && (amountMicros < minMicros || amountMicros > maxMicros)) {
+    return wrong('amount', `Enter an amount from ${money(minMicros)} to ${money(maxMicros)}.`);
+  }
+  if (input.mode === 'restore' && amountMicros < thresholdMicros + minMicros) {
+    return wrong(
+      'amount',
+      `Restore to ${money(thresholdMicros + minMicros)} at least: one charge is ${money(minMicros)} or more.`,
+    );
+  }
+  if (amountMicros > thresholdMicros + maxMicros) {
+    return wrong('amount', `One charge is at the most ${money(maxMicros)}.`);
+  }
+  const cap = parseAmount(input.monthlyCap, exponent);
+  const least = input.mode === 'add' ? amountMicros : minMicros;
+  if (!cap.ok || cap.amountMicros < least) {
+    return wrong('monthlyCap', `Enter an amount of at least ${money(least)}.`);
+  }
+  return { ok: true, thresholdMicros, amountMicros, monthlyCapMicros: cap.amountMicros };
+}
+
+/** The smallest difference between two charges: Stripe takes three decimals in steps of ten. */
+function stepMicros(exponent: number): bigint {
+  return 10n ** BigInt(6 - Math.min(exponent, 2));
+}
+
+function wrong(
+  field: Extract<SaveAutoTopUp, { ok: false }>['field'],
+  message: string,
+): Extract<SaveAutoTopUp, { ok: false }> {
+  return { ok: false, field, message };
+}
+
+function refused(code: SetAutoTopUpRefusal): Extract<SaveAutoTopUp, { ok: false }> {
+  switch (code) {
+    case 'NO_CARD':
+      return wrong(null, 'Save a card first that has not run out and was not refused for good.');
+    case 'WALLET_FROZEN':
+      return wrong(null, 'This wallet is frozen. Please contact support.');
+    case 'WALLET_CLOSED':
+      return wrong(null, 'This wallet is closed.');
+    case 'NEEDS_SUPPORT':
+      return wrong(null, 'A payment is being looked into. Please contact support.');
+    case 'WALLET_NOT_FOUND':
+      throw new Fault('WALLET_NOT_FOUND');
+    default: {
+      const unknown: never = code;
+      throw new TypeError(`unknown refusal ${unknown}`);
+    }
+  }
+}

@@ -1,0 +1,332 @@
+/** Pricing usage and charging it: from a service's words to one SQL function call. */
+import { Fault } from '../../faults.ts';
+import type { WalletView } from '../../http/views/wallets.ts';
+import { ledgerKey, requestHash } from '../../ledger/key.ts';
+import type { UnitsThisMonth } from '../../rating/price-list.ts';
+import { type Breakdown, type RateResult, rate } from '../../rating/rate.ts';
+import { canonicalUsage, type Usage } from '../../rating/usage.ts';
+import {
+  chargeMany,
+  grantCredit,
+  type QueuedCharge,
+  type QueuedOutcome,
+} from '../../store/charges.ts';
+import { unitsThisMonth } from '../../store/monthly-units.ts';
+import type { Sql } from '../../store/sql.ts';
+import type { WalletName } from '../../store/wallets.ts';
+import type { RateCards } from '../rate-cards/rate-cards.ts';
+import { currencyRequired, onlyWallet } from '../wallets/wallets.ts';
+import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
+import { normalUsage } from './pricing.ts';
+import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
+import { createTieredCharges } from './tiered-charges.ts';
+import { createWalletDirectory } from './wallet-directory.ts';
+import { createWriteQueue } from './write-queue.ts';
+
+/** How far a service's clock may run ahead of ours. */
+const MAX_CLOCK_LEAD_MS = 5 * 60_000;
+
+export interface ChargeRequest {
+  readonly wallet: WalletName;
+  readonly usage: Usage;
+  /** The caller's own name for this usage; with the usage's type it is the idempotency key. */
+  readonly referenceId: string;
+  /** When it was used, a call when it began; by default now. Prices are those of that instant. */
+  readonly occurredAt?: Date | undefined;
+  /** What happens to the part that the wallet cannot fund. */
+  readonly overrun: 'refuse' | 'arrears';
+}
+
+/** An expected refusal. Amounts are there where they help: what was asked, what there is. */
+export type Refusal =
+  | { ok: false; code: 'WALLET_NOT_FOUND' }
+  | { ok: false; code: 'KEY_REUSED'; seq: bigint }
+  | { ok: false; code: 'WALLET_FROZEN' | 'WALLET_CLOSED' }
+  | LimitRefusal
+  | { ok: false; code: 'NO_RATE'; message: string }
+  | {
+      ok: false;
+      code: 'INSUFFICIENT_FUNDS';
+      currency: string;
+      requiredMicros: bigint;
+      availableMicros: bigint;
+      shortfallMicros: bigint;
+    };
+
+export type ChargeAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      seq: bigint;
+      amountMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+      arrearsMicros: bigint;
+      breakdown: Breakdown;
+    }
+  | Refusal;
+
+export type QuoteAnswer =
+  | { ok: true; amountMicros: bigint; currency: string; breakdown: Breakdown }
+  | Extract<Refusal, { code: 'WALLET_NOT_FOUND' | 'NO_RATE' }>;
+
+export type GrantAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      seq: bigint;
+      amountMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+    }
+  | Refusal;
+
+export interface Charging {
+  /** Prices usage for a wallet and writes nothing. */
+  quote(wallet: WalletName, usage: Usage, at?: Date): Promise<QuoteAnswer>;
+  /** Charges usage once; the same request again gets the first answer, marked `replayed`. */
+  charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
+  /**
+   * Charges each item by itself, in order: one refusal fails no other. Throws a `BAD_REQUEST` that
+   * names a malformed item before any is charged. Only that a user has got a second wallet this
+   * moment may be found when others are charged already: corrected, these are replayed.
+   */
+  chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
+  /**
+   * Adds promotional credit once per key, until `expiresAt` or for ever. Throws a `BAD_REQUEST` when
+   * that is past.
+   */
+  grant(
+    request: {
+      wallet: WalletName;
+      amountMicros: bigint;
+      key: string;
+      reason: string;
+      expiresAt?: Date | undefined;
+    },
+    actor: string,
+  ): Promise<GrantAnswer>;
+}
+
+interface RatedCharge extends PreparedCharge {
+  /** By the units of the month, which most prices do not depend on. */
+  readonly rate: (unitsThisMonth: UnitsThisMonth) => RateResult;
+  /** As if nothing had been used this month. */
+  readonly rated: RateResult;
+}
+
+/** The charging use cases. `now` is the instant of usage that does not say its own. */
+export function createCharging(options: {
+  sql: Sql;
+  rateCards: RateCards;
+  now: () => Date;
+}): Charging {
+  const { sql, rateCards, now } = options;
+  const queue = createWriteQueue({
+    apply: (charges: readonly QueuedCharge[]) => chargeMany(sql, charges),
+    // `charge_many` takes each key of a wallet once.
+    apart: ({ walletId, key }) => walletId + key,
+    maxBatch: 500,
+    lanes: 2,
+  });
+  const directory = createWalletDirectory(sql);
+
+  const tieredCharges = createTieredCharges({
+    send: (charge) => queue.send(charge),
+    unitsThisMonth: (walletId) => unitsThisMonth(sql, walletId),
+  });
+
+  async function priceFor(
+    wallet: Pick<WalletView, 'currency' | 'timezone' | 'userId'>,
+    asked: Usage,
+    at: Date,
+  ): Promise<Pick<RatedCharge, 'usage' | 'rate' | 'rated'>> {
+    if (at.getTime() > now().getTime() + MAX_CLOCK_LEAD_MS) {
+      throw new Fault('BAD_REQUEST', { publicMessage: 'occurredAt: must not be in the future' });
+    }
+    const prices = await rateCards.pricesAt(wallet, at);
+    const usage = normalUsage(prices, asked, 'usage');
+    const { timezone } = wallet;
+    const rateBy = (unitsThisMonth: UnitsThisMonth) =>
+      rate(prices, usage, { at, timezone, unitsThisMonth });
+    return { usage, rate: rateBy, rated: rateBy({}) };
+  }
+
+  /** Everything that a charge needs and nothing written. Throws what is wrong with the request. */
+  async function prepare(request: ChargeRequest): Promise<RatedCharge | null> {
+    const wallet = await directory.find(request.wallet);
+    if (wallet === null) {
+      return null;
+    }
+    const asked = canonicalUsage(request.usage);
+    const priced = await priceFor(wallet, asked, request.occurredAt ?? now());
+    return { request, wallet, asked, ...priced };
+  }
+
+  /** `inLine` behind the wallet's other charges whose price depends on the month. */
+  async function write(prepared: RatedCharge, actor: string, inLine: boolean) {
+    if (!inLine) {
+      const charge = chargeWrite(prepared, prepared.rated, actor);
+      return { charge, outcome: await queue.send(charge) };
+    }
+    return tieredCharges.charge(prepared.wallet.walletId, (unitsThisMonth) => {
+      const rated = prepared.rate(unitsThisMonth);
+      return { charge: chargeWrite(prepared, rated, actor), counts: countsOf(rated) };
+    });
+  }
+
+  async function post(
+    prepared: RatedCharge | null,
+    actor: string,
+    inLine: boolean,
+  ): Promise<ChargeAnswer> {
+    if (prepared === null) {
+      return { ok: false, code: 'WALLET_NOT_FOUND' };
+    }
+    const { request, wallet, rated } = prepared;
+    const { charge, outcome } = await write(prepared, actor, inLine);
+    if (outcome.code !== 'OK') {
+      if (outcome.code === 'CURRENCY_REQUIRED') {
+        directory.forget(request.wallet);
+      }
+      return refusal(outcome, wallet.currency, rated.ok ? '' : rated.detail);
+    }
+    // The answer to a new charge does not bring its detail back.
+    const { breakdown } = (outcome.detail ?? charge.detail) as { breakdown: Breakdown };
+    const { replayed, seq, amountMicros, balanceMicros, availableMicros, arrearsMicros } = outcome;
+    return {
+      ok: true,
+      replayed,
+      seq,
+      amountMicros,
+      balanceMicros,
+      availableMicros,
+      arrearsMicros,
+      breakdown,
+    };
+  }
+
+  return {
+    async charge(request, actor) {
+      const prepared = await prepare(request);
+      return post(prepared, actor, isTiered(prepared));
+    },
+
+    async quote(name, usage, at) {
+      const wallet = await onlyWallet(sql, name);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const priced = await priceFor(wallet, canonicalUsage(usage), at ?? now());
+      const rated = isTiered(priced)
+        ? priced.rate(await unitsThisMonth(sql, wallet.walletId))
+        : priced.rated;
+      return rated.ok
+        ? {
+            ok: true,
+            amountMicros: rated.amountMicros,
+            currency: wallet.currency,
+            breakdown: rated.breakdown,
+          }
+        : { ok: false, code: 'NO_RATE', message: rated.detail };
+    },
+
+    async chargeBatch(requests, actor) {
+      // Prepared first: a malformed item refuses the whole batch before anything is charged.
+      // At once, so that wallets which are not known yet are looked up together.
+      const prepared = await Promise.all(
+        requests.map((request, index) =>
+          prepare(request).catch((error) => throwForItem(index, error)),
+        ),
+      );
+      // One wallet's charges keep their order in the queue, or else in their line.
+      const lines = new Set(prepared.filter(isTiered).map((item) => item?.wallet.walletId));
+      return Promise.all(
+        prepared.map((item, index) =>
+          post(item, actor, lines.has(item?.wallet.walletId)).catch((error) =>
+            throwForItem(index, error),
+          ),
+        ),
+      );
+    },
+
+    async grant(request, actor) {
+      const wallet = await onlyWallet(sql, request.wallet);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const { amountMicros, key, reason, expiresAt } = request;
+      const outcome = await grantCredit(sql, {
+        walletId: wallet.walletId,
+        key: ledgerKey('grant', key),
+        requestHash: requestHash({ amountMicros, reason, expiresAt }),
+        amountMicros,
+        expiresAt,
+        actor,
+        detail: { reason },
+      });
+      const { code } = outcome;
+      if (code === 'EXPIRES_IN_PAST') {
+        throw new Fault('BAD_REQUEST', { publicMessage: 'expiresAt: must be in the future' });
+      }
+      if (code !== 'OK') {
+        return refusal({ ...outcome, code }, wallet.currency, '');
+      }
+      const { replayed, seq, balanceMicros, availableMicros } = outcome;
+      return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };
+    },
+  };
+}
+
+/** Whether its price depends on what was used this month. */
+function isTiered(priced: Pick<RatedCharge, 'rated'> | null): boolean {
+  return priced !== null && countsOf(priced.rated) !== undefined;
+}
+
+/** Says which item of a batch is malformed, as the messages of schemas do. */
+function throwForItem(index: number, error: unknown): never {
+  if (error instanceof Fault && error.code === 'BAD_REQUEST') {
+    const publicMessage = `items.${index}.${error.publicMessage}`;
+    throw new Fault('BAD_REQUEST', { publicMessage, cause: error });
+  }
+  throw error;
+}
+
+/** A refused write in the words of the API. */
+export function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: string): Refusal {
+  switch (outcome.code) {
+    case 'INSUFFICIENT_FUNDS': {
+      const { amountMicros, availableMicros } = outcome;
+      const fundsMicros = availableMicros > 0n ? availableMicros : 0n;
+      return {
+        ok: false,
+        code: 'INSUFFICIENT_FUNDS',
+        currency,
+        requiredMicros: amountMicros,
+        availableMicros,
+        shortfallMicros: amountMicros - fundsMicros,
+      };
+    }
+    case 'KEY_REUSED':
+      return { ok: false, code: 'KEY_REUSED', seq: outcome.seq };
+    case 'LIMIT_EXCEEDED':
+      return limitRefusal(outcome.detail, currency);
+    case 'NO_RATE':
+      return { ok: false, code: 'NO_RATE', message: noRateDetail };
+    case 'WALLET_NOT_FOUND':
+    case 'WALLET_FROZEN':
+    case 'WALLET_CLOSED':
+      return { ok: false, code: outcome.code };
+    case 'CURRENCY_REQUIRED':
+      throw currencyRequired();
+    case 'KEY_REVOKED':
+      throw new Fault('UNAUTHORIZED');
+    case 'OK':
+    case 'UNITS_MOVED':
+      throw new TypeError('what is accepted or priced anew is not a refusal');
+    default: {
+      const unknown: never = outcome.code;
+      throw new TypeError(`unknown outcome ${unknown}`);
+    }
+  }
+}

@@ -1,0 +1,423 @@
+/** Two-phase charging: reserve before, report while it runs, settle after. */
+import { randomUUID } from 'node:crypto';
+import { Fault } from '../../faults.ts';
+import { ledgerKey, requestHash } from '../../ledger/key.ts';
+import { dependsOnMonth } from '../../rating/price-list.ts';
+import type { Breakdown } from '../../rating/rate.ts';
+import type { CompiledRateCard } from '../../rating/rate-card.ts';
+import { canonicalUsage, type Usage, usageDestination } from '../../rating/usage.ts';
+import {
+  authorizeHolds,
+  captureHolds,
+  extendHolds,
+  findHolds,
+  type HoldRow,
+  type OpenHold,
+  openHolds,
+  voidHolds,
+} from '../../store/holds.ts';
+import { unitsThisMonth } from '../../store/monthly-units.ts';
+import type { Sql } from '../../store/sql.ts';
+import type { WalletIdentity, WalletName } from '../../store/wallets.ts';
+import type { RateCards } from '../rate-cards/rate-cards.ts';
+import type { Refusal } from './charging.ts';
+import { coalescedLookup } from './coalesced-lookup.ts';
+import {
+  type Estimate,
+  type HoldPrices,
+  priceEstimate,
+  pricingOf,
+  type Reach,
+  reachOf,
+  reportOf,
+} from './hold-pricing.ts';
+import {
+  type HoldRefusal,
+  type MissingHold,
+  refusalOf,
+  refusalOfHeartbeat,
+  shortageOf,
+} from './hold-refusals.ts';
+import { normalUsage } from './pricing.ts';
+import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
+import { walletLookup } from './wallet-directory.ts';
+import { createWriteQueue } from './write-queue.ts';
+
+export const DEFAULT_TTL_SECONDS = 300;
+const MAX_LISTED = 1_000;
+/** How often a hold is priced anew while other usage of its wallet moves its price. */
+const MAX_PRICINGS = 50;
+/** Each hold of a batch takes some 0.3 ms, for which the others' wallets stay locked. */
+const MAX_BATCH = 100;
+
+export interface AuthorizeRequest {
+  readonly wallet: WalletName;
+  /** The caller's own name of the hold: its idempotency key, and its reference in events. */
+  readonly key: string;
+  readonly estimate: Estimate;
+  /** How long it lasts without a heartbeat. */
+  readonly ttlSeconds: number;
+}
+
+/** Names a hold; a wallet that is named too must be its own. */
+export interface HoldName {
+  readonly wallet?: WalletName | undefined;
+  readonly holdId: string;
+}
+
+export interface ExtendRequest extends HoldName {
+  /** All usage since the beginning. */
+  readonly usageSoFar?: Usage | undefined;
+  /** Reserve this much ahead beyond what was authorized; the most that was asked for counts. */
+  readonly addMicros?: bigint | undefined;
+  /** By default as before. */
+  readonly ttlSeconds?: number | undefined;
+}
+
+export interface CaptureRequest extends HoldName {
+  /** All usage; by default what the last heartbeat said. */
+  readonly usage?: Usage | undefined;
+  readonly overrun: 'refuse' | 'arrears';
+}
+
+export type AuthorizeAnswer =
+  | ({
+      ok: true;
+      replayed: boolean;
+      holdId: string;
+      heldMicros: bigint;
+      expiresAt: string;
+      availableMicros: bigint;
+    } & Reach)
+  | HoldRefusal;
+
+/** What the ledger remembers of the placing, for a replay too. */
+interface PlacedDetail {
+  holdId: string;
+  expiresAt: string;
+  rateCardId: string;
+  pricing?: HoldRow['pricing'];
+  headroomMicros?: string;
+}
+
+interface Heartbeat extends Reach {
+  holdId: string;
+  heldMicros: bigint;
+  /** The price of the usage recorded so far. */
+  amountSoFarMicros: bigint;
+  expiresAt: Date;
+  availableMicros: bigint;
+  /** Less is reserved ahead than was asked for: the end of the funds is near. */
+  lowBalance: boolean;
+}
+
+/**
+ * With INSUFFICIENT_FUNDS, or a spending limit's LIMIT_EXCEEDED, the usage so far is recorded all the
+ * same, and covered if it can be.
+ */
+export type ExtendAnswer =
+  | ({ ok: true } & Heartbeat)
+  | (Extract<Refusal, { code: 'INSUFFICIENT_FUNDS' }> & Heartbeat)
+  | (LimitRefusal & Heartbeat)
+  | Exclude<HoldRefusal, { code: 'INSUFFICIENT_FUNDS' }>;
+
+export type CaptureAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      holdId: string;
+      seq: bigint;
+      /** The price of all usage of the hold. */
+      amountMicros: bigint;
+      /** The part of it that had been billed when the hold ran out; else 0. */
+      alreadyBilledMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+      arrearsMicros: bigint;
+      breakdown: Breakdown;
+    }
+  | HoldRefusal;
+
+export type VoidAnswer =
+  | {
+      ok: true;
+      replayed: boolean;
+      holdId: string;
+      seq: bigint;
+      /** What was reserved, or had been billed when the hold ran out, and is the user's again. */
+      releasedMicros: bigint;
+      balanceMicros: bigint;
+      availableMicros: bigint;
+    }
+  | HoldRefusal;
+
+export interface Holds {
+  /** Reserves money once per key, and says how much usage the wallet can afford. */
+  authorize(request: AuthorizeRequest, actor: string): Promise<AuthorizeAnswer>;
+  /**
+   * The heartbeat of what is running: records the usage so far, reserves ahead of it, and puts the
+   * expiry off. Repeated and belated heartbeats change nothing.
+   */
+  extend(request: ExtendRequest, actor: string): Promise<ExtendAnswer>;
+  /**
+   * Posts the final usage, at the prices of the beginning, and releases the rest. A hold that ran
+   * out has billed its last heartbeat: then only the difference is posted, or given back.
+   */
+  capture(request: CaptureRequest, actor: string): Promise<CaptureAnswer>;
+  /** Releases all of a hold: nothing was delivered, so nothing is billed. */
+  void(request: HoldName, actor: string): Promise<VoidAnswer>;
+  /** The wallet's open holds, oldest first, at most 1,000. Throws `WALLET_NOT_FOUND`. */
+  list(wallet: WalletName): Promise<OpenHold[]>;
+}
+
+/** The use cases of holds. `now` chooses the rate card of a new one. */
+export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () => Date }): Holds {
+  const { sql, rateCards, now } = options;
+  const queueFor = <Write extends { readonly walletId: string }, Outcome>(
+    apply: (sql: Sql, writes: readonly Write[]) => Promise<Outcome[]>,
+  ) =>
+    createWriteQueue({
+      apply: (writes: readonly Write[]) => apply(sql, writes),
+      maxBatch: MAX_BATCH,
+      lanes: 1,
+    });
+  const placings = queueFor(authorizeHolds);
+  const heartbeats = queueFor(extendHolds);
+  const captures = queueFor(captureHolds);
+  const voids = queueFor(voidHolds);
+  const findWallet = walletLookup(sql);
+  const findHold = coalescedLookup((holdIds: readonly string[]) => findHolds(sql, holdIds));
+
+  async function find({ wallet: name, holdId }: HoldName): Promise<HoldRow | MissingHold> {
+    const hold = await findHold(holdId);
+    if (hold !== null && (name === undefined || isOwn(hold, name))) {
+      return hold;
+    }
+    return name !== undefined && (await findWallet(name)) === null
+      ? { ok: false, code: 'WALLET_NOT_FOUND' }
+      : { ok: false, code: 'HOLD_NOT_FOUND' };
+  }
+
+  async function cardOf(id: string): Promise<CompiledRateCard> {
+    const card = await rateCards.byId(id);
+    if (card === null) {
+      throw new Error(`a hold was placed at the prices of card ${id}, which is gone`);
+    }
+    return card;
+  }
+
+  /** What a hold was placed by, whatever has been published since. */
+  async function pricesOf(
+    { rateCardId, pricing }: Pick<PlacedDetail, 'rateCardId' | 'pricing'>,
+    { timezone, placedAt }: { timezone: string; placedAt: Date },
+  ): Promise<HoldPrices> {
+    const fallback = pricing?.fallbackRateCardId;
+    const cards = [cardOf(rateCardId), ...(fallback === undefined ? [] : [cardOf(fallback)])];
+    const at = pricing ? new Date(pricing.at) : placedAt;
+    const units = pricing?.unitsThisMonth && { unitsThisMonth: pricing.unitsThisMonth };
+    return { prices: await Promise.all(cards), timezone, at, ...units };
+  }
+
+  async function place(
+    request: AuthorizeRequest,
+    wallet: WalletIdentity,
+    by: HoldPrices,
+    actor: string,
+  ) {
+    const estimate = priceEstimate(request.estimate, by);
+    const outcome = await placings.send({
+      walletId: wallet.walletId,
+      holdId: randomUUID(),
+      key: ledgerKey('hold', request.key),
+      // Not the price: a replay after a price change is still the same request.
+      requestHash: requestHash({ ...estimate.asked, ttlSeconds: request.ttlSeconds }),
+      amountMicros: estimate.ok ? estimate.amountMicros : null,
+      referenceId: request.key,
+      rateCardId: by.prices[0]?.card.id ?? null,
+      pricing: pricingOf(by, estimate.isGoodwill),
+      usageType: estimate.type ?? null,
+      destination: estimate.to ?? null,
+      ttlSeconds: request.ttlSeconds,
+      actor,
+      detail: estimate.ok && estimate.report !== null ? { ...estimate.report } : {},
+    });
+    return { estimate, outcome };
+  }
+
+  /** Places a hold at the prices of its moment, anew when other usage of the month was faster. */
+  async function placePriced(
+    request: AuthorizeRequest,
+    wallet: WalletIdentity,
+    by: HoldPrices,
+    actor: string,
+  ) {
+    const isTiered = dependsOnMonth(by.prices);
+    for (let tries = 0; tries < MAX_PRICINGS; tries += 1) {
+      const units = isTiered && { unitsThisMonth: await unitsThisMonth(sql, wallet.walletId) };
+      const placed = await place(request, wallet, { ...by, ...units }, actor);
+      if (placed.outcome.code !== 'UNITS_MOVED') {
+        return placed;
+      }
+    }
+    throw new Fault('OVERLOADED', { retryAfterSeconds: 1 });
+  }
+
+  return {
+    async authorize(request, actor) {
+      const wallet = await findWallet(request.wallet);
+      if (wallet === null) {
+        return { ok: false, code: 'WALLET_NOT_FOUND' };
+      }
+      const at = now();
+      const prices = await rateCards.pricesAt(wallet, at);
+      const { timezone } = wallet;
+      const { estimate, outcome } = await placePriced(
+        request,
+        wallet,
+        { prices, at, timezone },
+        actor,
+      );
+      if (outcome.code !== 'OK') {
+        return refusalOf(outcome, wallet.currency, estimate.ok ? '' : estimate.noRate);
+      }
+      const placed = outcome.detail as unknown as PlacedDetail;
+      const headroomMicros = placed.headroomMicros ? BigInt(placed.headroomMicros) : null;
+      const { replayed, amountMicros: heldMicros, availableMicros } = outcome;
+      return {
+        ok: true,
+        replayed,
+        holdId: placed.holdId,
+        heldMicros,
+        expiresAt: placed.expiresAt,
+        availableMicros,
+        ...reachOf(
+          await pricesOf(placed, { timezone, placedAt: outcome.recordedAt }),
+          estimate.type,
+          estimate.to,
+          heldMicros,
+          availableMicros,
+          headroomMicros,
+        ),
+      };
+    },
+
+    async extend(request, actor) {
+      const hold = await find(request);
+      if ('ok' in hold) {
+        return hold;
+      }
+      const by = await pricesOf(hold, hold);
+      const usage =
+        request.usageSoFar &&
+        normalUsage(by.prices, canonicalUsage(request.usageSoFar), 'usageSoFar');
+      const priced = usage && reportOf(by, usage);
+      const { ttlSeconds = null } = request;
+      const addMicros = hold.pricing?.goodwill === true ? null : (request.addMicros ?? null);
+      const outcome = await heartbeats.send({
+        walletId: hold.walletId,
+        holdId: hold.holdId,
+        report: priced?.report ?? null,
+        amountMicros: priced?.amountMicros ?? null,
+        addMicros,
+        ttlSeconds,
+        actor,
+      });
+      const { code, detail, headroomMicros } = outcome;
+      const limited = code === 'LIMIT_EXCEEDED' && detail !== null;
+      if (code !== 'OK' && code !== 'INSUFFICIENT_FUNDS' && !limited) {
+        return refusalOfHeartbeat(code, priced?.noRate ?? '');
+      }
+      const { heldMicros, amountSoFarMicros, expiresAt, availableMicros, lowBalance } = outcome;
+      const type = hold.usageType ?? usage?.type;
+      const to = (usage && usageDestination(usage)) ?? hold.destination ?? undefined;
+      const heartbeat: Heartbeat = {
+        holdId: hold.holdId,
+        heldMicros,
+        amountSoFarMicros,
+        expiresAt,
+        availableMicros,
+        lowBalance,
+        ...reachOf(by, type, to, heldMicros, availableMicros, headroomMicros),
+      };
+      if (code === 'OK') {
+        return { ok: true, ...heartbeat };
+      }
+      return limited
+        ? { ...limitRefusal(detail, hold.currency), ...heartbeat }
+        : { ...shortageOf(hold, outcome, addMicros), ...heartbeat };
+    },
+
+    async capture(request, actor) {
+      const hold = await find(request);
+      if ('ok' in hold) {
+        return hold;
+      }
+      const asked = request.usage && canonicalUsage(request.usage);
+      const by = await pricesOf(hold, hold);
+      const priced = asked && reportOf(by, normalUsage(by.prices, asked, 'usage'));
+      const outcome = await captures.send({
+        walletId: hold.walletId,
+        holdId: hold.holdId,
+        key: ledgerKey('hold_capture', hold.holdId),
+        requestHash: requestHash({ usage: asked ?? null }),
+        report: priced?.report ?? null,
+        amountMicros: priced?.amountMicros ?? null,
+        overrun: request.overrun,
+        actor,
+      });
+      if (outcome.code !== 'OK') {
+        return refusalOf(outcome, hold.currency, priced?.noRate ?? '');
+      }
+      const posted = outcome.detail as { breakdown: Breakdown; alreadyBilledMicros?: string };
+      const { replayed, seq, balanceMicros, availableMicros, arrearsMicros } = outcome;
+      return {
+        ok: true,
+        replayed,
+        holdId: hold.holdId,
+        seq,
+        amountMicros: BigInt(posted.breakdown.amountMicros),
+        alreadyBilledMicros: BigInt(posted.alreadyBilledMicros ?? 0),
+        balanceMicros,
+        availableMicros,
+        arrearsMicros,
+        breakdown: posted.breakdown,
+      };
+    },
+
+    async void(request, actor) {
+      const hold = await find(request);
+      if ('ok' in hold) {
+        return hold;
+      }
+      const { holdId, walletId, currency } = hold;
+      const key = ledgerKey('hold_void', holdId);
+      const outcome = await voids.send({
+        walletId,
+        holdId,
+        key,
+        requestHash: requestHash({}),
+        actor,
+      });
+      if (outcome.code !== 'OK') {
+        return refusalOf(outcome, currency, '');
+      }
+      const { replayed, seq, amountMicros, balanceMicros, availableMicros } = outcome;
+      const releasedMicros = amountMicros;
+      return { ok: true, replayed, holdId, seq, releasedMicros, balanceMicros, availableMicros };
+    },
+
+    async list(name) {
+      const wallet = await findWallet(name);
+      if (wallet === null) {
+        throw new Fault('WALLET_NOT_FOUND');
+      }
+      return openHolds(sql, wallet.walletId, MAX_LISTED);
+    },
+  };
+}
+
+function isOwn(hold: HoldRow, name: WalletName): boolean {
+  return 'walletId' in name
+    ? hold.walletId === name.walletId.toLowerCase()
+    : hold.userId === name.userId && hold.currency === (name.currency ?? hold.currency);
+}

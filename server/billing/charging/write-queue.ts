@@ -1,0 +1,181 @@
+/**
+ * Coalesces concurrent writes to wallets. What arrives while a batch is on its way to the database
+ * goes into the next one: one round trip and one commit for many writes. There is no timer: a write
+ * that comes when nothing is under way leaves at once.
+ *
+ * The queue holds no truth. Each write is answered by the database, after the commit; a process
+ * that dies loses only answers, which callers get by repeating their call.
+ */
+import { asFault, Fault } from '../../faults.ts';
+
+/** Writes that may wait; beyond them callers are told to come back. */
+const MAX_WAITING = 10_000;
+const MAX_TRIES = 4;
+const RETRY_AFTER_SECONDS = 1;
+/** A batch takes milliseconds; while one is unanswered for so long, the database is not there. */
+const STALLED_AFTER_MS = 5_000;
+
+interface Waiting<Write, Outcome> {
+  readonly write: Write;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Lane<Write, Outcome> {
+  waiting: Waiting<Write, Outcome>[];
+  busy: boolean;
+  /** When the batch under way was sent. */
+  sentAtMs: number;
+}
+
+export interface WriteQueue<Write, Outcome> {
+  /**
+   * Writes, together with whatever else is waiting. Rejects with `OVERLOADED` when too much is, and
+   * with `DATABASE_UNAVAILABLE` while the batch ahead is stuck: callers hear it at once then,
+   * instead of waiting in a line that does not move.
+   * When the database fails the outcome is unknown; the same write may be sent again.
+   */
+  send(write: Write): Promise<Outcome>;
+  /** How many writes wait for their batch. */
+  waiting(): number;
+}
+
+export interface WriteQueueOptions<Write, Outcome> {
+  /** Applies writes in one transaction, and answers each, in order. */
+  readonly apply: (writes: readonly Write[]) => Promise<Outcome[]>;
+  /** Two writes that this gives one name never share a batch; by default any may. */
+  readonly apart?: (write: Write) => string;
+  /** The most writes in one call of `apply`: more gain little and hold locks longer. */
+  readonly maxBatch: number;
+  /** Batches under way at once. Wallets are dealt out by id, so two lanes never share one. */
+  readonly lanes: number;
+  readonly maxWaiting?: number;
+  /** Whether an error of `apply` means that its transaction was chosen to give way. */
+  readonly isDeadlock?: (error: unknown) => boolean;
+  /** Whether an error of `apply` would befall each write alone as well. */
+  readonly isOutage?: (error: unknown) => boolean;
+  readonly nowMs?: () => number;
+}
+
+export function createWriteQueue<Write extends { readonly walletId: string }, Outcome>(
+  options: WriteQueueOptions<Write, Outcome>,
+): WriteQueue<Write, Outcome> {
+  const {
+    apply,
+    apart,
+    maxBatch,
+    maxWaiting = MAX_WAITING,
+    isDeadlock = (error) => error instanceof Error && 'code' in error && error.code === '40P01',
+    isOutage = (error) => asFault(error).code !== 'INTERNAL',
+    nowMs = () => performance.now(),
+  } = options;
+  const lanes = Array.from(
+    { length: options.lanes },
+    (): Lane<Write, Outcome> => ({ waiting: [], busy: false, sentAtMs: 0 }),
+  );
+
+  const waiting = () => lanes.reduce((sum, lane) => sum + lane.waiting.length, 0);
+
+  async function run(lane: Lane<Write, Outcome>): Promise<void> {
+    while (lane.waiting.length > 0) {
+      const batch = takeBatch(lane, maxBatch, apart);
+      lane.sentAtMs = nowMs();
+      await settle(batch);
+    }
+    lane.busy = false;
+  }
+
+  async function settle(batch: readonly Waiting<Write, Outcome>[]): Promise<void> {
+    try {
+      const outcomes = await applyPatiently(batch.map(({ write }) => write));
+      for (const [index, item] of batch.entries()) {
+        const outcome = outcomes[index];
+        if (outcome === undefined) {
+          item.reject(new Error('the database left a write of a batch unanswered'));
+        } else {
+          item.resolve(outcome);
+        }
+      }
+    } catch (error) {
+      if (batch.length === 1 || isOutage(error)) {
+        for (const item of batch) {
+          item.reject(error);
+        }
+        return;
+      }
+      // One write that the database cannot take must not fail the others.
+      for (const item of batch) {
+        await settle([item]);
+      }
+    }
+  }
+
+  async function applyPatiently(writes: readonly Write[]): Promise<Outcome[]> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await apply(writes);
+      } catch (error) {
+        if (tries === MAX_TRIES || !isDeadlock(error)) {
+          throw error;
+        }
+      }
+    }
+  }
+
+  return {
+    waiting,
+    send(write) {
+      if (waiting() >= maxWaiting) {
+        return Promise.reject(new Fault('OVERLOADED', { retryAfterSeconds: RETRY_AFTER_SECONDS }));
+      }
+      const lane = lanes[laneOf(write.walletId, lanes.length)];
+      if (lane === undefined) {
+        throw new RangeError('a queue has at least one lane');
+      }
+      if (lane.busy && nowMs() - lane.sentAtMs > STALLED_AFTER_MS) {
+        return Promise.reject(
+          new Fault('DATABASE_UNAVAILABLE', { retryAfterSeconds: RETRY_AFTER_SECONDS }),
+        );
+      }
+      return new Promise((resolve, reject) => {
+        lane.waiting.push({ write, resolve, reject });
+        if (!lane.busy) {
+          lane.busy = true;
+          lane.sentAtMs = nowMs();
+          // What else this turn of the event loop brings goes along.
+          setImmediate(() => void run(lane));
+        }
+      });
+    },
+  };
+}
+
+/** Takes what fits one batch; what must stay apart from it waits for its answer. */
+function takeBatch<Write, Outcome>(
+  lane: Lane<Write, Outcome>,
+  maxBatch: number,
+  apart: ((write: Write) => string) | undefined,
+): Waiting<Write, Outcome>[] {
+  if (apart === undefined) {
+    return lane.waiting.splice(0, maxBatch);
+  }
+  const batch: Waiting<Write, Outcome>[] = [];
+  const later: Waiting<Write, Outcome>[] = [];
+  const names = new Set<string>();
+  for (const item of lane.waiting) {
+    const name = apart(item.write);
+    if (batch.length < maxBatch && !names.has(name)) {
+      names.add(name);
+      batch.push(item);
+    } else {
+      later.push(item);
+    }
+  }
+  lane.waiting = later;
+  return batch;
+}
+
+/** Wallet ids are random, so their last digits deal them out evenly. */
+function laneOf(walletId: string, lanes: number): number {
+  return Number.parseInt(walletId.slice(-4), 16) % lanes;
+}
