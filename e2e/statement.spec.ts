@@ -70,6 +70,15 @@ test('the cron closes the last month, and its statement stands in the account', 
     await expect(row).toContainText(used);
     await expect(row).toContainText(cost);
   }
+  const fees = page.getByRole('table', { name: 'Fees' }).getByRole('row');
+  await expect(fees).toHaveCount(2);
+  await expect(fees.last()).toContainText('+14155550198');
+  await expect(fees.last()).toContainText('$1.50');
+
+  await page.goto('/account/settings');
+  await expect(page.getByRole('region', { name: 'Recurring fees' })).toContainText(
+    '+14155550198, $1.50 a month',
+  );
 });
 
 test('a statement is downloaded as PDF and CSV, and what was downloaded is proven offline', async ({

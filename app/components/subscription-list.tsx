@@ -1,5 +1,5 @@
 import type { SubscriptionView } from '../../server/http/views/subscriptions.ts';
-import { formatDate } from '../format.ts';
+import { describeRun } from '../subscriptions.ts';
 import type { Wire } from '../wire.ts';
 import { Money } from './money.tsx';
 
@@ -17,15 +17,13 @@ export function SubscriptionList({ subscriptions, currency, timezone }: Subscrip
         Taken from your balance after each month, in part for a part of one.
       </p>
       <ul className="divide-y divide-line">
-        {subscriptions.map(({ subscriptionId, description, monthlyMicros, startsAt, endsAt }) => (
-          <li key={subscriptionId} className="py-2.5">
+        {subscriptions.map((subscription) => (
+          <li key={subscription.subscriptionId} className="py-2.5">
             <p className="wrap-anywhere">
-              {description}, <Money micros={monthlyMicros} currency={currency} /> a month
+              {subscription.description},{' '}
+              <Money micros={subscription.monthlyMicros} currency={currency} /> a month
             </p>
-            <p className="text-sm text-ink-soft">
-              From {formatDate(startsAt, timezone)}
-              {endsAt !== null && ` until ${formatDate(endsAt, timezone)}`}
-            </p>
+            <p className="text-sm text-ink-soft">{describeRun(subscription, timezone)}</p>
           </li>
         ))}
       </ul>

@@ -1,5 +1,6 @@
 import type { SubscriptionView } from '../../server/http/views/subscriptions.ts';
-import { formatDate, formatMonthTo } from '../format.ts';
+import { formatMonthTo } from '../format.ts';
+import { describeRun } from '../subscriptions.ts';
 import type { Wire } from '../wire.ts';
 import { DataTable } from './data-table.tsx';
 import { Money } from './money.tsx';
@@ -9,8 +10,6 @@ interface SubscriptionTableProps {
   currency: string;
   timezone: string;
 }
-
-const KINDS = { plan: 'Plan', number: 'Rented number' } as const;
 
 /** Recurring fees for support staff: when each runs, and through which month it was posted. */
 export function SubscriptionTable({ subscriptions, currency, timezone }: SubscriptionTableProps) {
@@ -22,24 +21,24 @@ export function SubscriptionTable({ subscriptions, currency, timezone }: Subscri
         { key: 'posted', title: 'Last month posted' },
         { key: 'amount', title: 'A month', numeric: true },
       ]}
-      rows={subscriptions.map(
-        ({ subscriptionId, kind, description, monthlyMicros, startsAt, endsAt, billedTo }) => ({
-          key: subscriptionId,
-          cells: {
-            description: (
-              <>
-                <span className="wrap-anywhere">{description}</span>
-                <span className="block text-sm text-ink-soft">
-                  {KINDS[kind]} from {formatDate(startsAt, timezone)}
-                  {endsAt !== null && ` until ${formatDate(endsAt, timezone)}`}
-                </span>
-              </>
-            ),
-            posted: billedTo === null ? 'None yet' : formatMonthTo(billedTo, timezone),
-            amount: <Money micros={monthlyMicros} currency={currency} />,
-          },
-        }),
-      )}
+      rows={subscriptions.map((subscription) => ({
+        key: subscription.subscriptionId,
+        cells: {
+          description: (
+            <>
+              <span className="wrap-anywhere">{subscription.description}</span>
+              <span className="block text-sm text-ink-soft">
+                {describeRun(subscription, timezone)}
+              </span>
+            </>
+          ),
+          posted:
+            subscription.billedTo === null
+              ? 'None yet'
+              : formatMonthTo(subscription.billedTo, timezone),
+          amount: <Money micros={subscription.monthlyMicros} currency={currency} />,
+        },
+      }))}
     />
   );
 }

@@ -81,14 +81,14 @@ export default function StatementPage() {
             <p className="mt-3 font-medium">Together {money(statement.accruedMicros)}</p>
           </Card>
         )}
-        <Card title="Downloads" className="print:hidden">
-          <DescribedStatementDownloads number={number} />
-        </Card>
         {fees.length > 0 && (
           <Card title="Fees">
             <FeeTable fees={fees} currency={currency} timezone={timezone} />
           </Card>
         )}
+        <Card title="Downloads" className="print:hidden">
+          <DescribedStatementDownloads number={number} />
+        </Card>
         <Card title="Proof">
           <p className="text-ink-soft">
             Every entry of your wallet carries a fingerprint that includes the one before it. This

@@ -89,7 +89,7 @@ function Failures({ failures }: { failures: Wire<MonthFailure>[] }) {
         cells: {
           wallet: (
             <TextLink to={`/admin/wallets/${walletId}`}>
-              <span className="break-all">{walletId}</span>
+              <span className="break-all sm:whitespace-nowrap">{walletId}</span>
             </TextLink>
           ),
           reason: (
