@@ -47,8 +47,9 @@ test('a draft takes a rule and a file, and is published for later', async ({ pag
   await expect(page.getByText('3,000 rules added, 0 changed, 0 removed.')).toBeVisible();
   await page.getByRole('link', { name: 'Back to the draft' }).click();
   await page.getByLabel('Price of a number').fill('+44 017 555 0100');
-  await page.getByRole('button', { name: 'Show' }).click();
+  await page.getByRole('button', { name: 'Find its price' }).click();
   await expect(page.getByRole('row', { name: /SMS to 44017…/ })).toBeVisible();
+  expect(page.url()).not.toContain('555');
 
   const download = page.waitForEvent('download');
   await page.getByRole('link', { name: 'Export CSV' }).click();
@@ -119,6 +120,11 @@ test('a user finds what applies: prices to anywhere, and to a destination', asyn
   await page.getByLabel('Or a country').selectOption({ label: 'United Kingdom' });
   await page.getByRole('button', { name: 'Look up' }).click();
   await expect(page.getByRole('region', { name: 'Prices to United Kingdom' })).toContainText('SMS');
+  await page.getByLabel('Number or its beginning').fill('+44 20 7946 0000');
+  await page.getByLabel('Or a country').selectOption('');
+  await page.getByRole('button', { name: 'Look up' }).click();
+  await expect(page.getByRole('region', { name: /^Prices to / })).toContainText('SMS');
+  expect(page.url()).not.toContain('7946');
   await expectAccessible(page, `the prices of ${user.id}`);
 });
 

@@ -12,15 +12,14 @@ export const USAGE_TYPES = ['call', 'sms', 'email', 'fax', 'file_transfer'];
 export interface RuleFilter {
   type: string;
   prefix: string;
-  number: string;
 }
 
-/** Looks rules up by type, by how their prefix begins, or by a number that they price. */
+/** Looks rules up by type and by how their prefix begins. */
 export function RuleFilterForm({ filter }: { filter: RuleFilter }) {
   return (
     <Form
       method="get"
-      className="mb-3 grid items-end gap-3 sm:grid-cols-[auto_1fr_1fr_auto]"
+      className="mb-3 grid items-end gap-3 sm:grid-cols-[auto_1fr_auto]"
       key={JSON.stringify(filter)}
     >
       <div className="grid min-w-0 gap-1.5">
@@ -43,14 +42,18 @@ export function RuleFilterForm({ filter }: { filter: RuleFilter }) {
         autoComplete="off"
         defaultValue={filter.prefix}
       />
-      <Field
-        name="number"
-        label="Price of a number"
-        inputMode="tel"
-        autoComplete="off"
-        defaultValue={filter.number}
-      />
       <Button tone="secondary">Show</Button>
+    </Form>
+  );
+}
+
+/** Asks for the rules that price a number, which is private and stays out of the address. */
+export function RulesOfNumberForm() {
+  return (
+    <Form method="post" className="mb-3 grid items-end gap-3 sm:grid-cols-[1fr_auto]">
+      <input type="hidden" name="intent" value="number" />
+      <Field name="number" label="Price of a number" inputMode="tel" autoComplete="off" />
+      <Button tone="secondary">Find its price</Button>
     </Form>
   );
 }

@@ -1,5 +1,5 @@
-import { json, type LoaderFunctionArgs } from '@remix-run/node';
-import { Form, useLoaderData } from '@remix-run/react';
+import { type ActionFunctionArgs, json, type LoaderFunctionArgs } from '@remix-run/node';
+import { Form, useActionData, useLoaderData } from '@remix-run/react';
 import type { LookedUpPrices } from '../../server/http/views/prices.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
@@ -16,20 +16,29 @@ import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Prices');
 
-export async function loader({ request, context }: LoaderFunctionArgs) {
+export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const query = new URL(request.url).searchParams;
-  const asked = {
-    number: (query.get('number') ?? '').slice(0, 64),
-    country: query.get('country') ?? '',
-  };
-  const prices = await context.services.prices.ofUser(user.id, asked);
-  return json({ ...toWire(prices), asked });
+  const prices = await context.services.prices.ofUser(user.id, { number: '', country: '' });
+  return json(toWire(prices));
 }
 
+/** Looks a destination up: it is posted, because a number is private and an address is not. */
+export async function action({ request, context }: ActionFunctionArgs) {
+  const user = requireUser(context);
+  const form = await request.formData();
+  const asked = {
+    number: String(form.get('number') ?? '').slice(0, 64),
+    country: String(form.get('country') ?? ''),
+  };
+  const { lookedUp } = await context.services.prices.ofUser(user.id, asked);
+  return json({ asked, lookedUp: toWire({ lookedUp }).lookedUp });
+}
+
+const NOTHING_ASKED = { asked: { number: '', country: '' }, lookedUp: undefined };
+
 export default function PricesPage() {
-  const { currency, timezone, anywhere, upcoming, lookedUp, asked, countries } =
-    useLoaderData<typeof loader>();
+  const { currency, timezone, anywhere, upcoming, countries } = useLoaderData<typeof loader>();
+  const { asked, lookedUp } = useActionData<typeof action>() ?? NOTHING_ASKED;
   return (
     <>
       <PageHeader title="Prices" lead={`What your usage costs now, in ${currency}.`} />
@@ -55,7 +64,7 @@ export default function PricesPage() {
         )}
         <Card title="Price to a destination">
           <Form
-            method="get"
+            method="post"
             className="grid items-end gap-3 sm:grid-cols-[1fr_1fr_auto]"
             key={JSON.stringify(asked)}
           >

@@ -42,7 +42,8 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
     isAutoTopUpOn,
     refundableMicros: refundableMicros.toString(),
     largestAmount: microsToAmount(refundableMicros, exponent),
-    refunds: toWire(refunds),
+    // Who asked is for support to know.
+    refunds: toWire(refunds.map((refund) => ({ ...refund, requestedBy: null }))),
   });
 }
 

@@ -9,7 +9,7 @@ import { Field } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { Pager } from '../components/pager.tsx';
-import { RuleFilterForm, RuleTable } from '../components/rate-rule-table.tsx';
+import { RuleFilterForm, RulesOfNumberForm, RuleTable } from '../components/rate-rule-table.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
 import { formatDateTime, formatQuantity, humanize, sentence } from '../format.ts';
@@ -29,7 +29,6 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
   const filter = {
     type: query.get('type') ?? '',
     prefix: (query.get('prefix') ?? '').replace(/\D/g, '').slice(0, 18),
-    number: query.get('number') ?? '',
   };
   const [page, log] = await Promise.all([
     rateCardDesk.rules(card.id, filter, cursor),
@@ -56,6 +55,7 @@ const actionSchema = z.discriminatedUnion('intent', [
       .refine((at) => !Number.isNaN(at.getTime()), { error: 'There is no such date.' }),
   }),
   z.object({ intent: z.literal('discard') }),
+  z.object({ intent: z.literal('number'), number: z.string().trim().max(64) }),
 ]);
 
 export async function action({ request, params, context }: ActionFunctionArgs) {
@@ -68,6 +68,10 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
     return json<FormErrors>(fieldErrors(parsed.error), { status: 400 });
   }
   const { data } = parsed;
+  if (data.intent === 'number') {
+    const { rules } = await rateCardDesk.rules(id, { type: '', prefix: '', number: data.number });
+    return json({ rules });
+  }
   if (data.intent === 'discard') {
     await rateCardDesk.discard(id, actor);
     return redirect('/admin/rate-cards');
@@ -84,6 +88,8 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
 
 export default function RateCardPage() {
   const { card, page, log, filter, isFirstPage } = useLoaderData<typeof loader>();
+  const answer = useActionData<typeof action>();
+  const ofNumber = answer !== undefined && 'rules' in answer ? answer.rules : null;
   const address = `/admin/rate-cards/${card.id}`;
   const isDraft = card.state === 'draft';
   const editAddress = ({ type, prefix }: { type: string; prefix: string }) =>
@@ -105,16 +111,21 @@ export default function RateCardPage() {
           action={<FileLinks isDraft={isDraft} />}
         >
           <RuleFilterForm filter={filter} />
+          <RulesOfNumberForm />
           <RuleTable
-            rules={page.rules}
+            rules={ofNumber ?? page.rules}
             currency={card.currency}
             {...(isDraft && { editAddress })}
           />
-          <Pager
-            address={(query) => `${address}?${new URLSearchParams({ ...filter, ...query })}`}
-            isFirstPage={isFirstPage}
-            nextCursor={page.nextCursor}
-          />
+          {ofNumber === null ? (
+            <Pager
+              address={(query) => `${address}?${new URLSearchParams({ ...filter, ...query })}`}
+              isFirstPage={isFirstPage}
+              nextCursor={page.nextCursor}
+            />
+          ) : (
+            <TextLink to={address}>All rules</TextLink>
+          )}
         </Card>
         {isDraft && <DraftForms />}
         <Card title="What was done">
@@ -141,7 +152,8 @@ function FileLinks({ isDraft }: { isDraft: boolean }) {
 
 function DraftForms() {
   const { card } = useLoaderData<typeof loader>();
-  const errors = useActionData<typeof action>();
+  const answer = useActionData<typeof action>();
+  const errors = answer !== undefined && 'fields' in answer ? answer : undefined;
   const formRef = useFocusFirstError(errors);
   const busy = useNavigation().state !== 'idle';
   return (

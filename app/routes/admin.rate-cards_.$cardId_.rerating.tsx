@@ -50,7 +50,7 @@ const actionSchema = z.object({
     .string()
     .trim()
     .min(1, { error: 'Say why: customers see it with the correction.' })
-    .max(500, { error: 'Use at most 500 characters.' }),
+    .regex(/^[^\p{Cc}\p{Cs}]{0,500}$/u, { error: 'Use at most 500 characters, on one line.' }),
 });
 
 export async function action({ request, params, context }: ActionFunctionArgs) {

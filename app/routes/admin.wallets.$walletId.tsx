@@ -36,7 +36,7 @@ const actionSchema = z.discriminatedUnion('intent', [
       .string()
       .trim()
       .min(1, { error: 'Say why: its user reads it, and it is kept.' })
-      .max(500, { error: 'Use at most 500 characters.' }),
+      .regex(/^[^\p{Cc}\p{Cs}]{0,500}$/u, { error: 'Use at most 500 characters, on one line.' }),
   }),
   z.object({ intent: z.literal('resume') }),
 ]);
