@@ -144,6 +144,27 @@ describe('a wallet that owes when its month is closed', () => {
     expect(await charge('2026-09-20T00:00:00Z', wallet)).toBe('OK');
   });
 
+  it('ends with the same balance whether a top-up comes before its fee or after it', async () => {
+    const balances = [];
+    for (const toppedUpAt of ['2026-09-01T01:59:00Z', '2026-09-01T02:10:00Z']) {
+      const wallet = await scenario.open('2026-08-01T00:00:00Z');
+      await scenario.grant('2026-08-01T00:00:00Z', wallet, 2_000_000n);
+      await scenario.db.app`select add_subscription(${wallet.id}, ${randomUUID()}, ${randomUUID()},
+        sha256('plan'), 'plan', 'Monthly plan', 9900000, null, null, ${actor})`;
+      const topUp = () => scenario.grant(toppedUpAt, wallet, 10_000_000n);
+      const isBefore = toppedUpAt < '2026-09-01T02:00:00Z';
+      if (isBefore) await topUp();
+      await scenario.run('2026-09-01T02:00:00Z', '2026-08');
+      if (!isBefore) await topUp();
+      const { balance, available } = await scenario.wallet(wallet);
+      balances.push([balance, available]);
+    }
+    expect(balances).toEqual([
+      [2_100_000n, 2_100_000n],
+      [2_100_000n, 2_100_000n],
+    ]);
+  });
+
   it('can begin a top-up while it is suspended, and not when a person froze it', async () => {
     const wallet = await owing();
     await sweep('2026-09-08T02:00:00Z');
