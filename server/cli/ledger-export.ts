@@ -8,6 +8,7 @@ import {
 } from '../ledger/export.ts';
 import { formatMicros } from '../ledger/money.ts';
 import {
+  type AccountBalance,
   type JournalEntry,
   streamEvents,
   streamJournal,
@@ -18,6 +19,9 @@ import type { Sql } from '../store/sql.ts';
 import type { Output } from './output.ts';
 
 const EXPORT_FORMATS = ['hledger', 'csv', 'jsonl'] as const;
+
+const TRIAL_BALANCE_HEADER =
+  'Debits are positive, credits (liabilities and income) negative, as in the hledger export.\n';
 
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
@@ -82,13 +86,16 @@ async function exportJournal(
   }
 }
 
-/** Prints what each account holds. Exit code 1 when that is not what double entry promises. */
+/**
+ * Prints what each account holds, debits positive and credits negative as in the hledger export.
+ * Exit code 1 when that is not what double entry promises.
+ */
 export async function printTrialBalance(
   sql: Sql,
   { json }: { readonly json: boolean },
   output: Output,
 ): Promise<number> {
-  const accounts = await trialBalance(sql);
+  const accounts = (await trialBalance(sql)).map(debitsPositive);
   const problems: string[] = [];
   for (const currency of new Set(accounts.map((account) => account.currency))) {
     const sumMicros = accounts
@@ -116,6 +123,7 @@ export async function printTrialBalance(
     }));
     await output.out(`${JSON.stringify({ accounts: rows, problems })}\n`);
   } else {
+    await output.out(TRIAL_BALANCE_HEADER);
     for (const { currency, exponent, account, journalMicros } of accounts) {
       const amount = formatMicros(journalMicros, exponent).padStart(24);
       await output.out(`${currency}  ${(account ?? 'unknown').padEnd(28)}${amount}\n`);
@@ -127,4 +135,14 @@ export async function printTrialBalance(
     );
   }
   return problems.length === 0 ? 0 : 1;
+}
+
+/** The view counts credits as positive, as wallets do. */
+function debitsPositive(account: AccountBalance): AccountBalance {
+  const { journalMicros, walletsMicros } = account;
+  return {
+    ...account,
+    journalMicros: -journalMicros,
+    walletsMicros: walletsMicros === null ? null : -walletsMicros,
+  };
 }

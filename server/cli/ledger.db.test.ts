@@ -564,32 +564,50 @@ describe('npm run ledger -- export', () => {
 });
 
 describe('npm run ledger -- trial-balance', () => {
-  test('sums to zero and agrees with the wallets; a drifted wallet is a difference', async () => {
+  const header =
+    'Debits are positive, credits (liabilities and income) negative, as in the hledger export.\n';
+
+  test('has the signs of the hledger export, sums to zero and agrees with the wallets; a drifted wallet is a difference', async () => {
     const fresh = await createTestDatabase();
     const main = database;
     database = fresh;
     try {
       expect(await ledger(['trial-balance'])).toEqual({
         code: 0,
-        out: 'Every currency sums to zero.\n',
+        out: `${header}Every currency sums to zero.\n`,
         err: '',
       });
       const walletId = await newWallet();
       expect(
-        (await ledger(['trial-balance'])).out.split('\n').map((line) => line.split(/ +/)),
+        (await ledger(['trial-balance'])).out
+          .slice(header.length)
+          .split('\n')
+          .map((line) => line.split(/ +/)),
       ).toEqual([
         ['USD', 'assets:receivable', '0.00'],
-        ['USD', 'expenses:promotions', '-3.00'],
-        ['USD', 'income:usage', '1.375001'],
-        ['USD', 'liabilities:wallets', '1.624999'],
+        ['USD', 'expenses:promotions', '3.00'],
+        ['USD', 'income:usage', '-1.375001'],
+        ['USD', 'liabilities:wallets', '-1.624999'],
         ['Every', 'currency', 'sums', 'to', 'zero.'],
         [''],
       ]);
+      expect(JSON.parse((await ledger(['trial-balance', '--json'])).out)).toEqual({
+        accounts: [
+          { currency: 'USD', account: 'assets:receivable', amountMicros: '0' },
+          { currency: 'USD', account: 'expenses:promotions', amountMicros: '3000000' },
+          { currency: 'USD', account: 'income:usage', amountMicros: '-1375001' },
+          { currency: 'USD', account: 'liabilities:wallets', amountMicros: '-1624999' },
+        ],
+        problems: [],
+      });
+      const { out: journal } = await ledger(['export', '--format', 'hledger']);
+      expect(journal).toMatch(/ expenses:promotions +1\.00 USD\n/);
+      expect(journal).toMatch(/ income:usage +-1\.375001 USD\n/);
       await tamper(`update wallets set balance_micros = 5 where id = '${walletId}'`);
       const { code, out } = await ledger(['trial-balance']);
       expect(code).toBe(1);
       expect(out).toContain(
-        'Wrong: USD liabilities:wallets is 1624999 micros by the journal, 5 by the wallets\n',
+        'Wrong: USD liabilities:wallets is -1624999 micros by the journal, -5 by the wallets\n',
       );
     } finally {
       database = main;

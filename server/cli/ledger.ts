@@ -22,8 +22,8 @@ const HELP = `Proves, rebuilds and exports the ledger.
   npm run ledger -- export --format hledger|csv|jsonl [--wallet ID]
       writes the journal (hledger) or every event with its hash (csv, jsonl) to standard output
   npm run ledger -- trial-balance [--json]
-      the accounts of the journal; exit code 1 when a currency does not sum to zero, or the
-      journal and the wallets disagree
+      the accounts of the journal, debits positive and credits negative; exit code 1 when a
+      currency does not sum to zero, or the journal and the wallets disagree
 
 The database is the one of DATABASE_OWNER_URL or DATABASE_URL (environment, .env.local or .env),
 else the one that npm run dev keeps in this folder. verify and rebuild need the schema's owner.

@@ -166,7 +166,10 @@ export function streamJournal(
     order by j.wallet_id, j.seq, j.account`.cursor(ROWS_PER_FETCH);
 }
 
-/** An account's total by the journal and, for the two that wallets are, by the wallets. */
+/**
+ * An account's total by the journal and, for the two that wallets are, by the wallets. Credits are
+ * positive.
+ */
 export interface AccountBalance {
   readonly currency: string;
   readonly exponent: number;
