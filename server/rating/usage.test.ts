@@ -10,9 +10,12 @@ import {
   usageUnits,
 } from './usage.ts';
 
+/** Each problem, after the field that it is told of. */
 function messagesOf(input: unknown): string[] {
   const result = usageSchema.safeParse(input);
-  return result.success ? [] : result.error.issues.map((issue) => issue.message);
+  return result.success
+    ? []
+    : result.error.issues.map(({ path, message }) => [...path, message].join(' '));
 }
 
 describe('usageSchema', () => {
@@ -70,8 +73,8 @@ describe('usageSchema', () => {
   });
 
   test('names what is missing', () => {
-    expect(messagesOf({ type: 'call', to: '1' })).toEqual(['durationSeconds is required']);
-    expect(messagesOf({ type: 'fax', pages: 1 })).toEqual(['to is required']);
+    expect(messagesOf({ type: 'call', to: '1' })).toEqual(['durationSeconds is missing']);
+    expect(messagesOf({ type: 'fax', pages: 1 })).toEqual(['to is missing']);
   });
 
   test.each([{ type: 'telegram' }, {}, { type: 7 }])('names the types for %o', (input) => {
@@ -88,7 +91,7 @@ describe('usageSchema', () => {
 
   test('refuses segments and body together, and a body beyond 255 segments', () => {
     expect(messagesOf({ type: 'sms', to: '1', segments: 1, body: 'hi' })).toEqual([
-      'segments and body must not both be given',
+      'segments must not be given beside body',
     ]);
     expect(messagesOf({ type: 'sms', to: '1', body: 'ж'.repeat(255 * 67 + 1) })).toEqual([
       'body must fit 255 segments',

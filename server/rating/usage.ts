@@ -47,78 +47,69 @@ export function isParty(text: string): boolean {
   return partyPattern.test(text);
 }
 
-function party(field: string) {
-  return z
-    .string({
-      error: (issue) =>
-        issue.input === undefined ? `${field} is required` : `${field} must be a text`,
-    })
-    .refine(isParty, { error: `${field} must be 1 to 64 characters without control characters` });
-}
+const party = z
+  .string({ error: ({ input }) => (input === undefined ? 'is missing' : 'must be a text') })
+  .refine(isParty, { error: 'must be 1 to 64 characters without control characters' });
 
-function wholeNumber(field: string, max: number) {
+function wholeNumber(max: number) {
+  const error = `must be a whole number from 0 to ${max}`;
   return z
-    .int({
-      error: (issue) =>
-        issue.input === undefined
-          ? `${field} is required`
-          : `${field} must be a whole number from 0 to ${max}`,
-    })
-    .min(0, { error: `${field} must be a whole number from 0 to ${max}` })
-    .max(max, { error: `${field} must be a whole number from 0 to ${max}` });
+    .int({ error: ({ input }) => (input === undefined ? 'is missing' : error) })
+    .min(0, { error })
+    .max(max, { error });
 }
 
 const callUsage = z.strictObject({
   type: z.literal('call'),
   /** Seconds the parties talked, from the answer to the end. */
-  durationSeconds: wholeNumber('durationSeconds', maxUnitsOfType.call),
-  to: party('to'),
-  from: party('from').optional(),
+  durationSeconds: wholeNumber(maxUnitsOfType.call),
+  to: party,
+  from: party.optional(),
   /** Default true. A call that was not answered costs nothing, however long it rang. */
-  answered: z.boolean({ error: 'answered must be true or false' }).optional(),
+  answered: z.boolean({ error: 'must be true or false' }).optional(),
 });
 
 const smsUsage = z
   .strictObject({
     type: z.literal('sms'),
-    to: party('to'),
+    to: party,
     /** Segments sent; or `body`, from which they are counted; 1 when neither is given. */
-    segments: wholeNumber('segments', maxUnitsOfType.sms).optional(),
+    segments: wholeNumber(maxUnitsOfType.sms).optional(),
     /** The message text: used to count segments, never kept. */
     body: z
-      .string({ error: 'body must be a text' })
+      .string({ error: 'must be a text' })
       .max(maxSmsBodyLength, {
         abort: true,
-        error: `body must be a text of at most ${maxSmsBodyLength} characters`,
+        error: `must be a text of at most ${maxSmsBodyLength} characters`,
       })
       .refine((body) => smsSegments(body).segments <= maxSmsSegments, {
-        error: `body must fit ${maxSmsSegments} segments`,
+        error: `must fit ${maxSmsSegments} segments`,
       })
       .optional(),
   })
   .refine((usage) => usage.segments === undefined || usage.body === undefined, {
     path: ['segments'],
-    error: 'segments and body must not both be given',
+    error: 'must not be given beside body',
   });
 
 const emailUsage = z.strictObject({
   type: z.literal('email'),
   /** Default 1. */
-  recipients: wholeNumber('recipients', maxUnitsOfType.email).optional(),
+  recipients: wholeNumber(maxUnitsOfType.email).optional(),
 });
 
 const faxUsage = z.strictObject({
   type: z.literal('fax'),
-  pages: wholeNumber('pages', maxUnitsOfType.fax),
-  to: party('to'),
+  pages: wholeNumber(maxUnitsOfType.fax),
+  to: party,
 });
 
 const fileTransferUsage = z.strictObject({
   type: z.literal('file_transfer'),
   /** Default 1. */
-  transfers: wholeNumber('transfers', maxUnitsOfType.file_transfer).optional(),
+  transfers: wholeNumber(maxUnitsOfType.file_transfer).optional(),
   /** Bytes of all transfers together; chooses the size tier where a rule has any. */
-  bytes: wholeNumber('bytes', Number.MAX_SAFE_INTEGER).optional(),
+  bytes: wholeNumber(Number.MAX_SAFE_INTEGER).optional(),
 });
 
 /**
@@ -130,13 +121,13 @@ export const usageSchema = z.discriminatedUnion(
   [callUsage, smsUsage, emailUsage, faxUsage, fileTransferUsage],
   {
     error: (issue) =>
-      issue.code === 'invalid_union' ? `type must be one of ${usageTypes.join(', ')}` : undefined,
+      issue.code === 'invalid_union' ? `must be one of ${usageTypes.join(', ')}` : undefined,
   },
 );
 export type Usage = z.infer<typeof usageSchema>;
 
 export const usageTypeSchema = z.enum(usageTypes, {
-  error: `type must be one of ${usageTypes.join(', ')}`,
+  error: `must be one of ${usageTypes.join(', ')}`,
 });
 
 /** The units a usage consists of: seconds, segments, recipients, pages or transfers. */

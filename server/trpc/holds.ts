@@ -43,7 +43,7 @@ const authorizeInput = z
         : refuse('usage', 'goes without amountMicros, type and to');
     }
     if (amountMicros === undefined) {
-      return refuse('usage', 'or amountMicros is required');
+      return refuse('usage', 'must be given, or amountMicros in its place');
     }
     return to === undefined || type !== undefined
       ? { ...request, estimate: { amountMicros, type, to } }

@@ -56,7 +56,7 @@ export function namesOneWallet(input: WalletInput, context: z.core.$RefinementCt
   if (input.walletId === undefined && input.userId === undefined) {
     context.issues.push({
       code: 'custom',
-      path: ['userId'],
+      path: [],
       message: 'name the wallet by userId or by walletId',
       input: undefined,
     });
@@ -71,7 +71,7 @@ export function namesWalletAtMostOnce(input: WalletInput, context: z.core.$Refin
   if (walletId !== undefined && userId !== undefined) {
     context.issues.push({
       code: 'custom',
-      path: ['userId'],
+      path: [],
       message: 'name the wallet by userId or by walletId, and not by both',
       input: undefined,
     });

@@ -82,7 +82,7 @@ const explainInput = z
       return { wallet, charge: { type, referenceId } };
     }
     const message = 'name the charge by type and referenceId, or else by seq alone';
-    context.issues.push({ code: 'custom', path: ['seq'], message, input: undefined });
+    context.issues.push({ code: 'custom', path: [], message, input: undefined });
     return z.NEVER;
   });
 
