@@ -12,17 +12,18 @@ const SIGNATURE = /^(.+)\.([A-Za-z0-9_-]{43})$/;
 /** `secret` is the session secret: the purpose is part of what is signed. */
 export function tokenSigner(secret: string, purpose: string): TokenSigner {
   const signatureOf = (named: string) =>
-    createHmac('sha256', secret).update(`${purpose}\n${named}`).digest();
+    createHmac('sha256', secret).update(`${purpose}\n${named}`).digest('base64url');
   return {
-    sign: (named) => `${named}.${signatureOf(named).toString('base64url')}`,
+    sign: (named) => `${named}.${signatureOf(named)}`,
     read(token) {
       const [, named, signature] = SIGNATURE.exec(token) ?? [];
       if (named === undefined || signature === undefined) {
         return null;
       }
-      const given = Buffer.from(signature, 'base64url');
-      const right = signatureOf(named);
-      return given.length === right.length && timingSafeEqual(given, right) ? named : null;
+      // Compared as written: the last letter has bits that decoding drops, so others would do.
+      return timingSafeEqual(Buffer.from(signature), Buffer.from(signatureOf(named)))
+        ? named
+        : null;
     },
   };
 }
