@@ -58,17 +58,24 @@ test('a draft takes a rule and a file, and is published for later', async ({ pag
 
   await page.getByLabel('Takes effect (UTC)').fill('2020-01-01T00:00');
   await page.getByRole('button', { name: 'Publish' }).click();
-  await expect(page.getByText('effectiveFrom must be at least 60 seconds from now')).toBeVisible();
+  await expect(page.getByText('Confirm what is published.')).toBeVisible();
+  await page.getByLabel(/can never be changed/).check();
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await expect(page.getByText('takes effect at least 60 seconds from now')).toBeVisible();
   await page.getByLabel('Takes effect (UTC)').fill('2998-01-01T00:00');
+  await expect(page.getByLabel(/^3,006 rules, in USD, price usage from 1 Jan 2998/)).toBeChecked();
   await page.getByRole('button', { name: 'Publish' }).click();
   await expect(page.getByText('Published. Prices usage from 1 Jan 2998')).toBeVisible();
   await expect(page.getByText(/Published as version \d+ by support:support/)).toBeVisible();
   await expect(page.getByRole('button', { name: 'Publish' })).toHaveCount(0);
 });
 
-test('a draft is thrown away', async ({ page }) => {
+test('a draft is thrown away once that is confirmed', async ({ page }) => {
   await beginDraft(page);
   await expectAccessible(page, 'the draft');
+  await page.getByRole('button', { name: 'Discard this draft' }).click();
+  await expect(page.getByText('Confirm that the draft is to go.')).toBeVisible();
+  await page.getByLabel(/^Throw away its/).check();
   await page.getByRole('button', { name: 'Discard this draft' }).click();
   await expect(page.getByRole('heading', { name: 'Rate cards', level: 1 })).toBeVisible();
 });
@@ -96,6 +103,7 @@ test('a draft is rehearsed on a past month, and past prices are corrected once',
 
   await page.getByRole('link', { name: 'Back to the card' }).click();
   await page.getByLabel('Takes effect (UTC)').fill('2998-06-01T00:00');
+  await page.getByLabel(/can never be changed/).check();
   await page.getByRole('button', { name: 'Publish' }).click();
   await page.getByRole('link', { name: 'Correct past prices' }).click();
   await page.getByLabel('From (UTC)').fill(minutesFromNow(-10));

@@ -91,6 +91,14 @@ test('support refunds a part of a top-up with a reason, also without scripts', a
   await desk.getByLabel('Amount in USD').fill('5.5');
   await desk.getByLabel('Why').fill('Paid twice');
   await refundButton(desk).click();
+  await expect(desk.getByText('Confirm that the money is to go back.')).toBeVisible();
+  expect(await refundsOf(user.id), 'nothing goes back unconfirmed').toEqual([]);
+
+  await desk.getByLabel('What to refund').selectOption({ index: 1 });
+  await desk.getByLabel('Amount in USD').fill('5.5');
+  await desk.getByLabel('Why').fill('Paid twice');
+  await desk.getByRole('checkbox').check();
+  await refundButton(desk).click();
   const row = desk.getByRole('row').filter({ hasText: 'Paid twice' });
   await expect(row).toContainText('Succeeded');
   await expect(row).toContainText('support:');

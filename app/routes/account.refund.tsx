@@ -4,6 +4,7 @@ import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/re
 import { z } from 'zod';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { ConfirmBox } from '../components/confirm-box.tsx';
 import { DataTable } from '../components/data-table.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { Field } from '../components/field.tsx';
@@ -146,25 +147,9 @@ function RefundForm({ errors }: { errors: FormErrors | undefined }) {
         defaultValue={largestAmount}
         error={errors?.fields.amount}
       />
-      <div className="grid gap-1.5">
-        <label className="flex min-h-11 items-center gap-3">
-          <input
-            type="checkbox"
-            name="confirmed"
-            value="yes"
-            required
-            aria-invalid={errors?.fields.confirmed ? true : undefined}
-            aria-describedby={errors?.fields.confirmed ? 'confirmed-error' : undefined}
-            className="size-5 shrink-0 accent-accent"
-          />
-          Send it back to my cards. This cannot be undone.
-        </label>
-        {errors?.fields.confirmed && (
-          <p id="confirmed-error" role="alert" className="text-sm font-medium text-danger">
-            {errors.fields.confirmed}
-          </p>
-        )}
-      </div>
+      <ConfirmBox name="confirmed" error={errors?.fields.confirmed}>
+        Send it back to my cards. This cannot be undone.
+      </ConfirmBox>
       <Button busy={isSending} className="justify-self-start">
         Refund
       </Button>

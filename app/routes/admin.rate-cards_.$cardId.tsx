@@ -1,9 +1,11 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { useState } from 'react';
 import { z } from 'zod';
 import type { RateCardLogView } from '../../server/http/views/rate-cards.ts';
 import { Button, ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { ConfirmBox } from '../components/confirm-box.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { Field } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
@@ -53,8 +55,12 @@ const actionSchema = z.discriminatedUnion('intent', [
       .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/, { error: 'Enter a date and a time.' })
       .transform((text) => new Date(`${text}Z`))
       .refine((at) => !Number.isNaN(at.getTime()), { error: 'There is no such date.' }),
+    confirmedPublish: z.literal('yes', { error: 'Confirm what is published.' }),
   }),
-  z.object({ intent: z.literal('discard') }),
+  z.object({
+    intent: z.literal('discard'),
+    confirmedDiscard: z.literal('yes', { error: 'Confirm that the draft is to go.' }),
+  }),
   z.object({ intent: z.literal('number'), number: z.string().trim().max(64) }),
 ]);
 
@@ -63,9 +69,12 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
   const { rateCardDesk } = context.services;
   const id = params.cardId ?? '';
   if ((await rateCardDesk.get(id)) === null) throw notFound();
-  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
+  const form = await request.formData();
+  // What a page without scripts would forget.
+  const typed = { effectiveFrom: String(form.get('effectiveFrom') ?? '').slice(0, 32) };
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) {
-    return json<FormErrors>(fieldErrors(parsed.error), { status: 400 });
+    return json({ ...fieldErrors(parsed.error), typed }, { status: 400 });
   }
   const { data } = parsed;
   if (data.intent === 'number') {
@@ -79,11 +88,15 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
   const answer =
     data.intent === 'rename'
       ? await rateCardDesk.rename(id, data.name, actor)
-      : await rateCardDesk.publish({ id, ...data }, actor);
+      : await rateCardDesk.publish(
+          { id, revision: data.revision, effectiveFrom: data.effectiveFrom },
+          actor,
+        );
   if (answer.ok) {
     return redirect(`/admin/rate-cards/${id}`);
   }
-  return json<FormErrors>({ form: `${sentence(answer.message)}.`, fields: {} }, { status: 409 });
+  const errors: FormErrors = { form: `${sentence(answer.message)}.`, fields: {} };
+  return json({ ...errors, typed }, { status: 409 });
 }
 
 export default function RateCardPage() {
@@ -155,6 +168,8 @@ function DraftForms() {
   const answer = useActionData<typeof action>();
   const errors = answer !== undefined && 'fields' in answer ? answer : undefined;
   const formRef = useFocusFirstError(errors);
+  const discardRef = useFocusFirstError(errors);
+  const [effectiveFrom, setEffectiveFrom] = useState(errors?.typed.effectiveFrom ?? '');
   const busy = useNavigation().state !== 'idle';
   return (
     <Card title="Publish">
@@ -179,8 +194,14 @@ function DraftForms() {
           hint="At least a minute from now, and later than every published card of this currency."
           type="datetime-local"
           required
+          defaultValue={errors?.typed.effectiveFrom}
+          onChange={(event) => setEffectiveFrom(event.currentTarget.value)}
           error={errors?.fields.effectiveFrom}
         />
+        <ConfirmBox name="confirmedPublish" error={errors?.fields.confirmedPublish}>
+          {formatQuantity(card.ruleCount, 'rule')}, in {card.currency}, price usage from{' '}
+          {instantWords(effectiveFrom)} on. Once published, this can never be changed.
+        </ConfirmBox>
         <Button busy={busy} className="justify-self-start">
           Publish
         </Button>
@@ -200,15 +221,33 @@ function DraftForms() {
           Rename
         </Button>
       </Form>
-      <Form method="post" className="mt-6 flex flex-wrap gap-3 border-t border-line pt-5">
+      <Form
+        method="post"
+        ref={discardRef}
+        noValidate
+        className="mt-6 grid gap-3 border-t border-line pt-5"
+      >
         <input type="hidden" name="intent" value="discard" />
-        <Button tone="danger">Discard this draft</Button>
-        <ButtonLink tone="secondary" to="/admin/rate-cards">
-          Keep it for later
-        </ButtonLink>
+        <ConfirmBox name="confirmedDiscard" error={errors?.fields.confirmedDiscard}>
+          Throw away its {formatQuantity(card.ruleCount, 'rule')}. This cannot be undone.
+        </ConfirmBox>
+        <div className="flex flex-wrap gap-3">
+          <Button tone="danger">Discard this draft</Button>
+          <ButtonLink tone="secondary" to="/admin/rate-cards">
+            Keep it for later
+          </ButtonLink>
+        </div>
       </Form>
     </Card>
   );
+}
+
+/** A typed instant in words; a page without scripts cannot know it before it is sent. */
+function instantWords(typed: string): string {
+  const at = new Date(`${typed}Z`);
+  return Number.isNaN(at.getTime())
+    ? 'the instant above'
+    : `${formatDateTime(at.toISOString(), 'UTC')} UTC`;
 }
 
 function Log({ entries }: { entries: Wire<RateCardLogView>[] }) {

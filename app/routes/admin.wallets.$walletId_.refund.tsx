@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { RefundableTopUp } from '../../server/http/views/payment-refunds.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { ConfirmBox } from '../components/confirm-box.tsx';
 import { DataTable } from '../components/data-table.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { Field, inputClass } from '../components/field.tsx';
@@ -30,6 +31,7 @@ const actionSchema = z.object({
     .string()
     .trim()
     .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, { error: 'Say why, in at most 500 characters.' }),
+  confirmed: z.literal('yes', { error: 'Confirm that the money is to go back.' }),
 });
 
 export async function loader({ request, params, context }: LoaderFunctionArgs) {
@@ -165,6 +167,9 @@ function RefundForm({ errors }: { errors: FormErrors | undefined }) {
         required
         error={errors?.fields.reason}
       />
+      <ConfirmBox name="confirmed" error={errors?.fields.confirmed}>
+        Send it back to the card: without an amount, all of it. This cannot be undone.
+      </ConfirmBox>
       <Button busy={isSending} className="justify-self-start">
         Refund
       </Button>

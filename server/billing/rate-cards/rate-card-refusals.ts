@@ -11,19 +11,19 @@ export type RateCardRefusalCode = Exclude<
 export function rateCardRefusal(code: RateCardRefusalCode, about = ''): string {
   switch (code) {
     case 'EFFECTIVE_TOO_SOON':
-      return 'effectiveFrom must be at least 60 seconds from now';
+      return 'a card takes effect at least 60 seconds from now';
     case 'EFFECTIVE_BEFORE_NEWEST':
-      return 'effectiveFrom must be later than that of the newest version of this card';
+      return 'a card takes effect later than the newest version of it';
     case 'VERSION_TAKEN':
-      return `version must be ${about}, the next of this card`;
+      return `the next version of this card is ${about}`;
     case 'UNKNOWN_CURRENCY':
-      return 'currency is not one that wallets are kept in';
+      return 'wallets are not kept in this currency';
     case 'CURRENCY_DIFFERS':
-      return 'currency must stay what it is';
+      return 'the currency must stay what it is';
     case 'CUSTOMER_DIFFERS':
-      return 'userId must stay what it is: the prices of a customer are not for others';
+      return 'the customer must stay who it is: the prices of one are not for others';
     case 'ID_TAKEN':
-      return 'id belongs to another card';
+      return 'this id belongs to another card';
     case 'NOT_FOUND':
       return 'there is no such card';
     case 'DRAFT_CHANGED':
