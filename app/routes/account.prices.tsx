@@ -106,7 +106,7 @@ export default function PricesPage() {
 }
 
 function LookedUp({ found, currency }: { found: Wire<LookedUpPrices>; currency: string }) {
-  const { what, prices, longer, more, upcoming } = found;
+  const { what, prices, longer, more, upcoming, moreUpcoming } = found;
   return (
     <div className="mt-6 grid gap-5">
       <section aria-label={`Prices to ${what}`}>
@@ -121,6 +121,7 @@ function LookedUp({ found, currency }: { found: Wire<LookedUpPrices>; currency: 
         <section aria-label="After the next change">
           <h3 className="font-semibold">After the next change</h3>
           <PriceList prices={upcoming} currency={currency} />
+          {moreUpcoming && <p className="mt-2 text-ink-soft">More may change: type more digits.</p>}
         </section>
       )}
       {longer.length > 0 && (

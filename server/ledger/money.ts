@@ -49,6 +49,9 @@ export type ParseAmountResult =
       readonly code: 'EMPTY' | 'NOT_A_NUMBER' | 'TOO_MANY_DECIMALS' | 'TOO_LARGE';
     };
 
+/** Why a text is no amount. */
+export type AmountProblem = Exclude<ParseAmountResult, { ok: true }>['code'];
+
 /**
  * Reads what a person typed as an amount: digits with at most one dot between digits and at most
  * the currency's decimals, spaces around it ignored. Signs, exponents, currency signs and

@@ -24,14 +24,24 @@ const priceMicros = z
   .transform((text) => BigInt(text))
   .refine((micros) => micros <= maxPriceMicros, { error: `must be at most ${maxPriceMicros}` });
 
-const seconds = z.int().min(1).max(3600);
+const SECONDS = 'must be whole seconds, from 1 to 3600';
+const seconds = z
+  .int({ error: ({ input }) => (input === undefined ? 'is missing' : SECONDS) })
+  .min(1, { error: SECONDS })
+  .max(3600, { error: SECONDS });
 
 /** Digits without `+` or `00`; '' matches every destination. The longest match wins. */
-const prefix = z.string().regex(/^\d{0,18}$/, { error: 'must be at most 18 digits' });
+const prefix = z
+  .string()
+  .regex(/^\d*$/, { abort: true, error: 'must be digits alone, without + or spaces' })
+  .max(18, { error: 'must be at most 18 digits' });
+const noPrefix = z.literal('', { error: 'must be empty: this type of usage goes to no number' });
 
 const commonFields = {
   /** Names the rule in breakdowns; unique within its card. */
-  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+    error: 'must be 1 to 64 letters, digits, points, hyphens or underscores',
+  }),
   /** Charged once for each usage that is not free. */
   connectionFeeMicros: priceMicros,
   /** Least and most that one usage costs, fee included; free usage stays free. */
@@ -77,7 +87,7 @@ const smsRule = z.strictObject({
 const emailRule = z.strictObject({
   ...commonFields,
   type: z.literal('email'),
-  prefix: z.literal(''),
+  prefix: noPrefix,
   windows: unitPriceWindows,
   monthlyTiers: unitPriceTiers,
   pricePerUnitMicros: priceMicros,
@@ -120,7 +130,7 @@ function growsTowardsOpenEnd(
 const fileTransferRule = z.strictObject({
   ...commonFields,
   type: z.literal('file_transfer'),
-  prefix: z.literal(''),
+  prefix: noPrefix,
   windows: unitPriceWindows,
   monthlyTiers: unitPriceTiers,
   /** A transfer's price when the rule has no tiers or the usage does not say its bytes. */
@@ -136,7 +146,7 @@ export const rateRuleSchema = z
       rule.minimumMicros === undefined ||
       rule.maximumMicros === undefined ||
       rule.minimumMicros <= rule.maximumMicros,
-    { path: ['minimumMicros'], error: 'must not be above maximumMicros' },
+    { path: ['minimumMicros'], error: 'must not be above the maximum' },
   )
   .refine(
     (rule) =>

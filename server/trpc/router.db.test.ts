@@ -743,7 +743,9 @@ describe('wallets', () => {
     const effectiveFrom = '2999-01-01T00:00:00.000Z';
     await expect(
       client.rateCards.publish.mutate({ ...next, version: 7, effectiveFrom }),
-    ).rejects.toMatchObject({ message: expect.stringContaining('the next version of this card is 2') });
+    ).rejects.toMatchObject({
+      message: expect.stringContaining('the next version of this card is 2'),
+    });
     await expect(
       client.rateCards.publish.mutate({ ...next, id: card?.id ?? '', effectiveFrom }),
     ).rejects.toMatchObject({ message: expect.stringContaining('id belongs to another') });

@@ -86,5 +86,30 @@ it('a change that is published is announced, with what changes', async () => {
   await publish({ rules: [sms('', '20000'), sms('44', '90000')] }, 3, 3_600_000);
   const { upcoming, lookedUp } = await pricesOf('bob', { country: 'GB' });
   expect(upcoming).toEqual({ from: new Date(nowMs + 3_600_000), anywhere: [] });
-  expect(lookedUp?.upcoming).toMatchObject([{ prefix: '44', priceMicros: 90_000n }]);
+  expect(lookedUp).toMatchObject({
+    // 4420 loses its own price.
+    upcoming: [
+      { prefix: '44', priceMicros: 90_000n },
+      { prefix: '4420', priceMicros: 90_000n },
+    ],
+    moreUpcoming: false,
+  });
+  expect((await pricesOf('ada', { country: 'GB' })).lookedUp?.upcoming).toEqual([]);
+});
+
+it('a country and a number tell of every longer prefix whose price changes', async () => {
+  await setNow(start + 7_200_000);
+  const rules = [sms('', '20000'), sms('44', '90000'), sms('447', '10000'), sms('4417', '90000')];
+  await publish(
+    { rules: [...rules, { ...sms('4420', '0'), id: 'other', type: 'fax' }] },
+    4,
+    60_000,
+  );
+  const upcomingOf = async (asked: { number?: string; country?: string }) =>
+    (await pricesOf('bob', asked)).lookedUp?.upcoming.map(({ type, prefix }) => [type, prefix]);
+  expect(await upcomingOf({ country: 'GB' })).toEqual([
+    ['fax', '4420'],
+    ['sms', '447'],
+  ]);
+  expect(await upcomingOf({ number: '+44 7' })).toEqual([['sms', '447']]);
 });

@@ -10,6 +10,14 @@ import { customerOf, type RateCards } from './rate-cards.ts';
 
 /** How many longer prefixes are listed. */
 const LONGER = 20;
+/** How many longer prefixes of a card are looked at for a change, and how many changes are listed. */
+const COMPARED = 500;
+
+interface OwnRule {
+  rule: RateRule;
+  /** Of the customer's own card. */
+  isOwn: boolean;
+}
 
 const countryNames = new Intl.DisplayNames('en', { type: 'region' });
 const countryList = countries
@@ -35,22 +43,49 @@ export function createPrices(options: {
     );
   }
 
-  async function longerThan(
-    prices: PriceList,
-    digits: string,
-  ): Promise<Pick<LookedUpPrices, 'longer' | 'more'>> {
-    const longer: PriceView[] = [];
-    for (const compiled of prices) {
-      const { id, userId } = compiled.card;
-      const page = await rateCards.rules.page(id, { prefix: digits }, { limit: LONGER + 1 });
+  /** The rules of longer prefixes, those of the customer's own card first, so many of each card. */
+  async function longerThan(prices: PriceList, digits: string, limit: number): Promise<OwnRule[]> {
+    const longer: OwnRule[] = [];
+    for (const { card } of prices) {
+      const page = await rateCards.rules.page(card.id, { prefix: digits }, { limit });
       const rules = page.rules.map((rule) => rateRuleSchema.parse(rule));
       longer.push(
         ...rules
           .filter(({ prefix }) => prefix !== digits)
-          .map((rule) => viewOf(rule, userId !== undefined)),
+          .map((rule) => ({ rule, isOwn: card.userId !== undefined })),
       );
     }
-    return { longer: longer.slice(0, LONGER), more: longer.length > LONGER };
+    return longer;
+  }
+
+  /** What changes for the digits themselves, and for each longer prefix before or after. */
+  async function changesOf(
+    now: PriceList,
+    next: PriceList,
+    digits: string,
+  ): Promise<Pick<LookedUpPrices, 'upcoming' | 'moreUpcoming'>> {
+    if (now === next) {
+      return { upcoming: [], moreUpcoming: false };
+    }
+    const places = usageTypesWithDestination.map((type) => ({ type, prefix: digits }));
+    for (const prices of [now, next]) {
+      const longer = await longerThan(prices, digits, COMPARED + 1);
+      places.push(...longer.map(({ rule: { type, prefix } }) => ({ type, prefix })));
+    }
+    const distinct = new Map(places.map((place) => [`${place.type} ${place.prefix}`, place]));
+    const changes = [...distinct.values()].flatMap(({ type, prefix }) => {
+      const [before, after] = [now, next].map((prices) =>
+        priceOf(prices, type, prefix).map((price) => ({ ...price, prefix })),
+      );
+      const changed = differing(before ?? [], after ?? []);
+      // What was looked up is priced by a rule that may be shorter, and is named after it.
+      return prefix === digits ? changed.flatMap(() => priceOf(next, type, digits)) : changed;
+    });
+    const order = (price: PriceView) => `${price.type} ${price.prefix}`;
+    return {
+      upcoming: changes.sort((a, b) => (order(a) < order(b) ? -1 : 1)).slice(0, COMPARED),
+      moreUpcoming: changes.length > COMPARED || places.length > COMPARED,
+    };
   }
 
   async function lookUp(
@@ -65,13 +100,13 @@ export function createPrices(options: {
     if (digits === '') {
       return null;
     }
-    const prices = usageTypesWithDestination.flatMap((type) => priceOf(now, type, digits));
-    const coming = usageTypesWithDestination.flatMap((type) => priceOf(next, type, digits));
+    const longer = await longerThan(now, digits, LONGER + 1);
     return {
       what: name ?? destination,
-      prices,
-      ...(await longerThan(now, digits)),
-      upcoming: differing(prices, coming),
+      prices: usageTypesWithDestination.flatMap((type) => priceOf(now, type, digits)),
+      longer: longer.slice(0, LONGER).map(({ rule, isOwn }) => viewOf(rule, isOwn)),
+      more: longer.length > LONGER,
+      ...(await changesOf(now, next, digits)),
     };
   }
 

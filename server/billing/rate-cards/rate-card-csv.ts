@@ -64,7 +64,7 @@ export function* readRateCardCsv(text: string, currency: string): Generator<CsvR
         header = readHeader(splitCsvLine(content), currency);
         continue;
       }
-      const rule = readRule(header, splitCsvLine(content));
+      const rule = readRule(header, splitCsvLine(content), currency);
       for (const [name, what] of [
         [`target ${rule.type} ${rule.prefix}`, 'the type and prefix are those'],
         [`id ${rule.id}`, 'the id is that'],
@@ -133,7 +133,11 @@ function readHeader(titles: readonly string[], currency: string): RuleField[] {
   return header;
 }
 
-function readRule(header: readonly RuleField[], values: readonly string[]): RateRule {
+function readRule(
+  header: readonly RuleField[],
+  values: readonly string[],
+  currency: string,
+): RateRule {
   if (values.length !== header.length) {
     throw new RowProblem(`${values.length} fields instead of ${header.length}`);
   }
@@ -144,7 +148,9 @@ function readRule(header: readonly RuleField[], values: readonly string[]): Rate
   const read = readRuleFields(fields);
   if (!read.ok) {
     throw new RowProblem(
-      read.problems.map(({ field, message }) => `${columnOf(field)}: ${message}`).join('; '),
+      read.problems
+        .map(({ field, message }) => `${titleOf(field, currency)}: ${message}`)
+        .join('; '),
     );
   }
   return read.rule;

@@ -4,8 +4,14 @@
  * calls, of one segment, recipient, page or transfer otherwise.
  */
 import type { RuleFields } from '../../http/views/rate-cards.ts';
-import { formatMicros, parseAmount } from '../../ledger/money.ts';
-import { type RateRule, type RateRuleJson, rateRuleSchema } from '../../rating/rate-card.ts';
+import { type AmountProblem, formatMicros, parseAmount } from '../../ledger/money.ts';
+import {
+  maxPriceMicros,
+  type RateRule,
+  type RateRuleJson,
+  rateRuleSchema,
+} from '../../rating/rate-card.ts';
+import { usageTypes } from '../../rating/usage.ts';
 
 const MICROS_DECIMALS = 6;
 
@@ -80,14 +86,8 @@ export interface FieldProblem {
   readonly message: string;
 }
 
-class FieldError extends Error {
-  constructor(
-    readonly field: RuleField,
-    message: string,
-  ) {
-    super(message);
-  }
-}
+/** What is wrong with the text of one field, in words. */
+class FieldError extends Error {}
 
 /**
  * The rule that texts say, or what is wrong with them. Type and price are needed, and the seconds
@@ -96,61 +96,103 @@ class FieldError extends Error {
 export function readRuleFields(
   fields: Partial<RuleFields>,
 ): { ok: true; rule: RateRule } | { ok: false; problems: FieldProblem[] } {
-  try {
-    const parsed = rateRuleSchema.safeParse(valuesOf(fields));
-    return parsed.success
-      ? { ok: true, rule: parsed.data }
-      : { ok: false, problems: parsed.error.issues.map(problemOf) };
-  } catch (error) {
-    if (!(error instanceof FieldError)) {
-      throw error;
-    }
-    const { field, message } = error;
-    return { ok: false, problems: [{ field, message }] };
+  const { values, problems } = valuesOf(fields);
+  if (problems.length > 0) {
+    return { ok: false, problems };
   }
+  const parsed = rateRuleSchema.safeParse(values);
+  return parsed.success
+    ? { ok: true, rule: parsed.data }
+    : { ok: false, problems: parsed.error.issues.map(problemOf) };
 }
 
-/** @throws FieldError */
-function valuesOf(fields: Partial<RuleFields>): Record<string, unknown> {
+/** What the texts say, and every text that says nothing. */
+function valuesOf(fields: Partial<RuleFields>): {
+  values: Record<string, unknown>;
+  problems: FieldProblem[];
+} {
+  const problems: FieldProblem[] = [];
   const text = (field: RuleField) => fields[field]?.trim() ?? '';
   const [type, prefix] = [text('type'), text('prefix')];
-  if (text('price') === '') {
-    throw new FieldError('price', 'is empty');
-  }
+  const read = (field: RuleField): unknown => {
+    try {
+      return readValue(field, text(field));
+    } catch (error) {
+      if (!(error instanceof FieldError)) {
+        throw error;
+      }
+      problems.push({ field, message: error.message });
+      return undefined;
+    }
+  };
   const values: Record<string, unknown> = {
     id: `${type}-${prefix === '' ? 'any' : prefix}`,
     prefix,
     connectionFeeMicros: '0',
-    ...otherValues(text('more')),
-    [priceName(type)]: readValue('price', text('price')),
+    ...(text('more') !== '' && (read('more') as Record<string, unknown> | undefined)),
+    [priceName(type)]: read('price'),
   };
   for (const [field, name] of Object.entries(nameOfField) as [RuleField, string][]) {
-    if (text(field) !== '') {
-      values[name] = readValue(field, text(field));
+    if (text(field) !== '' || field === 'type') {
+      values[name] = read(field);
     }
   }
-  return values;
+  return { values, problems };
 }
 
-function readValue(field: RuleField, text: string): string | number {
+/** @throws FieldError */
+function readValue(field: RuleField, text: string): unknown {
   switch (ruleFieldKinds[field]) {
-    case 'amount': {
-      const amount = parseAmount(text, MICROS_DECIMALS);
-      if (!amount.ok) {
-        throw new FieldError(
-          field,
-          'must be a decimal amount with a point and at most six decimals',
-        );
-      }
-      return amount.amountMicros.toString();
-    }
+    case 'amount':
+      return readAmount(text).toString();
     case 'seconds':
       if (!/^\d{1,5}$/.test(text)) {
-        throw new FieldError(field, 'must be a whole number of seconds');
+        throw new FieldError('must be a whole number of seconds');
       }
       return Number(text);
+    case 'json':
+      return otherValues(text);
     default:
+      if (field === 'type' && !usageTypes.some((known) => known === text)) {
+        throw new FieldError(`must be one of ${usageTypes.join(', ')}`);
+      }
+      if (field === 'prefix' && !/^\d*$/.test(text)) {
+        throw new FieldError('must be digits alone, without + or spaces');
+      }
       return text;
+  }
+}
+
+/** @throws FieldError */
+function readAmount(text: string): bigint {
+  const amount = parseAmount(text, MICROS_DECIMALS);
+  if (!amount.ok) {
+    throw new FieldError(amountWords(amount.code, text));
+  }
+  if (amount.amountMicros > maxPriceMicros) {
+    throw new FieldError(TOO_LARGE);
+  }
+  return amount.amountMicros;
+}
+
+const TOO_LARGE = `is too large: at most ${formatMicros(maxPriceMicros, 0)}`;
+
+function amountWords(code: AmountProblem, text: string): string {
+  switch (code) {
+    case 'EMPTY':
+      return 'is empty';
+    case 'NOT_A_NUMBER':
+      return /^-\d/.test(text)
+        ? 'must not be negative'
+        : 'must be digits with at most one point, such as 0.05';
+    case 'TOO_MANY_DECIMALS':
+      return `must have at most ${MICROS_DECIMALS} decimals`;
+    case 'TOO_LARGE':
+      return TOO_LARGE;
+    default: {
+      const unknown: never = code;
+      throw new TypeError(`unknown problem ${unknown}`);
+    }
   }
 }
 
@@ -158,11 +200,11 @@ function readValue(field: RuleField, text: string): string | number {
 function otherValues(text: string): Record<string, unknown> {
   const others = text === '' ? {} : parseJson(text);
   if (typeof others !== 'object' || others === null || Array.isArray(others)) {
-    throw new FieldError('more', 'must be a JSON object of other fields of the rule');
+    throw new FieldError('must be a JSON object of other fields of the rule');
   }
   const own: readonly string[] = [...priceNames, ...Object.values(nameOfField)];
   if (Object.keys(others).some((name) => own.includes(name))) {
-    throw new FieldError('more', 'holds a field that has a place of its own');
+    throw new FieldError('holds a field that has a place of its own');
   }
   return { ...others };
 }
@@ -171,7 +213,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new FieldError('more', 'is not valid JSON');
+    throw new FieldError('is not valid JSON');
   }
 }
 

@@ -1,8 +1,8 @@
-import type { ParseAmountResult } from '../../ledger/money.ts';
+import type { AmountProblem } from '../../ledger/money.ts';
 
 /** What is wrong with an amount that somebody typed, in words; `example` is one that is right. */
 export function amountProblem(
-  code: Exclude<ParseAmountResult, { ok: true }>['code'],
+  code: AmountProblem,
   { currency, exponent }: { currency: string; exponent: number },
   example: string,
 ): string {

@@ -33,8 +33,10 @@ export interface LookedUpPrices {
   longer: PriceView[];
   /** Whether there are longer prefixes beyond these. */
   more: boolean;
-  /** The prices to it after the next change, where they differ. */
+  /** The prices to it and to longer prefixes after the next change, where they differ. */
   upcoming: PriceView[];
+  /** Whether there may be changes beyond these. */
+  moreUpcoming: boolean;
 }
 
 export interface PricesView {
