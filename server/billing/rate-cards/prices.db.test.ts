@@ -100,11 +100,14 @@ it('a change that is published is announced, with what changes', async () => {
 it('a country and a number tell of every longer prefix whose price changes', async () => {
   await setNow(start + 7_200_000);
   const rules = [sms('', '20000'), sms('44', '90000'), sms('447', '10000'), sms('4417', '90000')];
-  await publish(
-    { rules: [...rules, { ...sms('4420', '0'), id: 'other', type: 'fax' }] },
-    4,
-    60_000,
-  );
+  const fax: RateCardJson['rules'][number] = {
+    id: 'fax-4420',
+    type: 'fax',
+    prefix: '4420',
+    connectionFeeMicros: '0',
+    pricePerUnitMicros: '0',
+  };
+  await publish({ rules: [...rules, fax] }, 4, 60_000);
   const upcomingOf = async (asked: { number?: string; country?: string }) =>
     (await pricesOf('bob', asked)).lookedUp?.upcoming.map(({ type, prefix }) => [type, prefix]);
   expect(await upcomingOf({ country: 'GB' })).toEqual([
