@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { LimitView } from '../server/http/views/spending-limits.ts';
+import type { Forecast } from '../server/http/views/usage.ts';
 import { describeForecast, describeReach } from './forecast.ts';
+import type { Wire } from './wire.ts';
 
 const wallet = { currency: 'USD', timezone: 'UTC', availableMicros: '9500000' };
 const rate = {
@@ -10,43 +13,80 @@ const rate = {
   daysLeft: 9,
 } as const;
 
+const reached: Wire<LimitView> = {
+  period: 'day',
+  amountMicros: '15000000',
+  spentMicros: '15000000',
+  reservedMicros: '0',
+  leftMicros: '0',
+  resetsAt: '2026-11-16T00:00:00.000Z',
+};
+const usage = { windowDays: 14, reach: [{ type: 'call', units: 600 }] };
+const say = (forecast: Wire<Forecast>, ...[limit]: Wire<LimitView>[]) =>
+  describeForecast({ ...usage, forecast }, wallet, limit);
+
 describe('a forecast in words', () => {
   it('says roughly how long the money lasts, and by what', () => {
-    expect(describeForecast(rate, 14, wallet)).toEqual({
+    expect(say(rate)).toEqual({
       month: '$30.12',
-      end: 'In about 9 days, 24 Nov 2026',
-      basis: 'At $1.04 a day, as in the last 14 days.',
+      end: 'In about 9 days',
+      endsOn: '24 Nov 2026',
+      basis: 'At $1.04 a day, as in the last 14 days, without monthly fees.',
     });
-    expect(describeForecast({ ...rate, daysLeft: 0 }, 14, wallet).end).toMatch(/^In less than a/);
-    expect(describeForecast({ ...rate, daysLeft: 1 }, 14, wallet).end).toMatch(/^In about 1 day,/);
+    expect(say({ ...rate, daysLeft: 0 }).end).toBe('In less than a day');
+    expect(say({ ...rate, daysLeft: 1 }).end).toBe('In about 1 day');
     const far = { ...rate, runsOutAt: null, daysLeft: null };
-    expect(describeForecast(far, 14, wallet).end).toBe('In more than a year');
+    expect(say(far)).toMatchObject({ end: 'In more than a year', endsOn: null });
   });
 
   it('keeps what is small and rounds to what the currency has', () => {
     const small = { ...rate, perDayMicros: '375', monthMicros: '11250' };
-    expect(describeForecast(small, 14, wallet)).toMatchObject({
+    expect(say(small)).toMatchObject({
       month: '$0.0113',
-      basis: 'At $0.000375 a day, as in the last 14 days.',
+      basis: expect.stringContaining('At $0.000375 a day'),
     });
     const yen = { ...wallet, currency: 'JPY' };
-    expect(describeForecast({ ...rate, monthMicros: '1234567890' }, 14, yen).month).toBe('¥1,235');
+    const forecast = { ...rate, monthMicros: '1234567890' };
+    expect(describeForecast({ ...usage, forecast }, yen).month).toBe('¥1,235');
   });
 
   it('says why there is none', () => {
-    expect(describeForecast({ kind: 'no_usage' }, 14, wallet)).toEqual({
+    expect(say({ kind: 'no_usage' })).toEqual({
       month: null,
       end: 'Not at this rate',
+      endsOn: null,
       basis: 'Nothing was used in the last 14 days.',
     });
-    expect(describeForecast({ kind: 'too_early' }, 14, wallet).end).toBe('Too early to say');
+    expect(say({ kind: 'too_early' }).end).toBe('Too early to say');
   });
 
   it('of an empty wallet says that nothing is left, whatever the rate', () => {
     for (const forecast of [rate, { kind: 'no_usage' }, { kind: 'too_early' }] as const) {
       const empty = { ...wallet, availableMicros: '-1' };
-      expect(describeForecast(forecast, 14, empty).end).toBe('Nothing is left to spend');
+      expect(describeForecast({ ...usage, forecast }, empty, reached).end).toBe(
+        'Nothing is left to spend',
+      );
     }
+  });
+
+  it('names a reached limit instead of the day on which the money would run out', () => {
+    for (const forecast of [rate, { kind: 'no_usage' }, { kind: 'too_early' }] as const) {
+      expect(say(forecast, reached)).toMatchObject({
+        end: 'A spending limit stops usage',
+        endsOn: 'until 16 Nov 2026, 00:00',
+      });
+    }
+  });
+
+  it('lets no month cost more than its limit, or than was spent before the limit was set', () => {
+    const monthly = { ...reached, period: 'month', leftMicros: '9000000' } as const;
+    expect(say(rate, { ...monthly, amountMicros: '20000000' })).toMatchObject({
+      month: '$20.00',
+      end: 'In about 9 days',
+      basis: expect.stringMatching(/Your spending limit may keep it lower\.$/),
+    });
+    expect(say(rate, { ...monthly, amountMicros: '5000000' }).month).toBe('$15.00');
+    expect(say(rate, { ...monthly, amountMicros: '40000000' }).month).toBe('$30.12');
   });
 });
 

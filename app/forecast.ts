@@ -1,17 +1,30 @@
 /** A forecast and a balance in plain words. */
-import type { Forecast, Reach } from '../server/http/views/usage.ts';
-import { formatCount, formatDate, formatDuration, formatMoney, formatQuantity } from './format.ts';
+import type { LimitView } from '../server/http/views/spending-limits.ts';
+import type { Reach, UsageOverview } from '../server/http/views/usage.ts';
+import {
+  formatCount,
+  formatDate,
+  formatDateTime,
+  formatDuration,
+  formatMoney,
+  formatQuantity,
+} from './format.ts';
+import { stopsUsage } from './limits.ts';
 import { usageTypeName } from './usage-names.ts';
 import type { Wire } from './wire.ts';
 
 interface ForecastText {
   /** What the month will have cost; null when nothing can be said. */
   month: string | null;
-  /** When the money ends. */
+  /** When the money runs out. */
   end: string;
+  /** The day or time that goes with it; null when there is none. */
+  endsOn: string | null;
   /** How that is known, or why it is not. */
   basis: string;
 }
+
+type Usage = Pick<Wire<UsageOverview>, 'forecast' | 'windowDays' | 'reach'>;
 
 interface Money {
   currency: string;
@@ -19,43 +32,63 @@ interface Money {
   availableMicros: string;
 }
 
-/** Rounded to what means something: a forecast is not exact to the micro. */
+/**
+ * Rounded to what means something: a forecast is not exact to the micro.
+ *
+ * @param limit the one that leaves less than is available, if any does: it is named where it comes
+ * before the end of the money
+ */
 export function describeForecast(
-  forecast: Wire<Forecast>,
-  windowDays: number,
+  { forecast, windowDays, reach }: Usage,
   { currency, timezone, availableMicros }: Money,
+  limit?: Wire<LimitView>,
 ): ForecastText {
-  const isEmpty = BigInt(availableMicros) <= 0n;
-  const nothingLeft = 'Nothing is left to spend';
+  const ending = (otherwise: string, endsOn: string | null = null) => {
+    if (BigInt(availableMicros) <= 0n) return { end: 'Nothing is left to spend', endsOn: null };
+    return limit !== undefined && stopsUsage(limit, reach)
+      ? {
+          end: 'A spending limit stops usage',
+          endsOn: `until ${formatDateTime(limit.resetsAt, timezone)}`,
+        }
+      : { end: otherwise, endsOn };
+  };
   switch (forecast.kind) {
     case 'no_usage':
       return {
         month: null,
-        end: isEmpty ? nothingLeft : 'Not at this rate',
+        ...ending('Not at this rate'),
         basis: `Nothing was used in the last ${windowDays} days.`,
       };
     case 'too_early':
       return {
         month: null,
-        end: isEmpty ? nothingLeft : 'Too early to say',
+        ...ending('Too early to say'),
         basis: 'A forecast needs a day of use.',
       };
     case 'rate': {
       const { perDayMicros, monthMicros, runsOutAt, daysLeft } = forecast;
-      const basis = `At ${about(perDayMicros, currency)} a day, as in the last ${windowDays} days.`;
-      const month = about(monthMicros, currency);
-      if (isEmpty) return { month, end: nothingLeft, basis };
+      const rate = `At ${about(perDayMicros, currency)} a day, as in the last ${windowDays} days, without monthly fees.`;
+      const basis = limit === undefined ? rate : `${rate} Your spending limit may keep it lower.`;
+      const month = about(withinMonth(monthMicros, limit), currency);
       if (runsOutAt === null || daysLeft === null) {
-        return { month, end: 'In more than a year', basis };
+        return { month, ...ending('In more than a year'), basis };
       }
       const days = daysLeft === 0 ? 'less than a day' : `about ${formatQuantity(daysLeft, 'day')}`;
-      return { month, end: `In ${days}, ${formatDate(runsOutAt, timezone)}`, basis };
+      return { month, ...ending(`In ${days}`, formatDate(runsOutAt, timezone)), basis };
     }
     default: {
       const unknown: never = forecast;
       throw new TypeError(`unknown forecast ${JSON.stringify(unknown)}`);
     }
   }
+}
+
+/** A month does not cost more than its limit, unless it did before the limit was set. */
+function withinMonth(monthMicros: string, limit: Wire<LimitView> | undefined): string {
+  if (limit?.period !== 'month') return monthMicros;
+  const { amountMicros, spentMicros } = limit;
+  const most = BigInt(amountMicros) > BigInt(spentMicros) ? amountMicros : spentMicros;
+  return BigInt(monthMicros) > BigInt(most) ? most : monthMicros;
 }
 
 /** An amount to the currency's own decimals, or to more where it would have fewer than three digits. */

@@ -1,5 +1,11 @@
 import { expect, it } from 'vitest';
-import { describeLimit, describeReset, describeStanding } from './limits.ts';
+import {
+  bindingLimit,
+  describeLimit,
+  describeReset,
+  describeStanding,
+  stopsUsage,
+} from './limits.ts';
 
 const limit = {
   period: 'day',
@@ -27,4 +33,18 @@ it('a limit says what is used of it, and apart from that what is only reserved',
 
 it('a limit says when it begins anew, by the clock of the wallet', () => {
   expect(describeReset(limit, 'Europe/Berlin')).toBe('Begins anew 24 Nov 2026, 00:00');
+});
+
+it('the limit that binds is for all usage, and leaves least of what is available', () => {
+  const tighter = { ...limit, period: 'month', leftMicros: '5000000' } as const;
+  const ofCalls = { ...limit, type: 'call', leftMicros: '0' };
+  expect(bindingLimit([limit, ofCalls, tighter], '9000000')).toBe(tighter);
+  expect(bindingLimit([limit, ofCalls], '6800000')).toBeUndefined();
+});
+
+it('a limit stops usage when it leaves nothing, or too little for any', () => {
+  expect(stopsUsage({ ...limit, leftMicros: '0' }, [])).toBe(true);
+  expect(stopsUsage(limit, [])).toBe(false);
+  expect(stopsUsage(limit, [{ type: 'call', units: 0 }])).toBe(true);
+  expect(stopsUsage(limit, [{ type: 'call', units: 60 }])).toBe(false);
 });

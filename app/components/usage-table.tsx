@@ -32,7 +32,7 @@ export function UsageTable({ caption, lines, currency }: UsageTableProps) {
           type: usageTypeName(type),
           units: (
             <>
-              {formatUnits(type, units)}
+              <span className="whitespace-nowrap">{formatUnits(type, units)}</span>
               <span className="block text-sm text-ink-soft">{formatQuantity(count, 'time')}</span>
             </>
           ),

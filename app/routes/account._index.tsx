@@ -1,5 +1,6 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
+import type { LimitView } from '../../server/http/views/spending-limits.ts';
 import type { UsageOverview } from '../../server/http/views/usage.ts';
 import type { WalletView } from '../../server/http/views/wallets.ts';
 import { AvailableBalance } from '../components/available-balance.tsx';
@@ -11,6 +12,7 @@ import { EventList } from '../components/event-list.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
+import { ReachedLimits } from '../components/reached-limits.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { UsageChart } from '../components/usage-chart.tsx';
 import { UsageTable } from '../components/usage-table.tsx';
@@ -19,6 +21,7 @@ import { describeEvent } from '../events.ts';
 import { describeForecast, describeReach } from '../forecast.ts';
 import { formatDateTime, formatPeriod } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
+import { bindingLimit, stopsUsage } from '../limits.ts';
 import { pageTitle } from '../page-meta.ts';
 import { toWire, type Wire } from '../wire.ts';
 
@@ -29,11 +32,12 @@ const LATEST_TOP_UPS = 5;
 
 export async function loader({ context }: LoaderFunctionArgs) {
   const user = requireUser(context);
-  const { wallets, statements, topUps, autoTopUps, usage } = context.services;
+  const { wallets, statements, topUps, autoTopUps, usage, spendingLimits } = context.services;
   const wallet = await wallets.ofUser(user.id);
   const { walletId, currency, timezone } = wallet;
-  const [overview, page, closed, recentTopUps, autoTopUp, freezing] = await Promise.all([
+  const [overview, limits, page, closed, recentTopUps, autoTopUp, freezing] = await Promise.all([
     usage.overview(wallet),
+    spendingLimits.ofUser(user.id),
     wallets.events(walletId, { limit: LATEST_EVENTS }),
     statements.list(user.id),
     topUps.list(user.id, LATEST_TOP_UPS),
@@ -45,6 +49,7 @@ export async function loader({ context }: LoaderFunctionArgs) {
     wallet: toWire(wallet),
     freezing: toWire(freezing),
     usage: toWire(overview),
+    limits: toWire(limits),
     events: page.events.map((event) => describeEvent(event, currency, timezone)),
     statement: statement ? { number: statement.number, period: statement.period } : null,
     autoTopUpIsPaused: autoTopUp.settings?.status === 'paused',
@@ -60,14 +65,18 @@ export async function loader({ context }: LoaderFunctionArgs) {
 }
 
 export default function OverviewPage() {
-  const { wallet, freezing, usage, events, statement, ...topUps } = useLoaderData<typeof loader>();
+  const { wallet, freezing, usage, limits, events, statement, ...topUps } =
+    useLoaderData<typeof loader>();
   const { pendingTopUps, autoTopUpIsPaused } = topUps;
-  const { currency } = wallet;
+  const { currency, timezone } = wallet;
+  const limit = bindingLimit(limits, wallet.availableMicros);
+  const reached = limits.filter((each) => stopsUsage(each, each === limit ? usage.reach : []));
   return (
     <>
       <PageHeader title="Overview" />
       <div className="grid gap-5">
         <WalletNotices wallet={wallet} freezing={freezing} />
+        <ReachedLimits limits={reached} currency={currency} timezone={timezone} />
         {autoTopUpIsPaused && (
           <Notice tone="warning" title="Automatic top-up is paused">
             Your wallet is not topped up when it runs low.{' '}
@@ -82,8 +91,8 @@ export default function OverviewPage() {
           </Notice>
         ))}
         <div className="grid gap-5 lg:grid-cols-2">
-          <BalanceCard wallet={wallet} usage={usage} />
-          <ForecastCard wallet={wallet} usage={usage} />
+          <BalanceCard wallet={wallet} usage={usage} limit={limit} />
+          <ForecastCard wallet={wallet} usage={usage} limit={limit} />
         </div>
         <Card title="Usage this month">
           <MonthUsage usage={usage} currency={currency} />
@@ -120,21 +129,33 @@ export default function OverviewPage() {
 interface WalletUsage {
   wallet: Wire<WalletView>;
   usage: Wire<UsageOverview>;
+  /** The one that leaves less than is available, if any does. */
+  limit: Wire<LimitView> | undefined;
 }
 
 /** What the month costs, and how far the money goes. */
-function ForecastCard({ wallet, usage }: WalletUsage) {
-  const { month, end, basis } = describeForecast(usage.forecast, usage.windowDays, wallet);
+function ForecastCard({ wallet, usage, limit }: WalletUsage) {
+  const { month, end, endsOn, basis } = describeForecast(usage, wallet, limit);
   return (
     <Card title={formatPeriod(usage.period)}>
       <DefinitionList
         items={[
           {
-            label: 'Cost so far',
+            label: 'Usage so far, without monthly fees',
             value: <Money micros={usage.spentMicros} currency={wallet.currency} />,
           },
           { label: 'Forecast for the month', value: month === null ? 'None' : `about ${month}` },
-          { label: 'Your money ends', value: end },
+          {
+            label: 'When your money runs out',
+            value: (
+              <>
+                {end}
+                {endsOn !== null && (
+                  <span className="block text-sm font-normal text-ink-soft">{endsOn}</span>
+                )}
+              </>
+            ),
+          },
         ]}
       />
       <p className="mt-3 text-sm text-ink-soft">{basis}</p>
@@ -147,27 +168,28 @@ function MonthUsage({ usage, currency }: { usage: Wire<UsageOverview>; currency:
   if (lines.length === 0) return <EmptyState title="Nothing used yet this month" />;
   return (
     <div className="grid items-start gap-x-10 lg:grid-cols-2">
-      <UsageChart
-        period={period}
-        today={today}
-        days={days}
-        types={lines.map(({ type }) => type)}
-        currency={currency}
-      />
+      <UsageChart period={period} today={today} days={days} currency={currency} />
       <UsageTable caption="Usage this month" lines={lines} currency={currency} />
     </div>
   );
 }
 
-function BalanceCard({ wallet, usage }: WalletUsage) {
+function BalanceCard({ wallet, usage, limit }: WalletUsage) {
   const { currency, timezone, arrearsMicros, overdraftLimitMicros } = wallet;
   const { grantsMicros, grantsExpireAt } = wallet;
-  const reach = describeReach(usage.reach);
+  const reach =
+    limit !== undefined && stopsUsage(limit, usage.reach) ? null : describeReach(usage.reach);
   const money = (micros: string) => <Money micros={micros} currency={currency} />;
   return (
     <Card>
       <h2 className="text-ink-soft">Available to spend</h2>
       <AvailableBalance micros={wallet.availableMicros} currency={currency} />
+      {limit !== undefined && (
+        <p className="mt-1">
+          A spending limit leaves {money(limit.leftMicros)} of it until{' '}
+          {formatDateTime(limit.resetsAt, timezone)}.
+        </p>
+      )}
       {reach !== null && <p className="mt-1 text-ink-soft">{reach}</p>}
       <ButtonLink to="/account/top-up" className="my-6">
         Add funds

@@ -139,9 +139,11 @@ export default function SettingsPage() {
           </Card>
         )}
         {limits.length > 0 && (
-          <Card title="Spending limits">
-            <SpendingLimits limits={limits} currency={currency} timezone={timezone} />
-          </Card>
+          <div id="limits">
+            <Card title="Spending limits">
+              <SpendingLimits limits={limits} currency={currency} timezone={timezone} />
+            </Card>
+          </div>
         )}
         <div id="alerts">
           <Card title="Low-balance alerts">
