@@ -72,7 +72,7 @@ describe('a forecast in words', () => {
   it('names a reached limit instead of the day on which the money would run out', () => {
     for (const forecast of [rate, { kind: 'no_usage' }, { kind: 'too_early' }] as const) {
       expect(say(forecast, reached)).toMatchObject({
-        end: 'A spending limit stops usage',
+        end: 'A limit stops usage',
         endsOn: 'until 16 Nov 2026, 00:00',
       });
     }

@@ -47,7 +47,7 @@ export function describeForecast(
     if (BigInt(availableMicros) <= 0n) return { end: 'Nothing is left to spend', endsOn: null };
     return limit !== undefined && stopsUsage(limit, reach)
       ? {
-          end: 'A spending limit stops usage',
+          end: 'A limit stops usage',
           endsOn: `until ${formatDateTime(limit.resetsAt, timezone)}`,
         }
       : { end: otherwise, endsOn };

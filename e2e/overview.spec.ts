@@ -78,7 +78,7 @@ test('a spending limit that is reached is named wherever the money would not say
   await expect(main).toContainText('At most $0.60, $0.60 spent.');
   await expect(main).toContainText('A spending limit leaves $0.00 of it until');
   await expect(page.locator('dt:text-is("When your money runs out") + dd')).toHaveText(
-    /^A spending limit stops usage\s*until \d/,
+    /^A limit stops usage\s*until \d/,
   );
   await expect(main).not.toContainText('0 s of calls');
   await expectAccessible(page, 'overview with a reached limit');

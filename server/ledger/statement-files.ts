@@ -5,7 +5,12 @@
  */
 import type { StoredEvent } from './hash.ts';
 import { formatMicros, maxMicros, minMicros } from './money.ts';
-import { type StatementFigures, type StatementLine, toldUsage } from './statement.ts';
+import {
+  type StatementFee,
+  type StatementFigures,
+  type StatementLine,
+  toldUsage,
+} from './statement.ts';
 
 /** An event with its place in the chain, hashes in lower-case hex. */
 export interface ChainedEvent extends StoredEvent {
@@ -202,8 +207,11 @@ export const statementColumns = [
   'value',
 ] as const;
 
-/** The file's records behind its header: what the statement is, and then its figures. */
-export function statementFields(statement: StatementDocument): string[][] {
+/** The file's records behind its header: what the statement is, its figures, and its fees by name. */
+export function statementFields(
+  statement: StatementDocument,
+  fees: readonly StatementFee[],
+): string[][] {
   const facts = [
     ['number', statement.number],
     ['period', statement.period],
@@ -218,6 +226,7 @@ export function statementFields(statement: StatementDocument): string[][] {
   return [
     ...facts.map(([item = '', value = '']) => [item, '', '', '', '', '', '', value]),
     ...figureFields(statement, statement.currency),
+    ...feeFields(fees, statement.currency),
   ];
 }
 
@@ -249,6 +258,22 @@ export function figureFields(figures: StatementFigures, currency: string): strin
   ];
 }
 
+const FEE_ITEM = 'feeOfMonth';
+
+/** Fees, each with its name and month: `+14155550132, 2026-10`. They come to the figure `fees`. */
+export function feeFields(fees: readonly StatementFee[], currency: string): string[][] {
+  return fees.map(({ description, period, amountMicros }) => [
+    FEE_ITEM,
+    '',
+    '',
+    '',
+    decimal(amountMicros),
+    amountMicros.toString(),
+    currency,
+    `${description}, ${period}`,
+  ]);
+}
+
 /** What a statement's file says, with the lines on which it says so. */
 export interface ReadStatement {
   readonly currency: string;
@@ -256,6 +281,8 @@ export interface ReadStatement {
   readonly toSeq: bigint;
   readonly headHash: string;
   readonly figures: readonly { readonly line: number; readonly fields: readonly string[] }[];
+  /** Whether it names fees: files of before they had names do not, and stay provable. */
+  readonly namesFees: boolean;
 }
 
 /** Reads the records behind the header; the problem, when they are no statement. */
@@ -277,5 +304,7 @@ export function readStatementFields(
   if (start === -1) {
     return 'openingBalance is missing';
   }
-  return { currency, fromSeq, toSeq, headHash, figures: records.slice(start) };
+  const figures = records.slice(start);
+  const namesFees = figures.some(({ fields }) => fields[0] === FEE_ITEM);
+  return { currency, fromSeq, toSeq, headHash, figures, namesFees };
 }

@@ -18,6 +18,15 @@ export interface StatementLine {
   readonly amountMicros: bigint;
 }
 
+/** A recurring fee, by its name and the month that it is for. */
+export interface StatementFee {
+  readonly description: string;
+  /** `YYYY-MM`. */
+  readonly period: string;
+  /** What was taken, and what is owed. */
+  readonly amountMicros: bigint;
+}
+
 /** The figures of a statement that its events make. */
 export interface StatementFigures {
   readonly openingBalanceMicros: bigint;
@@ -101,6 +110,13 @@ export function toldUsage(detailText: string): ToldUsage {
   };
 }
 
+/** Reads what a fee is for from the detail's text. Throws a SyntaxError when that is no JSON. */
+function toldFee(detailText: string): Pick<StatementFee, 'description' | 'period'> {
+  const { description, period } = fieldsOf(JSON.parse(detailText));
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  return { description: text(description), period: text(period) };
+}
+
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
@@ -116,11 +132,12 @@ type SummedEvent = Pick<
   | 'detailText'
 >;
 
-/** Adds events up, in their order. Memory does not grow with their number. */
+/** Adds events up, in their order. Memory grows with the fees among them, not with the usage. */
 export class StatementSums {
   readonly #moved = new Map<Movement, bigint>();
   readonly #lines = new Map<string, StatementLine>();
   readonly #accruedLines = new Map<string, StatementLine>();
+  readonly #fees: StatementFee[] = [];
   #openingBalanceMicros: bigint | null = null;
   #closingBalanceMicros = 0n;
   #arrearsMicros = 0n;
@@ -133,6 +150,10 @@ export class StatementSums {
     this.#arrearsMicros = event.arrearsMicros;
     const movement = movementOf(type);
     this.#moved.set(movement, (this.#moved.get(movement) ?? 0n) + balanceDeltaMicros);
+    if (movement === 'fees') {
+      const amountMicros = arrearsDeltaMicros - balanceDeltaMicros;
+      this.#fees.push({ ...toldFee(event.detailText), amountMicros });
+    }
     const usage = toldUsage(event.detailText);
     if (type === 'accrual') {
       this.#accruedMicros += heldDeltaMicros;
@@ -140,6 +161,11 @@ export class StatementSums {
     } else if (type === 'charge' || (movement === 'usage' && usage.told)) {
       addToLine(this.#lines, usage, arrearsDeltaMicros - balanceDeltaMicros);
     }
+  }
+
+  /** The fees so far, in their order. */
+  fees(): readonly StatementFee[] {
+    return this.#fees;
   }
 
   /** The figures so far; null before the first event. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { csvLine, csvRecords } from './csv.ts';
 import { eventHash, type StoredEvent } from './hash.ts';
-import { StatementSums } from './statement.ts';
+import { type StatementFee, StatementSums } from './statement.ts';
 import {
   type ChainedEvent,
   eventColumns,
@@ -30,9 +30,9 @@ const month: readonly { type: string; deltaMicros: bigint; detail: object }[] = 
 const before = 'ab'.repeat(32);
 
 /** The month as the ledger writes it, from event 5 on. */
-function events(): ChainedEvent[] {
+function events(of: typeof month = month): ChainedEvent[] {
   let balanceMicros = 10_000_000n;
-  const stored = month.map(({ type, deltaMicros, detail }, index): StoredEvent => {
+  const stored = of.map(({ type, deltaMicros, detail }, index): StoredEvent => {
     balanceMicros += deltaMicros;
     const recordedAtMicroseconds = startMicroseconds + BigInt(index) * 3_600_000_000n;
     return {
@@ -93,8 +93,11 @@ function statement(of: readonly ChainedEvent[] = events()): StatementDocument {
   };
 }
 
-function statementLines(of: StatementDocument = statement()): string[] {
-  return [csvLine(statementColumns), ...statementFields(of).map(csvLine)];
+function statementLines(
+  of: StatementDocument = statement(),
+  fees: readonly StatementFee[] = [],
+): string[] {
+  return [csvLine(statementColumns), ...statementFields(of, fees).map(csvLine)];
 }
 
 const hash = statement().headHash;
@@ -249,8 +252,36 @@ describe('an export of a statement', () => {
 });
 
 describe('the file of a statement', () => {
+  describe('with a fee', () => {
+    const detail = { description: '+14155550198', period: '2026-09' };
+    const billed = events([...month, { type: 'fee', deltaMicros: -1_500_000n, detail }]);
+    const document = { ...statement(billed), toSeq: 10n };
+    const fee = { ...detail, amountMicros: 1_500_000n };
+    const verifyFees = (...fees: StatementFee[]) =>
+      verify(eventLines(billed), { statement: statementLines(document, fees) });
+
+    it('says what it is for, which is proven too', async () => {
+      expect(statementLines(document, [fee]).at(-1)).toBe(
+        csvLine(['feeOfMonth', '', '', '', '1.5', '1500000', 'USD', '+14155550198, 2026-09']),
+      );
+      expect(await verifyFees(fee)).toMatchObject({ ok: true });
+      for (const fees of [
+        [{ ...fee, description: 'Plan' }],
+        [{ ...fee, period: '2026-08' }],
+        [{ ...fee, amountMicros: 1_500_001n }],
+        [fee, fee],
+      ]) {
+        expect(await verifyFees(...fees)).toMatchObject({ ok: false, file: 'statement' });
+      }
+    });
+
+    it('stays provable where it was downloaded before fees had names', async () => {
+      expect(await verifyFees()).toMatchObject({ ok: true });
+    });
+  });
+
   it.each(
-    statementFields(statement()).flatMap(([item = ''], index) =>
+    statementFields(statement(), []).flatMap(([item = ''], index) =>
       ['number', 'period', 'startsAt', 'endsAt', 'closedAt'].includes(item)
         ? []
         : [[item, index + 2]],

@@ -8,10 +8,11 @@
 import type { CsvRecord } from './csv.ts';
 import { unguarded } from './csv.ts';
 import { chainStart, eventHash } from './hash.ts';
-import { type StatementFigures, StatementSums } from './statement.ts';
+import { type StatementFee, type StatementFigures, StatementSums } from './statement.ts';
 import {
   type ChainedEvent,
   eventColumns,
+  feeFields,
   figureFields,
   type ReadStatement,
   readEventFields,
@@ -188,7 +189,7 @@ function statementProblem(chain: Chain, statement: ReadStatement): ExportProblem
   const { first, last, currency } = chain;
   if (first === null || last === null || currency === null) {
     return statement.toSeq === statement.fromSeq - 1n
-      ? figuresProblem(unmoved(statement), statement)
+      ? figuresProblem(unmoved(statement), [], statement)
       : eventsProblem(null, 'it holds no event, and the statement does');
   }
   if (first.seq !== statement.fromSeq || last.seq !== statement.toSeq) {
@@ -206,7 +207,7 @@ function statementProblem(chain: Chain, statement: ReadStatement): ExportProblem
     return eventsProblem(null, `it is in ${currency}, and the statement in ${statement.currency}`);
   }
   const figures = chain.sums.figures();
-  return figures === null ? null : figuresProblem(figures, statement);
+  return figures === null ? null : figuresProblem(figures, chain.sums.fees(), statement);
 }
 
 /** A month without events ends as it began, which only the statement itself can tell. */
@@ -232,8 +233,15 @@ function unmoved({ figures }: ReadStatement): StatementFigures {
   };
 }
 
-function figuresProblem(figures: StatementFigures, statement: ReadStatement): ExportProblem | null {
-  const expected = figureFields(figures, statement.currency);
+function figuresProblem(
+  figures: StatementFigures,
+  fees: readonly StatementFee[],
+  statement: ReadStatement,
+): ExportProblem | null {
+  const expected = [
+    ...figureFields(figures, statement.currency),
+    ...feeFields(statement.namesFees ? fees : [], statement.currency),
+  ];
   const differing = expected.findIndex(
     (fields, index) => fields.join() !== statement.figures[index]?.fields.join(),
   );

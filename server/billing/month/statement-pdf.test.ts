@@ -34,9 +34,12 @@ const statement: StatementView = {
   headHash: '0123456789abcdef'.repeat(4),
 };
 
+const fees = [{ description: '+14155550198', period: '2026-09', amountMicros: 1_500_000n }];
+
 const draw = (changes: Partial<StatementView> = {}, customer = 'ada@example.com', exponent = 2) =>
   statementPdf({
     statement: { ...statement, ...changes },
+    fees,
     customer,
     appName: 'Prepaid Wallet',
     exponent,
@@ -81,6 +84,16 @@ describe('the PDF of a statement', () => {
     ['SMS', '1', '12,000 segments', '$0.04'],
   ])('says how often, how much and at what cost: %s', async (type, ...figures) => {
     expect(await behind(type, 3)).toEqual(figures);
+  });
+
+  it('says what each fee is for, and of which month', async () => {
+    expect(await behind('Fee', 5)).toEqual([
+      'Month',
+      'Cost',
+      '+14155550198',
+      'September 2026',
+      '$1.50',
+    ]);
   });
 
   it('says what usage cost of which nothing is told', async () => {

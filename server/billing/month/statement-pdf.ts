@@ -3,10 +3,13 @@ import PDFDocument from 'pdfkit';
 import type { StatementView } from '../../http/views/statements.ts';
 import type { UsageLine } from '../../http/views/wallets.ts';
 import { formatMoney } from '../../ledger/money.ts';
+import type { StatementFee } from '../../ledger/statement.ts';
 import { usageWords } from './statement-words.ts';
 
 export interface StatementPdfOptions {
   readonly statement: StatementView;
+  /** Its fees, in their order. */
+  readonly fees: readonly StatementFee[];
   /** Whose it is, such as the account's address. */
   readonly customer: string;
   /** Who issues it. */
@@ -57,7 +60,8 @@ async function collect(document: Document): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(Buffer.concat(chunks));
 }
 
-function draw(document: Document, { statement, customer, appName, exponent }: StatementPdfOptions) {
+function draw(document: Document, options: StatementPdfOptions) {
+  const { statement, fees, customer, appName, exponent } = options;
   const { currency, timezone } = statement;
   const money = (micros: bigint) => formatMoney(micros, { code: currency, exponent });
   const moved = (micros: bigint) => `${micros > 0n ? '+' : ''}${money(micros)}`;
@@ -102,6 +106,19 @@ function draw(document: Document, { statement, customer, appName, exponent }: St
     heading(document, 'Used in this month, deducted in the next');
     usage(document, statement.accruedLines, money, '');
     note(document, `Together ${money(statement.accruedMicros)}.`);
+  }
+
+  if (fees.length > 0) {
+    heading(document, 'Fees');
+    table(document, {
+      widths: [0.5, 0.3, 0.2],
+      header: ['Fee', 'Month', 'Cost'],
+      rows: fees.map(({ description, period, amountMicros }) => [
+        description,
+        monthName(period),
+        money(amountMicros),
+      ]),
+    });
   }
 
   heading(document, 'Fingerprint');
@@ -160,7 +177,9 @@ const ROW_HEIGHT = 22;
 function table(document: Document, { widths, header, rows, total }: Table): void {
   const width = contentWidth(document);
   const row = (cells: readonly string[], bold: boolean, color: string) => {
-    keepTogether(document, ROW_HEIGHT);
+    setFont(document, { size: 10.5, bold, color });
+    const height = firstCellHeight(document, cells, (widths[0] ?? 0) * width);
+    keepTogether(document, height);
     const top = document.y;
     let left = MARGIN;
     for (const [index, cell] of cells.entries()) {
@@ -169,17 +188,22 @@ function table(document: Document, { widths, header, rows, total }: Table): void
       document.text(plain(cell), left, top + 6, {
         width: cellWidth,
         align: index === 0 ? 'left' : 'right',
-        lineBreak: false,
+        lineBreak: index === 0,
       });
       left += cellWidth;
     }
     document.x = MARGIN;
-    document.y = top + ROW_HEIGHT;
+    document.y = top + height;
     rule(document);
   };
   if (header !== undefined) row(header, false, SOFT);
   for (const cells of rows) row(cells, false, INK);
   if (total !== undefined) row(total, true, INK);
+}
+
+/** The name of a row may take several lines. */
+function firstCellHeight(document: Document, [name = '']: readonly string[], width: number) {
+  return Math.max(ROW_HEIGHT, document.heightOfString(plain(name), { width }) + 10);
 }
 
 function rule(document: Document): void {

@@ -1,6 +1,7 @@
 /** The statements that a user reads, and their files. */
 import type { StatementServices, StatementView } from '../../http/views/statements.ts';
 import { csvLine } from '../../ledger/csv.ts';
+import type { StatementFee } from '../../ledger/statement.ts';
 import {
   eventColumns,
   eventFields,
@@ -37,8 +38,14 @@ export interface Statements extends StatementServices {
 }
 
 export function createStatements({ sql, appName }: { sql: Sql; appName: string }): Statements {
-  const pdf = (statement: StatementView, customer: string) =>
-    statementPdf({ statement, customer, appName, exponent: exponentOf(statement.currency) });
+  const pdf = async (statement: StatementView, customer: string) =>
+    statementPdf({
+      statement,
+      fees: await feesBetween(sql, statement),
+      customer,
+      appName,
+      exponent: exponentOf(statement.currency),
+    });
 
   return {
     list: (userId) => listStatements(sql, userId, MAX_STATEMENTS),
@@ -62,7 +69,7 @@ export function createStatements({ sql, appName }: { sql: Sql; appName: string }
           return {
             fileName: `${name}.csv`,
             contentType: CSV,
-            body: encode(statementCsv(statement)),
+            body: encode(statementCsv(statement, await feesBetween(sql, statement))),
           };
         case 'events.csv':
           return {
@@ -96,9 +103,9 @@ function encode(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** The statement's figures. */
-export function statementCsv(statement: StatementView): string {
-  return [[...statementColumns], ...statementFields(statement)].map(csvLine).join('');
+/** The statement's figures, and its fees by name. */
+export function statementCsv(statement: StatementView, fees: readonly StatementFee[]): string {
+  return [[...statementColumns], ...statementFields(statement, fees)].map(csvLine).join('');
 }
 
 /**
