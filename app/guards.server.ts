@@ -7,13 +7,19 @@ export function requireUser(context: AppLoadContext): SessionUser {
   return context.user;
 }
 
-/** The signed-in member of the support staff; to everyone else the page does not exist. */
+/** The signed-in member of the support staff; to everyone else the page or file does not exist. */
 export function requireSupport(context: AppLoadContext): SessionUser {
-  if (context.user?.role !== 'support') throw notFound();
+  if (context.user?.role !== 'support') throw fileNotFound(context);
   return context.user;
 }
 
 /** The answer for what does not exist, or not for this user. */
 export function notFound(): Response {
   return json(null, { status: 404, statusText: 'Not Found' });
+}
+
+/** The same where no page stands around it, as for a file: an error in the shape of the API's. */
+export function fileNotFound({ requestId }: AppLoadContext): Response {
+  const error = { code: 'NOT_FOUND', message: 'There is nothing here.', requestId };
+  return json({ error }, { status: 404, statusText: 'Not Found' });
 }

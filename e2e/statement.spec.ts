@@ -122,6 +122,12 @@ test('a statement is downloaded as PDF and CSV, and what was downloaded is prove
 
   const other = await page.request.get('/account/statements/2020-01-000001/statement.pdf');
   expect(other.status()).toBe(404);
+  const { error } = await other.json();
+  expect(error).toEqual({
+    code: 'NOT_FOUND',
+    message: 'There is nothing here.',
+    requestId: other.headers()['x-request-id'],
+  });
 });
 
 test('closing the month twice, and many times at once, changes nothing', async ({
