@@ -27,7 +27,8 @@ export function AlertsForm({ currency, saved, refused }: AlertsFormProps) {
   const isSaving = useNavigation().formData?.get('intent') === 'alerts';
   const errors = refused === null ? undefined : { fields: refused.problems };
   const formRef = useFocusFirstError(errors);
-  const places = Math.max(PLACES_SHOWN, amounts.length + 1);
+  const filled = amounts.findLastIndex((amount) => amount !== '') + 1;
+  const places = Math.max(PLACES_SHOWN, filled + 1);
   return (
     <Form method="post" ref={formRef} noValidate className="grid gap-5">
       <input type="hidden" name="intent" value="alerts" />

@@ -40,7 +40,8 @@ export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormPr
       <input type="hidden" name="intent" value="limits" />
       <p className="text-ink-soft">
         The most that may be spent in a day or a month of the wallet’s time zone. Usage that would
-        pass a limit is refused. Empty the amount to take a limit away.
+        pass a limit is refused; a limit of 0 refuses all of it. Empty the amount to take a limit
+        away.
       </p>
       <ol className="grid gap-5">
         {places.slice(0, rows.length).map((place) => {

@@ -106,7 +106,7 @@ function PaymentForm(props: PaymentFormProps) {
     // The state of the button follows a render later; two quick presses must not both pass.
     if (isPaying.current || !stripe || !elements) return;
     setOutcome(null);
-    const wrong = amountProblem(micros, props);
+    const wrong = amountProblem(amount, micros, props);
     if (micros === null || wrong !== null) {
       refuseAmount(wrong ?? 'Enter an amount.');
       return;
@@ -188,10 +188,20 @@ function OutcomeNotice({ outcome }: { outcome: PaymentOutcome | null }) {
 
 /** Why this amount cannot be paid, or null when it can. */
 function amountProblem(
+  typed: string,
   micros: bigint | null,
   { currency, exponent, minMicros, maxMicros }: TopUpFormProps,
 ): string | null {
   if (micros === null) {
+    const [, whole, decimals = ''] = /^(\d+)(?:\.(\d+))?$/.exec(typed.trim()) ?? [];
+    if (decimals.length > exponent) {
+      return exponent === 0
+        ? `${currency} has no decimals: enter a whole amount.`
+        : `${currency} has ${exponent} decimals at the most.`;
+    }
+    if (whole !== undefined && BigInt(whole) > 0n) {
+      return `The most is ${formatMoney(maxMicros, currency)}.`;
+    }
     const example = microsToAmount(25_000_000n, exponent);
     return `Enter an amount like ${example}, without commas or currency signs.`;
   }

@@ -68,6 +68,7 @@ export default function AdminPage() {
     <>
       <PageHeader title="Admin" lead="How the whole system stands. Times in UTC." />
       <div className="grid gap-5 lg:grid-cols-2">
+        <FindWallets />
         <MonthCard billing={billing} />
         <Card title="Stripe inbox" action={<TextLink to="/admin/inbox">Events</TextLink>}>
           <DefinitionList items={counts(inbox)} />
@@ -85,7 +86,6 @@ export default function AdminPage() {
             ]}
           />
         </Card>
-        <FindWallets />
       </div>
     </>
   );
@@ -191,7 +191,10 @@ function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
                 value: <Money micros={wallet.balanceMicros} currency={currency} />,
               },
               { label: 'On hold', value: <Money micros={wallet.heldMicros} currency={currency} /> },
-              { label: 'Owed', value: <Money micros={wallet.arrearsMicros} currency={currency} /> },
+              {
+                label: 'Arrears',
+                value: <Money micros={wallet.arrearsMicros} currency={currency} />,
+              },
             ]}
           />
         </li>

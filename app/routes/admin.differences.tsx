@@ -20,16 +20,23 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
 }
 
 export default function DifferencesPage() {
-  const { differences, nextCursor, isFirstPage } = useLoaderData<typeof loader>();
+  const { differences, nextCursor, isFirstPage, compared } = useLoaderData<typeof loader>();
   return (
     <>
       <PageHeader
         title="Differences"
         lead="Where Stripe and the ledger disagreed when they were last compared. Times in UTC."
       />
+      <p className="mb-5 text-ink-soft">
+        {compared === null
+          ? 'They were not compared yet.'
+          : `Compared ${formatDateTime(compared.at, 'UTC')}: payments and refunds from ${formatDateTime(compared.from, 'UTC')} until ${formatDateTime(compared.to, 'UTC')}, disputes of months before.`}
+      </p>
       <Card>
         {differences.length === 0 ? (
-          <EmptyState title="Stripe and the ledger agree">
+          <EmptyState
+            title={compared === null ? 'No difference is known' : 'Stripe and the ledger agree'}
+          >
             They are compared every day, and by npm run reconcile.
           </EmptyState>
         ) : (

@@ -206,7 +206,7 @@ function StandingCard({ desk: { wallet, email } }: { desk: Desk }) {
           { label: 'Balance', value: money(wallet.balanceMicros) },
           { label: 'On hold', value: money(wallet.heldMicros) },
           { label: 'Available', value: money(wallet.availableMicros) },
-          { label: 'Owed', value: money(wallet.arrearsMicros) },
+          { label: 'Arrears', value: money(wallet.arrearsMicros) },
           ...(grantsMicros === '0'
             ? []
             : [{ label: 'Promotional credit in the balance', value: money(grantsMicros) }]),

@@ -151,6 +151,17 @@ export async function openDifferences(
     order by id desc limit ${page.limit}`;
 }
 
+/** The last daily run that came to its end; null when there was none. */
+export async function lastReconciliation(
+  sql: Sql,
+): Promise<{ day: string; finishedAt: Date } | null> {
+  const [last] = await sql<{ day: string; finishedAt: Date }[]>`
+    select day::text as day, finished_at as "finishedAt" from reconciliation_runs
+    where finished_at is not null
+    order by day desc limit 1`;
+  return last ?? null;
+}
+
 /** How many differences are open. */
 export async function countOpenDifferences(sql: Sql): Promise<number> {
   const [row] = await sql<{ open: number }[]>`

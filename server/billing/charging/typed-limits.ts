@@ -1,9 +1,10 @@
 /** Spending limits as a person typed them in a form. Pure. */
 import type { TypedLimit } from '../../http/views/wallet-desk.ts';
 import { hasDuplicates, maxLimits, type SpendingLimit } from '../../ledger/limit-list.ts';
-import { parseAmount } from '../../ledger/money.ts';
+import { type Currency, parseAmount } from '../../ledger/money.ts';
 import { windowPeriods } from '../../ledger/window.ts';
 import { usageTypes, usageTypesWithDestination } from '../../rating/usage.ts';
+import { amountProblem } from '../top-ups/amount-problem.ts';
 
 export type ReadLimits =
   | { ok: true; limits: SpendingLimit[] }
@@ -13,11 +14,11 @@ export type ReadLimits =
  * The limits, without the rows that were left empty, or what is wrong with them by their place.
  * Amounts are in the currency's own decimals.
  */
-export function readLimits(typed: readonly TypedLimit[], exponent: number): ReadLimits {
+export function readLimits(typed: readonly TypedLimit[], currency: Currency): ReadLimits {
   const problems: Record<number, string> = {};
   const limits: SpendingLimit[] = [];
   for (const [place, row] of typed.entries()) {
-    const limit = readLimit(row, exponent);
+    const limit = readLimit(row, currency);
     if (typeof limit === 'string') {
       problems[place] = limit;
     } else if (limit !== null && hasDuplicates([...limits, limit])) {
@@ -34,15 +35,16 @@ export function readLimits(typed: readonly TypedLimit[], exponent: number): Read
 /** A limit, what is wrong with it, or null for a row without an amount. */
 function readLimit(
   { period, type, prefix, amount }: TypedLimit,
-  exponent: number,
+  currency: Currency,
 ): SpendingLimit | string | null {
   const digits = prefix.trim().replace(/^\+/, '');
   if (amount.trim() === '') {
     return digits === '' ? null : 'Enter an amount.';
   }
-  const parsed = parseAmount(amount, exponent);
+  const parsed = parseAmount(amount, currency.exponent);
   if (!parsed.ok) {
-    return 'Enter an amount in digits, such as 25.';
+    const { code, exponent } = currency;
+    return amountProblem(parsed.code, { currency: code, exponent }, '25');
   }
   const knownPeriod = windowPeriods.find((known) => known === period);
   const knownType = usageTypes.find((known) => known === type);

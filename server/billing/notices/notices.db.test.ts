@@ -252,11 +252,11 @@ describe('an alert at a low balance', () => {
 });
 
 describe('the alerts of a user', () => {
-  it('are edited, deduplicated and shown highest first', async () => {
+  it('are edited and shown highest first', async () => {
     const { userId } = await walletWith(20_000_000n);
     const saved = await alerts.save({
       userId,
-      amounts: ['2', '', '10.50', '2.00'],
+      amounts: ['2', '', '10.50'],
       byMail: false,
     });
     expect(saved).toEqual({ ok: true });
@@ -266,6 +266,14 @@ describe('the alerts of a user', () => {
         { thresholdMicros: 10_500_000n, below: false, since: null },
         { thresholdMicros: 2_000_000n, below: false, since: null },
       ],
+    });
+  });
+
+  it('are refused at the place of one that is there already', async () => {
+    const { userId } = await walletWith(20_000_000n);
+    expect(await alerts.save({ userId, amounts: ['2', '', '2.00'], byMail: false })).toEqual({
+      ok: false,
+      problems: { 2: 'This is the same as alert 1.' },
     });
   });
 

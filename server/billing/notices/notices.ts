@@ -68,13 +68,18 @@ export function createAlerts(options: { sql: Sql; wallets: Wallets; links: Token
       const wallet = await wallets.ofUser(userId);
       const parsed = amounts.map((amount) => readThreshold(amount, wallet));
       const problems = Object.fromEntries(
-        parsed.flatMap((each, index) => (typeof each === 'string' ? [[index, each]] : [])),
+        parsed.flatMap((each, index) => {
+          const first = parsed.indexOf(each);
+          if (typeof each === 'bigint' && first < index) {
+            return [[index, `This is the same as alert ${first + 1}.`]];
+          }
+          return typeof each === 'string' ? [[index, each]] : [];
+        }),
       );
       if (Object.keys(problems).length > 0) {
         return { ok: false, problems };
       }
-      const micros = parsed.filter((each) => typeof each === 'bigint');
-      const thresholdsMicros = [...new Set(micros)];
+      const thresholdsMicros = parsed.filter((each) => typeof each === 'bigint');
       if (thresholdsMicros.length > MAX_ALERTS) {
         throw new Fault('BAD_REQUEST', { publicMessage: `At most ${MAX_ALERTS} alerts.` });
       }

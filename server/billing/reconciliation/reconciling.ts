@@ -128,6 +128,15 @@ export const DAILY_REACH_DAYS = 35;
 export const DISPUTE_REACH_DAYS = 200;
 const REPORT_LIMIT = 200;
 
+/** The payments that the daily run of a UTC day, such as `2026-01-31`, compares: `to` is not of them. */
+export function rangeOfDay(day: string): TimeRange {
+  const midnightMs = Date.parse(`${day}T00:00:00Z`);
+  return {
+    from: new Date(midnightMs - DAILY_REACH_DAYS * DAY_MS),
+    to: new Date(midnightMs + DAY_MS),
+  };
+}
+
 /** One step of the daily run. Instants are ISO 8601. */
 export interface DailyRange {
   from: string;

@@ -453,11 +453,18 @@ describe('open differences', () => {
     }));
     await owner()`select record_differences('payment', ${JSON.stringify(found)}::text::jsonb)`;
     const first = await desk.differences({ limit: 2 });
+    expect(first.compared).toBeNull();
     expect(first.differences).toMatchObject([
       { objectId: 'pi_z', meaning: 'credited, and not paid at Stripe' },
       { objectId: 'pi_y' },
     ]);
     const second = await desk.differences({ limit: 2, cursor: first.nextCursor ?? '' });
     expect(second).toMatchObject({ differences: [{ objectId: 'pi_x' }], nextCursor: null });
+    await owner()`select touch_reconciliation('2026-03-10', true)`;
+    expect((await desk.differences({})).compared).toEqual({
+      at: expect.any(Date),
+      from: new Date('2026-02-03T00:00:00Z'),
+      to: new Date('2026-03-11T00:00:00Z'),
+    });
   });
 });

@@ -5,11 +5,12 @@ import { Fault } from '../../faults.ts';
 import type { ResolveQuarantine, StripeDesk } from '../../http/views/stripe-desk.ts';
 import { pageOf } from '../../store/pages.ts';
 import { findQuarantined, listQuarantine, resolveQuarantine } from '../../store/quarantine.ts';
-import { openDifferences } from '../../store/reconciliation.ts';
+import { lastReconciliation, openDifferences } from '../../store/reconciliation.ts';
 import type { Sql } from '../../store/sql.ts';
 import { findEventDetail, listEvents } from '../../store/stripe-inbox.ts';
 import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
 import { meaningOf } from '../reconciliation/comparisons.ts';
+import { rangeOfDay } from '../reconciliation/reconciling.ts';
 import type { StripeEvents } from './stripe-events.ts';
 import { withoutPersonalData } from './stripe-payload.ts';
 
@@ -138,7 +139,10 @@ export function createStripeDesk(options: {
     async differences({ cursor, limit }) {
       const size = pageSize(limit);
       const before = /^[1-9]\d{0,17}$/.test(cursor ?? '') ? BigInt(cursor ?? 0) : null;
-      const rows = await openDifferences(sql, { before, limit: size + 1 });
+      const [rows, last] = await Promise.all([
+        openDifferences(sql, { before, limit: size + 1 }),
+        lastReconciliation(sql),
+      ]);
       const { page, nextCursor } = pageOf(rows, size, ({ id }) => id.toString());
       return {
         differences: page.map(({ atStripe, inLedger, resolvedAt: _, ...difference }) => ({
@@ -148,6 +152,7 @@ export function createStripeDesk(options: {
           inLedger: inLedger && { ...inLedger },
         })),
         nextCursor,
+        compared: last && { at: last.finishedAt, ...rangeOfDay(last.day) },
       };
     },
   };

@@ -92,7 +92,10 @@ export function createWalletDesk(options: {
       if (wallet === null) {
         return refused('There is no such wallet.');
       }
-      const read = readLimits(typed, exponentOf(wallet.currency));
+      const read = readLimits(typed, {
+        code: wallet.currency,
+        exponent: exponentOf(wallet.currency),
+      });
       if (!read.ok) {
         return read;
       }

@@ -144,8 +144,10 @@ export interface StripeDesk {
     actor: string;
   }): Promise<ResolveQuarantine>;
   /** Open differences, newest first. */
-  differences(page: {
-    cursor?: string | undefined;
-    limit?: number | undefined;
-  }): Promise<{ differences: DifferenceView[]; nextCursor: string | null }>;
+  differences(page: { cursor?: string | undefined; limit?: number | undefined }): Promise<{
+    differences: DifferenceView[];
+    nextCursor: string | null;
+    /** The last daily comparison: when it ended, and of which payments; null before the first. */
+    compared: { at: Date; from: Date; to: Date } | null;
+  }>;
 }
