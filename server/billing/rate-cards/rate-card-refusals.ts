@@ -7,6 +7,24 @@ export type RateCardRefusalCode = Exclude<
   'OK'
 >;
 
+/** The field of a card that a refusal is about, as the API names it. */
+const FIELDS: Partial<Record<RateCardRefusalCode, string>> = {
+  EFFECTIVE_TOO_SOON: 'effectiveFrom',
+  EFFECTIVE_BEFORE_NEWEST: 'effectiveFrom',
+  VERSION_TAKEN: 'version',
+  UNKNOWN_CURRENCY: 'currency',
+  CURRENCY_DIFFERS: 'currency',
+  CUSTOMER_DIFFERS: 'userId',
+  ID_TAKEN: 'id',
+};
+
+/** The same words for a caller of the API, whose field they name. */
+export function rateCardFieldRefusal(code: RateCardRefusalCode, about = ''): string {
+  const field = FIELDS[code];
+  const words = rateCardRefusal(code, about);
+  return field === undefined ? words : `${field}: ${words}`;
+}
+
 /** `about` is what the refusal names: the version that is free, or the rule's id that is not. */
 export function rateCardRefusal(code: RateCardRefusalCode, about = ''): string {
   switch (code) {

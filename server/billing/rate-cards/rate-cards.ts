@@ -12,7 +12,7 @@ import { type PublishedCard, publishedRateCards, publishRateCard } from '../../s
 import type { Sql } from '../../store/sql.ts';
 import { createKeptCards } from './kept-cards.ts';
 import { createRateCardDrafts, type RateCardDrafts } from './rate-card-drafts.ts';
-import { rateCardRefusal } from './rate-card-refusals.ts';
+import { rateCardFieldRefusal } from './rate-card-refusals.ts';
 import { createRateCardRules, type RateCardRules } from './rate-card-rules.ts';
 
 /**
@@ -118,7 +118,7 @@ export function createRateCards(options: { sql: Sql; nowMs: () => number }): Rat
       const parsed = rateCardSchema.parse(card);
       const { code, version } = await publishRateCard(sql, card, actor);
       if (code !== 'OK') {
-        throw new Fault('BAD_REQUEST', { publicMessage: rateCardRefusal(code, `${version}`) });
+        throw new Fault('BAD_REQUEST', { publicMessage: rateCardFieldRefusal(code, `${version}`) });
       }
       forget();
       return parsed;
