@@ -75,7 +75,7 @@ describe('a card of one customer', () => {
     const before = world.now();
     const first = await world.publish({ userId, version: 1, rules: [callRule] });
     await expect(world.publish({ userId, version: 1, rules: [callRule] })).rejects.toMatchObject({
-      publicMessage: 'the next version of this card is 2',
+      publicMessage: 'version: the next version of this card is 2',
     });
     await expect(
       world.publish({ userId, version: 2, rules: [], effectiveFrom: first.effectiveFrom }),
