@@ -74,7 +74,9 @@ describe('npm run rate-cards', () => {
     const bad = await fileOf('type,prefix,price_usd\nsms,44,0.03\nsms,x,1\nsms,45,free\n');
     const { code, err } = await run('import', '--draft', draft, bad);
     expect(code).toBe(1);
-    expect(err).toMatch(/^line 3: prefix: .*\nline 4: price_usd: .*\nRefused: nothing was imported/);
+    expect(err).toMatch(
+      /^line 3: prefix: .*\nline 4: price_usd: .*\nRefused: nothing was imported/,
+    );
     expect((await run('list')).out).toMatch(new RegExp(`${draft} .* 5 rules {2}revision 1`));
     expect(await run('discard', draft)).toMatchObject({ code: 0 });
     expect(await run('discard', draft)).toMatchObject({ code: 1 });
