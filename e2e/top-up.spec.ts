@@ -242,7 +242,7 @@ const WRONG_AMOUNTS = [
   ['4.99', /least is \$5\.00/],
   ['100000', /most is \$1,000\.00/],
   ['abc', /amount like 25\.00/],
-  ['25.001', /amount like 25\.00/],
+  ['25.001', /2 decimals at the most/],
 ] as const;
 
 test('a wrong amount is explained at its field, and nothing is started', async ({ page, user }) => {
