@@ -214,10 +214,10 @@ describe('calls of one tick', () => {
   });
 
   it('end one by one: a call that is aborted takes no other with it', async () => {
-    service.mishaps.push('lose-reply');
     const controller = new AbortController();
     const aborted = failureOf(charge('aborted', { signal: controller.signal }));
     const others = Promise.all([charge('other-1'), charge('other-2')]);
+    service.mishaps.push({ loseReplyAfter: aborted });
     await expect.poll(() => service.seen.length).toBe(1);
     controller.abort();
     expect(await aborted).toMatchObject({ code: 'ABORTED', outcomeUnknown: true });

@@ -20,6 +20,8 @@ const logger = createLogger('silent');
 export type Mishap =
   /** Lets the service do it, then cuts the connection. */
   | 'lose-reply'
+  /** The same, but not before this has happened. */
+  | { readonly loseReplyAfter: Promise<unknown> }
   /** Cuts the connection before the service sees it. */
   | 'lose-request'
   /** Lets it through, and never answers. */
@@ -145,7 +147,7 @@ function passOn(
     incoming.socket.destroy();
     return;
   }
-  if (typeof mishap === 'object') {
+  if (typeof mishap === 'object' && 'status' in mishap) {
     incoming.resume();
     outgoing.writeHead(mishap.status, { 'content-type': 'text/html', ...mishap.headers });
     outgoing.end('<html>not now</html>');
@@ -157,9 +159,10 @@ function passOn(
     (answer) => {
       if (mishap === 'hang') {
         answer.resume();
-      } else if (mishap === 'lose-reply') {
+      } else if (mishap !== undefined) {
+        const lost = mishap === 'lose-reply' ? undefined : mishap.loseReplyAfter;
         answer.resume();
-        answer.once('end', () => outgoing.destroy());
+        answer.once('end', () => Promise.resolve(lost).then(() => outgoing.destroy()));
       } else {
         outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
         answer.pipe(outgoing);
