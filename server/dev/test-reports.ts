@@ -1,4 +1,6 @@
 /** Counts the cases in the reports of Vitest, Playwright and the chaos script, so that nothing passes by absence. */
+import { isAbsolute, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { z } from 'zod';
 
 export interface Count {
@@ -6,12 +8,14 @@ export interface Count {
   readonly failed: number;
   /** Cases that were left out. They prove nothing, so that they count as failed. */
   readonly skipped: number;
+  /** What failed by name, with the first line of why: a long run's output is often cut. */
+  readonly failures: readonly string[];
 }
 
 export interface Verdict {
   readonly passed: number;
   readonly failed: number;
-  /** Why it failed; empty when it did not. */
+  /** Why it failed, a line for each failure after the first line; empty when it did not. */
   readonly problem: string;
 }
 
@@ -20,16 +24,55 @@ const VITEST = z.object({
   numFailedTests: z.number(),
   numPendingTests: z.number(),
   numTodoTests: z.number(),
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      message: z.string(),
+      assertionResults: z.array(
+        z.object({
+          status: z.string(),
+          fullName: z.string(),
+          failureMessages: z.array(z.string()).nullish(),
+        }),
+      ),
+    }),
+  ),
 });
 
 export function countVitest(report: unknown): Count {
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = VITEST.parse(report);
+  const { testResults, ...numbers } = VITEST.parse(report);
   return {
-    passed: numPassedTests,
-    failed: numFailedTests,
-    skipped: numPendingTests + numTodoTests,
+    passed: numbers.numPassedTests,
+    failed: numbers.numFailedTests,
+    skipped: numbers.numPendingTests + numbers.numTodoTests,
+    failures: testResults.flatMap(({ name, message, assertionResults }) => [
+      // A file that could not be read has no cases, but a message.
+      ...(assertionResults.length === 0 ? [failure(name, 'the file', message)] : []),
+      ...assertionResults
+        .filter(({ status }) => status === 'failed')
+        .map((test) => failure(name, test.fullName, test.failureMessages?.[0])),
+    ]),
   };
 }
+
+const SPEC = z.object({
+  title: z.string(),
+  file: z.string(),
+  tests: z.array(
+    z.object({
+      results: z.array(
+        z.object({ error: z.object({ message: z.string().optional() }).optional() }),
+      ),
+    }),
+  ),
+});
+
+const SUITE = z.object({
+  specs: z.array(SPEC),
+  get suites() {
+    return z.array(SUITE).optional();
+  },
+});
 
 const PLAYWRIGHT = z.object({
   stats: z.object({
@@ -38,12 +81,28 @@ const PLAYWRIGHT = z.object({
     flaky: z.number(),
     skipped: z.number(),
   }),
+  suites: z.array(SUITE),
 });
 
 export function countPlaywright(report: unknown): Count {
-  const { expected, unexpected, flaky, skipped } = PLAYWRIGHT.parse(report).stats;
-  // A case that passed only when it was repeated has failed once.
-  return { passed: expected, failed: unexpected + flaky, skipped };
+  const { stats, suites } = PLAYWRIGHT.parse(report);
+  return {
+    passed: stats.expected,
+    // A case that passed only when it was repeated has failed once.
+    failed: stats.unexpected + stats.flaky,
+    skipped: stats.skipped,
+    failures: suites
+      .flatMap(specsOf)
+      .flatMap(({ file, title, tests }) =>
+        tests
+          .flatMap(({ results }) => results.filter(({ error }) => error !== undefined).slice(0, 1))
+          .map(({ error }) => failure(file, title, error?.message)),
+      ),
+  };
+}
+
+function specsOf({ specs, suites = [] }: z.infer<typeof SUITE>): z.infer<typeof SPEC>[] {
+  return [...specs, ...suites.flatMap(specsOf)];
 }
 
 const CHAOS = z.object({ passed: z.array(z.string()), failed: z.array(z.string()) });
@@ -51,7 +110,12 @@ const CHAOS = z.object({ passed: z.array(z.string()), failed: z.array(z.string()
 /** A chapter is one case. What needs root, and did not have it, is none: the script says so. */
 export function countChaos(report: unknown): Count {
   const { passed, failed } = CHAOS.parse(report);
-  return { passed: passed.length, failed: failed.length, skipped: 0 };
+  return { passed: passed.length, failed: failed.length, skipped: 0, failures: failed };
+}
+
+function failure(file: string, title: string, message: string | undefined): string {
+  const [why = ''] = stripVTControlCharacters(message ?? '').split('\n');
+  return `${isAbsolute(file) ? relative('.', file) : file} › ${title}: ${why.slice(0, 200)}`;
 }
 
 /**
@@ -71,7 +135,8 @@ export function judge(succeeded: boolean, count: Count | null | undefined): Verd
   const failed = count.failed + skipped;
   if (failed > 0) {
     const left = skipped > 0 ? `, ${skipped} of them skipped` : '';
-    return { passed, failed, problem: `${failed} of ${passed + failed} failed${left}` };
+    const problem = [`${failed} of ${passed + failed} failed${left}`, ...count.failures];
+    return { passed, failed, problem: problem.join('\n  ') };
   }
   if (passed === 0) {
     return { passed, failed: 1, problem: 'it ran no test' };
