@@ -81,6 +81,18 @@ export default function StatementPage() {
             <p className="mt-3 font-medium">Together {money(statement.accruedMicros)}</p>
           </Card>
         )}
+        {statement.lateLines !== null && statement.lateLines.length > 0 && (
+          <Card title="Used in earlier months">
+            <UsageTable
+              caption="Used in earlier months"
+              lines={statement.lateLines}
+              currency={currency}
+            />
+            <p className="mt-3 text-ink-soft">
+              Part of the usage above. It was reported after its own month was over.
+            </p>
+          </Card>
+        )}
         {fees.length > 0 && (
           <Card title="Fees">
             <FeeTable fees={fees} currency={currency} timezone={timezone} />

@@ -43,9 +43,12 @@ export interface MonthScenario {
 
 const aCall = { usage: { type: 'call' }, units: 60 };
 
-/** A scenario in a database of its own, which the caller closes. For `*.db.test.ts` files only. */
-export async function createMonthScenario(): Promise<MonthScenario> {
-  const db = await createTestDatabase();
+/**
+ * A scenario in the given database, or in one of its own, which the caller closes. For `*.db.test.ts`
+ * files only.
+ */
+export async function createMonthScenario(database?: TestDatabase): Promise<MonthScenario> {
+  const db = database ?? (await createTestDatabase());
   const month = createMonthWork({ sql: db.app, longSql: db.app, clock: () => new Date() });
 
   const request: MonthScenario['request'] = async (at, period) => {

@@ -464,17 +464,20 @@ async function openWallet(
 /** Times aside, the stored events and wallet are the decider's, and their chain is unbroken. */
 /** The database adds statements up as {@link StatementSums} does. */
 async function expectSameStatement(walletId: string, stored: StoredEvent[]): Promise<void> {
-  const sums = new StatementSums();
+  // Half of what the wallet used came late, as it were.
+  const middle = stored[Math.floor(stored.length / 2)];
+  const startsAt = new Date(Number((middle?.occurredAtMicroseconds ?? 0n) / 1_000n));
+  const sums = new StatementSums(startsAt);
   for (const event of stored) {
     sums.add(event);
   }
   const figures = sums.figures();
   const [row] = await database.owner<Record<string, unknown>[]>`
     select top_ups::text as "topUps", grants::text, usage::text, fees::text, refunds::text,
-      other::text, accrued::text, lines, accrued_lines as "accruedLines"
-    from statement_sums(${walletId}, 0, ${stored.length})`;
-  const lines = (of: readonly StatementLine[] = []) =>
-    of.map((line) => ({ ...line, amountMicros: line.amountMicros.toString() }));
+      other::text, accrued::text, lines, accrued_lines as "accruedLines", late_lines as "lateLines"
+    from statement_sums(${walletId}, 0, ${stored.length}, ${startsAt})`;
+  const lines = (of: readonly StatementLine[] | null | undefined) =>
+    (of ?? []).map((line) => ({ ...line, amountMicros: line.amountMicros.toString() }));
   expect(row).toEqual({
     topUps: `${figures?.topUpsMicros ?? 0n}`,
     grants: `${figures?.grantsMicros ?? 0n}`,
@@ -485,6 +488,7 @@ async function expectSameStatement(walletId: string, stored: StoredEvent[]): Pro
     accrued: `${figures?.accruedMicros ?? 0n}`,
     lines: lines(figures?.lines),
     accruedLines: lines(figures?.accruedLines),
+    lateLines: lines(figures?.lateLines),
   });
 }
 

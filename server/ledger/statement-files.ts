@@ -255,9 +255,21 @@ export function figureFields(figures: StatementFigures, currency: string): strin
     ...figures.lines.map((line) => row('usageOfType', line.amountMicros, line)),
     row('accrued', figures.accruedMicros),
     ...figures.accruedLines.map((line) => row('accruedOfType', line.amountMicros, line)),
+    ...(figures.lateLines === null
+      ? []
+      : [
+          row(LATE_ITEM, sumOf(figures.lateLines)),
+          ...figures.lateLines.map((line) => row('lateUsageOfType', line.amountMicros, line)),
+        ]),
   ];
 }
 
+function sumOf(lines: readonly StatementLine[]): bigint {
+  return lines.reduce((sum, { amountMicros }) => sum + amountMicros, 0n);
+}
+
+/** Stands in the file of each statement that says what came late, even when nothing did. */
+const LATE_ITEM = 'lateUsage';
 const FEE_ITEM = 'feeOfMonth';
 
 /** Fees, each with its name and month: `+14155550132, 2026-10`. They come to the figure `fees`. */
@@ -277,12 +289,16 @@ export function feeFields(fees: readonly StatementFee[], currency: string): stri
 /** What a statement's file says, with the lines on which it says so. */
 export interface ReadStatement {
   readonly currency: string;
+  readonly startsAt: Date;
+  readonly endsAt: Date;
   readonly fromSeq: bigint;
   readonly toSeq: bigint;
   readonly headHash: string;
   readonly figures: readonly { readonly line: number; readonly fields: readonly string[] }[];
   /** Whether it names fees: files of before they had names do not, and stay provable. */
   readonly namesFees: boolean;
+  /** Whether it says which usage came late: those of before it was told apart stay provable, too. */
+  readonly tellsLateUsage: boolean;
 }
 
 /** Reads the records behind the header; the problem, when they are no statement. */
@@ -295,8 +311,16 @@ export function readStatementFields(
   }
   const fact = (item: string) => records.find(({ fields }) => fields[0] === item)?.fields[7] ?? '';
   const seq = (item: string) => (/^\d{1,18}$/.test(fact(item)) ? BigInt(fact(item)) : null);
+  const instant = (item: string) => {
+    const at = new Date(fact(item));
+    return Number.isNaN(at.getTime()) ? null : at;
+  };
   const [currency, headHash] = [fact('currency'), fact('headHash')];
+  const [startsAt, endsAt] = [instant('startsAt'), instant('endsAt')];
   const [fromSeq, toSeq] = [seq('fromSeq'), seq('toSeq')];
+  if (startsAt === null || endsAt === null) {
+    return 'startsAt or endsAt is no time like 2026-10-01T00:00:00.000Z';
+  }
   if (currency === '' || !isHash(headHash) || fromSeq === null || toSeq === null) {
     return 'currency, fromSeq, toSeq or headHash is missing';
   }
@@ -305,6 +329,16 @@ export function readStatementFields(
     return 'openingBalance is missing';
   }
   const figures = records.slice(start);
-  const namesFees = figures.some(({ fields }) => fields[0] === FEE_ITEM);
-  return { currency, fromSeq, toSeq, headHash, figures, namesFees };
+  const has = (item: string) => figures.some(({ fields }) => fields[0] === item);
+  return {
+    currency,
+    startsAt,
+    endsAt,
+    fromSeq,
+    toSeq,
+    headHash,
+    figures,
+    namesFees: has(FEE_ITEM),
+    tellsLateUsage: has(LATE_ITEM),
+  };
 }

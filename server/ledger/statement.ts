@@ -43,6 +43,11 @@ export interface StatementFigures {
   /** What a deferred wallet reserved in the period, which is deducted in the next. */
   readonly accruedMicros: bigint;
   readonly accruedLines: readonly StatementLine[];
+  /**
+   * The part of the usage of both that occurred before the period began: it was told after its own
+   * month was over. Null where the statement does not say.
+   */
+  readonly lateLines: readonly StatementLine[] | null;
 }
 
 const movementOfType: Readonly<Record<WalletEvent['type'], Movement>> = {
@@ -129,19 +134,27 @@ type SummedEvent = Pick<
   | 'arrearsDeltaMicros'
   | 'balanceMicros'
   | 'arrearsMicros'
+  | 'occurredAtMicroseconds'
   | 'detailText'
 >;
 
 /** Adds events up, in their order. Memory grows with the fees among them, not with the usage. */
 export class StatementSums {
+  readonly #startsAtMicroseconds: bigint | null;
   readonly #moved = new Map<Movement, bigint>();
   readonly #lines = new Map<string, StatementLine>();
   readonly #accruedLines = new Map<string, StatementLine>();
+  readonly #lateLines = new Map<string, StatementLine>();
   readonly #fees: StatementFee[] = [];
   #openingBalanceMicros: bigint | null = null;
   #closingBalanceMicros = 0n;
   #arrearsMicros = 0n;
   #accruedMicros = 0n;
+
+  /** Where the beginning of the period is not known (null), what came late is not told apart. */
+  constructor(startsAt: Date | null) {
+    this.#startsAtMicroseconds = startsAt === null ? null : BigInt(startsAt.getTime()) * 1_000n;
+  }
 
   add(event: SummedEvent): void {
     const { type, balanceDeltaMicros, heldDeltaMicros, arrearsDeltaMicros } = event;
@@ -157,9 +170,21 @@ export class StatementSums {
     const usage = toldUsage(event.detailText);
     if (type === 'accrual') {
       this.#accruedMicros += heldDeltaMicros;
-      addToLine(this.#accruedLines, usage, heldDeltaMicros + arrearsDeltaMicros);
+      this.#addUsage(this.#accruedLines, event, usage, heldDeltaMicros + arrearsDeltaMicros);
     } else if (type === 'charge' || (movement === 'usage' && usage.told)) {
-      addToLine(this.#lines, usage, arrearsDeltaMicros - balanceDeltaMicros);
+      this.#addUsage(this.#lines, event, usage, arrearsDeltaMicros - balanceDeltaMicros);
+    }
+  }
+
+  #addUsage(
+    lines: Map<string, StatementLine>,
+    { occurredAtMicroseconds }: SummedEvent,
+    usage: ToldUsage,
+    amountMicros: bigint,
+  ): void {
+    addToLine(lines, usage, amountMicros);
+    if (this.#startsAtMicroseconds !== null && occurredAtMicroseconds < this.#startsAtMicroseconds) {
+      addToLine(this.#lateLines, usage, amountMicros);
     }
   }
 
@@ -187,6 +212,7 @@ export class StatementSums {
       lines: sortedLines(this.#lines),
       accruedMicros: this.#accruedMicros,
       accruedLines: sortedLines(this.#accruedLines),
+      lateLines: this.#startsAtMicroseconds === null ? null : sortedLines(this.#lateLines),
     };
   }
 }

@@ -12,6 +12,7 @@ import {
 } from './statement-files.ts';
 import { verifyExport } from './verify-export.ts';
 
+const startsAt = new Date('2026-10-01T00:00:00Z');
 const startMicroseconds = BigInt(Date.parse('2026-10-03T10:00:00Z')) * 1_000n + 123n;
 
 const call = { usage: { type: 'call', to: '+14155550132' }, units: 330 };
@@ -73,7 +74,7 @@ function eventLines(of: readonly ChainedEvent[] = events()): string[] {
 }
 
 function statement(of: readonly ChainedEvent[] = events()): StatementDocument {
-  const sums = new StatementSums();
+  const sums = new StatementSums(startsAt);
   of.forEach((event) => {
     sums.add(event);
   });
@@ -83,7 +84,7 @@ function statement(of: readonly ChainedEvent[] = events()): StatementDocument {
     ...figures,
     number: '2026-10-000042',
     period: '2026-10',
-    startsAt: new Date('2026-10-01T00:00:00Z'),
+    startsAt,
     endsAt: new Date('2026-11-01T00:00:00Z'),
     closedAt: new Date('2026-11-01T02:00:00Z'),
     currency: 'USD',
@@ -313,6 +314,53 @@ describe('the file of a statement', () => {
     });
   });
 
+  describe('with usage of earlier months', () => {
+    const late = chained(
+      events().map((event, index) =>
+        index === 1 ? { ...event, occurredAtMicroseconds: startMicroseconds / 2n } : event,
+      ),
+    );
+    const document = statement(late);
+    const verifyLate = (lines: readonly string[]) => verify(eventLines(late), { statement: lines });
+
+    it('names it by type, which is proven too', async () => {
+      const lateLines = [{ type: 'call', count: 1, units: 330, amountMicros: 375_000n }];
+      expect(document.lateLines).toEqual(lateLines);
+      expect(statementLines(document).slice(-2)).toEqual([
+        csvLine(['lateUsage', '', '', '', '0.375', '375000', 'USD', '']),
+        csvLine(['lateUsageOfType', 'call', '1', '330', '0.375', '375000', 'USD', '']),
+      ]);
+      expect(await verifyLate(statementLines(document))).toMatchObject({
+        ok: true,
+        figures: { lateLines },
+      });
+      expect(await verifyLate(statementLines({ ...document, lateLines: [] }))).toMatchObject({
+        problem: 'lateUsage is not what the events come to',
+      });
+      const sooner = { ...document, startsAt: new Date('1990-01-01T00:00:00Z') };
+      expect(await verifyLate(statementLines(sooner))).toMatchObject({
+        problem: 'lateUsage is not what the events come to',
+      });
+    });
+
+    it('stays provable where it was closed before that was told apart', async () => {
+      const before = statementLines({ ...document, lateLines: null });
+      expect(before.join('')).not.toContain('late');
+      expect(await verifyLate(before)).toMatchObject({ ok: true });
+    });
+  });
+
+  it.each([
+    ['begins after', { startsAt: new Date('2026-10-03T10:30:00Z') }],
+    ['ends before', { endsAt: new Date('2026-10-03T11:00:00Z') }],
+  ])('that %s some of its events were recorded is wrong', async (_, span) => {
+    const lines = statementLines({ ...statement(), ...span });
+    expect(await verify(eventLines(), { statement: lines })).toMatchObject({
+      file: 'events',
+      problem: expect.stringMatching(/^not all of it was recorded/),
+    });
+  });
+
   it('of a month without events must not have moved', async () => {
     const empty: StatementDocument = {
       ...statement(),
@@ -323,6 +371,7 @@ describe('the file of a statement', () => {
       usageMicros: 0n,
       refundsMicros: 0n,
       lines: [],
+      lateLines: [],
     };
     const header = eventLines().slice(0, 1);
     expect(await verify(header, { statement: statementLines(empty) })).toMatchObject({

@@ -49,14 +49,14 @@ export async function verifyExport(
   expected: { readonly hash: string } | { readonly statement: Records },
 ): Promise<VerifiedExport | ExportProblem> {
   if ('hash' in expected) {
-    const chain = await readChain(events);
+    const chain = await readChain(events, null);
     return chain.ok ? (endProblem(chain, expected.hash) ?? verified(chain)) : chain;
   }
   const statement = await readStatement(expected.statement);
   if ('ok' in statement) {
     return statement;
   }
-  const chain = await readChain(events);
+  const chain = await readChain(events, statement.startsAt);
   return chain.ok ? (statementProblem(chain, statement) ?? verified(chain)) : chain;
 }
 
@@ -69,9 +69,9 @@ interface Chain {
   readonly currency: string | null;
 }
 
-/** Follows the events from the first to the last. */
-async function readChain(records: Records): Promise<Chain | ExportProblem> {
-  const sums = new StatementSums();
+/** Follows the events from the first to the last; the period's beginning, where it is known. */
+async function readChain(records: Records, startsAt: Date | null): Promise<Chain | ExportProblem> {
+  const sums = new StatementSums(startsAt);
   let events = 0n;
   let first: ChainedEvent | null = null;
   let last: ChainedEvent | null = null;
@@ -206,8 +206,19 @@ function statementProblem(chain: Chain, statement: ReadStatement): ExportProblem
   if (currency !== statement.currency) {
     return eventsProblem(null, `it is in ${currency}, and the statement in ${statement.currency}`);
   }
+  if (!isRecordedIn(first, statement) || !isRecordedIn(last, statement)) {
+    return eventsProblem(null, 'not all of it was recorded from startsAt to endsAt of the statement');
+  }
   const figures = chain.sums.figures();
   return figures === null ? null : figuresProblem(figures, chain.sums.fees(), statement);
+}
+
+function isRecordedIn(
+  { recordedAtMicroseconds }: ChainedEvent,
+  { startsAt, endsAt }: ReadStatement,
+): boolean {
+  const recordedAtMs = recordedAtMicroseconds / 1_000n;
+  return recordedAtMs >= startsAt.getTime() && recordedAtMs < endsAt.getTime();
 }
 
 /** A month without events ends as it began, which only the statement itself can tell. */
@@ -230,6 +241,7 @@ function unmoved({ figures }: ReadStatement): StatementFigures {
     lines: [],
     accruedMicros: 0n,
     accruedLines: [],
+    lateLines: [],
   };
 }
 
@@ -238,8 +250,9 @@ function figuresProblem(
   fees: readonly StatementFee[],
   statement: ReadStatement,
 ): ExportProblem | null {
+  const lateLines = statement.tellsLateUsage ? figures.lateLines : null;
   const expected = [
-    ...figureFields(figures, statement.currency),
+    ...figureFields({ ...figures, lateLines }, statement.currency),
     ...feeFields(statement.namesFees ? fees : [], statement.currency),
   ];
   const differing = expected.findIndex(

@@ -35,20 +35,26 @@ const statementColumns = (sql: Sql) => sql`
   s.grants_micros as "grantsMicros", s.usage_micros as "usageMicros",
   s.fees_micros as "feesMicros", s.refunds_micros as "refundsMicros",
   s.other_micros as "otherMicros", s.arrears_micros as "arrearsMicros", s.lines,
-  s.accrued_lines as "accruedLines", s.accrued_micros as "accruedMicros",
+  s.accrued_lines as "accruedLines", s.late_lines as "lateLines", s.accrued_micros as "accruedMicros",
   s.from_seq as "fromSeq", s.to_seq as "toSeq", encode(s.head_hash, 'hex') as "headHash",
   s.closed_at as "closedAt"`;
 
 /** A line as it is stored: micros as text, which JSON's numbers cannot hold. */
 type StoredLine = Omit<UsageLine, 'amountMicros'> & { amountMicros: string };
 
-type StatementRow = Omit<StatementView, 'lines' | 'accruedLines'> & {
+type StatementRow = Omit<StatementView, 'lines' | 'accruedLines' | 'lateLines'> & {
   lines: StoredLine[];
   accruedLines: StoredLine[];
+  lateLines: StoredLine[] | null;
 };
 
 function statementOf(row: StatementRow): StatementView {
-  return { ...row, lines: row.lines.map(lineOf), accruedLines: row.accruedLines.map(lineOf) };
+  return {
+    ...row,
+    lines: row.lines.map(lineOf),
+    accruedLines: row.accruedLines.map(lineOf),
+    lateLines: row.lateLines?.map(lineOf) ?? null,
+  };
 }
 
 function lineOf(line: StoredLine): UsageLine {

@@ -58,6 +58,13 @@ async function usageByMonth({ userId }: TestWallet): Promise<[string, bigint][]>
   ]);
 }
 
+async function lateUsage({ userId }: TestWallet) {
+  return (await scenario.statements.list(userId)).map(({ period, lateLines }) => [
+    period,
+    lateLines,
+  ]);
+}
+
 test('the same usage, live and deferred, leaves the same available at every step and the same month', {
   timeout: 120_000,
 }, async () => {
@@ -86,6 +93,7 @@ test('the same usage, live and deferred, leaves the same available at every step
       }
       await scenario.run('2027-12-02T00:00:00Z', '2027-11');
       expect(await usageByMonth(deferred)).toEqual(await usageByMonth(live));
+      expect(await lateUsage(deferred)).toEqual(await lateUsage(live));
       for (const wallet of both) {
         const { statements, ledger, accruals, settlements } = await totalsOf(wallet);
         expect(statements, 'statements add up to the ledger').toBe(ledger);
@@ -107,7 +115,11 @@ test('usage that is told late is the open month’s, charged once; closed statem
   await scenario.run('2026-10-01T02:00:00Z', '2026-09');
   const [september, unchanged] = await scenario.statements.list(wallet.userId);
   expect(unchanged).toEqual(august);
-  expect(september).toMatchObject({ period: '2026-09', usageMicros: -7n });
+  expect(september).toMatchObject({
+    period: '2026-09',
+    usageMicros: -7n,
+    lateLines: [{ type: 'call', count: 1, units: 60, amountMicros: 7n }],
+  });
 });
 
 /** Places of a closing at which it is killed, each in the middle of its transaction. */

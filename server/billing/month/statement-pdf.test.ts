@@ -29,6 +29,7 @@ const statement: StatementView = {
   ],
   accruedMicros: 0n,
   accruedLines: [],
+  lateLines: [],
   fromSeq: 5n,
   toSeq: 1_233n,
   headHash: '0123456789abcdef'.repeat(4),
@@ -125,6 +126,20 @@ describe('the PDF of a statement', () => {
         'Together $0.04.',
       ]),
     );
+  });
+
+  it('names the part of its usage that was used in earlier months', async () => {
+    const lateLines = [{ type: 'call', count: 2, units: 90, amountMicros: 250_000n }];
+    const title = 'Used in earlier months';
+    expect(await behind(title, 9, { lateLines })).toEqual([
+      ...['Type', 'Times', 'Used', 'Cost'],
+      ...['Calls', '2', '1 min 30 s', '$0.25'],
+      'Part of the usage above. It was reported after its own month was over.',
+    ]);
+    // A statement of before it was told apart says nothing of it, as one without late usage.
+    const before = await draw({ lateLines: null });
+    expect(pdfTexts(before)).not.toContain(title);
+    expect(Buffer.from(await draw()).equals(before)).toBe(true);
   });
 
   it.each([

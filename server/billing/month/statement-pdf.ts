@@ -107,6 +107,11 @@ function draw(document: Document, options: StatementPdfOptions) {
     usage(document, statement.accruedLines, money, '');
     note(document, `Together ${money(statement.accruedMicros)}.`);
   }
+  if (statement.lateLines !== null && statement.lateLines.length > 0) {
+    heading(document, 'Used in earlier months');
+    usage(document, statement.lateLines, money, '');
+    note(document, 'Part of the usage above. It was reported after its own month was over.');
+  }
 
   if (fees.length > 0) {
     heading(document, 'Fees');

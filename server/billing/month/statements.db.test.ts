@@ -117,11 +117,11 @@ describe('a statement', () => {
       insert into statements (wallet_id, period, number, starts_at, ends_at, currency,
         opening_balance_micros, closing_balance_micros, top_ups_micros, grants_micros,
         usage_micros, fees_micros, refunds_micros, other_micros, held_micros, arrears_micros,
-        lines, accrued_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at)
+        lines, accrued_lines, late_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at)
       select f.wallet_id, f.period, f.number, f.starts_at, f.ends_at, f.currency,
         f.opening_balance_micros, f.closing_balance_micros, f.top_ups_micros, f.grants_micros,
         f.usage_micros, f.fees_micros, f.refunds_micros, f.other_micros, f.held_micros,
-        f.arrears_micros, f.lines, f.accrued_lines, f.accrued_micros, f.from_seq, f.to_seq,
+        f.arrears_micros, f.lines, f.accrued_lines, f.late_lines, f.accrued_micros, f.from_seq, f.to_seq,
         f.head_hash, f.closed_at
       from (select * from statements where wallet_id = ${wallet.id} and period = '2026-08') s
       cross join lateral jsonb_populate_record(null::statements, to_jsonb(s) || ${JSON.stringify({

@@ -27,6 +27,11 @@ export interface StatementView {
   /** What a deferred wallet reserved in the period, which is deducted in the next. */
   accruedMicros: bigint;
   accruedLines: UsageLine[];
+  /**
+   * The part of the usage of both that occurred before the period began: it was told after its own
+   * month was over. Null on statements of before it was told apart.
+   */
+  lateLines: UsageLine[] | null;
   fromSeq: bigint;
   toSeq: bigint;
   /** Lower-case hex head of the wallet's hash chain at the period's end. */
