@@ -4955,8 +4955,8 @@ AS $function$
   end
 $function$;
 
-CREATE OR REPLACE FUNCTION public.statement_sums(p_wallet_id uuid, p_after_seq bigint, p_to_seq bigint)
- RETURNS TABLE(top_ups numeric, grants numeric, usage numeric, fees numeric, refunds numeric, other numeric, accrued numeric, lines jsonb, accrued_lines jsonb)
+CREATE OR REPLACE FUNCTION public.statement_sums(p_wallet_id uuid, p_after_seq bigint, p_to_seq bigint, p_starts_at timestamp with time zone)
+ RETURNS TABLE(top_ups numeric, grants numeric, usage numeric, fees numeric, refunds numeric, other numeric, accrued numeric, lines jsonb, accrued_lines jsonb, late_lines jsonb)
  LANGUAGE sql
  STABLE
 AS $function$
@@ -4969,19 +4969,20 @@ AS $function$
     coalesce(sum(g.balance) filter (where g.movement = 'other'), 0),
     coalesce(sum(g.held) filter (where g.lines = 'accrued'), 0),
     coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'charged'), '[]'),
-    coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'accrued'), '[]')
+    coalesce(jsonb_agg(g.line order by g.usage_type) filter (where g.lines = 'accrued'), '[]'),
+    coalesce(jsonb_agg(g.late_line order by g.usage_type) filter (where g.has_late), '[]')
   from (
     select m.movement, l.lines, t.usage_type, sum(t.balance) as balance, sum(t.held) as held,
-           jsonb_build_object(
-             'type', t.usage_type, 'count', sum(t.count), 'units', sum(t.units),
-             -- What was taken, or reserved, and what is owed.
-             'amountMicros',
-             sum(t.arrears + case when l.lines = 'accrued' then t.held else -t.balance end)::text
-           ) as line
+           usage_line(t.usage_type, sum(t.count), sum(t.units), sum(c.micros)) as line,
+           l.lines is not null and bool_or(t.is_late) as has_late,
+           usage_line(t.usage_type, sum(t.count) filter (where t.is_late),
+                      sum(t.units) filter (where t.is_late),
+                      sum(c.micros) filter (where t.is_late)) as late_line
     from (
       -- Most of the work is reading each event's JSON, so it is read once.
       select e.type, d.usage is not null as tells_usage,
              coalesce(d.usage ->> 'type', 'other') as usage_type,
+             e.occurred_at < p_starts_at as is_late,
              -- An event that says what had been billed before corrects usage that was counted.
              count(*) filter (where d."alreadyBilledMicros" is null) as count,
              sum(case when json_typeof(d.units) = 'number' then d.units::text::numeric else 0 end)
@@ -4992,7 +4993,7 @@ AS $function$
       cross join lateral json_to_record(e.detail)
         as d (usage json, units json, "alreadyBilledMicros" json)
       where e.wallet_id = p_wallet_id and e.seq > p_after_seq and e.seq <= p_to_seq
-      group by 1, 2, 3
+      group by 1, 2, 3, 4
     ) t
     cross join lateral (select statement_movement(t.type) as movement) m
     cross join lateral (
@@ -5002,6 +5003,10 @@ AS $function$
         when t.type = 'charge' or m.movement = 'usage' and t.tells_usage then 'charged'
       end as lines
     ) l
+    -- What was taken, or reserved, and what is owed.
+    cross join lateral (
+      select t.arrears + case when l.lines = 'accrued' then t.held else -t.balance end as micros
+    ) c
     group by m.movement, l.lines, t.usage_type
   ) g
 $function$;
@@ -5389,6 +5394,15 @@ AS $function$
     and e.type in ('charge', 'accrual', 'hold_captured', 'hold_expired')
     and (e.type = 'charge' or d.usage is not null)
   group by 1, 2
+$function$;
+
+CREATE OR REPLACE FUNCTION public.usage_line(p_type text, p_count numeric, p_units numeric, p_micros numeric)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select jsonb_build_object(
+    'type', p_type, 'count', p_count, 'units', p_units, 'amountMicros', p_micros::text)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.usage_micros(e wallet_events)
@@ -6238,14 +6252,15 @@ AS $function$
       (w.currency, coalesce(before.balance_micros, 0), last.balance_micros, last.held_micros,
        last.arrears_micros, t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other, t.accrued)
         as other_sum,
-      (s.lines, s.accrued_lines) is distinct from (t.lines, t.accrued_lines) as other_lines
+      (s.lines, s.accrued_lines, coalesce(s.late_lines, t.late_lines))
+      is distinct from (t.lines, t.accrued_lines, t.late_lines) as other_lines
     from stated s
     left join wallets w on w.id = s.wallet_id
     left join wallet_events before on before.wallet_id = s.wallet_id and before.seq = s.from_seq - 1
     left join wallet_events first on first.wallet_id = s.wallet_id and first.seq = s.from_seq
     left join wallet_events last on last.wallet_id = s.wallet_id and last.seq = s.to_seq
     left join wallet_events next on next.wallet_id = s.wallet_id and next.seq = s.to_seq + 1
-    cross join lateral statement_sums(s.wallet_id, s.from_seq - 1, s.to_seq) t
+    cross join lateral statement_sums(s.wallet_id, s.from_seq - 1, s.to_seq, s.starts_at) t
   ), paid as (
     select coalesce(e.wallet_id, t.wallet_id) as wallet_id, coalesce(e.seq, t.credited_seq) as seq,
       case
@@ -6473,16 +6488,16 @@ AS $function$
       wallet_id, period, number, starts_at, ends_at, currency,
       opening_balance_micros, closing_balance_micros, top_ups_micros, grants_micros, usage_micros,
       fees_micros, refunds_micros, other_micros, held_micros, arrears_micros,
-      lines, accrued_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at
+      lines, accrued_lines, late_lines, accrued_micros, from_seq, to_seq, head_hash, closed_at
     )
     select b.id, p_period, next_statement_number(p_period),
            b.starts_at, b.ends_at, b.currency, b.opening_balance_micros, head.balance_micros,
            t.top_ups, t.grants, t.usage, t.fees, t.refunds, t.other,
            head.held_micros, head.arrears_micros,
-           t.lines, t.accrued_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
+           t.lines, t.accrued_lines, t.late_lines, t.accrued, b.after_seq + 1, b.to_seq, head.hash, p_now
     from bounded b
     join wallet_events head on head.wallet_id = b.id and head.seq = b.to_seq
-    cross join lateral statement_sums(b.id, b.after_seq, b.to_seq) t
+    cross join lateral statement_sums(b.id, b.after_seq, b.to_seq, b.starts_at) t
     order by b.id
     -- A later period's run, which catches this month up, may have been as fast.
     on conflict (wallet_id, period) do nothing
@@ -7091,6 +7106,7 @@ create table statements (
   closed_at timestamp with time zone not null,
   previous_period billing_period generated always as (previous_period(period)) stored,
   previous_to_seq bigint generated always as (NULLIF((from_seq - 1), 0)) stored,
+  late_lines jsonb,
   constraint statements_pkey PRIMARY KEY (wallet_id, period),
   constraint statements_number_key UNIQUE (number),
   constraint statements_state_key UNIQUE (wallet_id, period, to_seq, closing_balance_micros, ends_at),
@@ -7102,8 +7118,10 @@ create table statements (
   constraint statements_check2 CHECK (closed_at >= ends_at),
   constraint statements_from_seq_check CHECK (from_seq >= 1),
   constraint statements_head_hash_check CHECK (octet_length(head_hash) = 32),
+  constraint statements_late_lines_check CHECK (jsonb_typeof(late_lines) = 'array'::text),
   constraint statements_lines_check CHECK (jsonb_typeof(lines) = 'array'::text),
   constraint statements_start_from_zero CHECK (from_seq > 1 OR opening_balance_micros = 0 AND to_seq >= 1),
+  constraint statements_tell_late_usage CHECK (late_lines IS NOT NULL) NOT VALID,
   constraint statements_close_on_event FOREIGN KEY (wallet_id, to_seq, closing_balance_micros, held_micros, arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros),
   constraint statements_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
   constraint statements_follow_previous FOREIGN KEY (wallet_id, previous_period, previous_to_seq, opening_balance_micros, starts_at) REFERENCES statements(wallet_id, period, to_seq, closing_balance_micros, ends_at)

@@ -183,7 +183,10 @@ export class StatementSums {
     amountMicros: bigint,
   ): void {
     addToLine(lines, usage, amountMicros);
-    if (this.#startsAtMicroseconds !== null && occurredAtMicroseconds < this.#startsAtMicroseconds) {
+    if (
+      this.#startsAtMicroseconds !== null &&
+      occurredAtMicroseconds < this.#startsAtMicroseconds
+    ) {
       addToLine(this.#lateLines, usage, amountMicros);
     }
   }

@@ -304,7 +304,11 @@ describe('the file of a statement', () => {
     });
     const [calls, texts] = statement().lines;
     expect.assert(calls !== undefined && texts !== undefined);
-    const surplus = { ...statement(), accruedLines: [{ ...calls, units: 1 }] };
+    const surplus = {
+      ...statement(),
+      accruedLines: [{ ...calls, units: 1 }],
+      lateLines: null,
+    };
     expect(await verify(eventLines(), { statement: statementLines(surplus) })).toMatchObject({
       problem: 'no event stands behind it',
     });

@@ -207,7 +207,10 @@ function statementProblem(chain: Chain, statement: ReadStatement): ExportProblem
     return eventsProblem(null, `it is in ${currency}, and the statement in ${statement.currency}`);
   }
   if (!isRecordedIn(first, statement) || !isRecordedIn(last, statement)) {
-    return eventsProblem(null, 'not all of it was recorded from startsAt to endsAt of the statement');
+    return eventsProblem(
+      null,
+      'not all of it was recorded from startsAt to endsAt of the statement',
+    );
   }
   const figures = chain.sums.figures();
   return figures === null ? null : figuresProblem(figures, chain.sums.fees(), statement);

@@ -73,50 +73,53 @@ describe('late usage', () => {
     ['America/Havana', '2026-11', '2026-11-01T05:00:00.000Z'],
     // There is no midnight: clocks go forward from 00:00 to 01:00 of the 1st.
     ['America/Asuncion', '2023-10', '2023-10-01T04:00:00.000Z'],
-  ])('in %s of %s is what occurred before that zone’s month began', async (timezone, period, start) => {
-    const wallet = await scenario.open(start, { timezone });
-    const told = shifted(start, 40 * hour);
-    const charge = (micros: bigint, occurredAt: string) =>
-      scenario.charge(told, wallet, micros, undefined, occurredAt);
-    await charge(1n, shifted(start, -second / 1_000));
-    await charge(10n, start);
-    await charge(100n, shifted(start, -400 * hour));
-    await charge(1_000n, told);
-    await scenario.run(shifted(start, 32 * 24 * hour), period);
-    expect(await latest(wallet)).toMatchObject({
-      period,
-      startsAt: new Date(start),
-      lines: [{ type: 'call', count: 4, units: 240, amountMicros: 1_111n }],
-      lateLines: [{ type: 'call', count: 2, units: 120, amountMicros: 101n }],
-    });
-  });
+  ])(
+    'in %s of %s is what occurred before that zone’s month began',
+    async (timezone, period, start) => {
+      const wallet = await scenario.open(start, { timezone });
+      const told = shifted(start, 40 * hour);
+      const charge = (micros: bigint, occurredAt: string) =>
+        scenario.charge(told, wallet, micros, undefined, occurredAt);
+      await charge(1n, shifted(start, -second / 1_000));
+      await charge(10n, start);
+      await charge(100n, shifted(start, -400 * hour));
+      await charge(1_000n, told);
+      await scenario.run(shifted(start, 32 * 24 * hour), period);
+      expect(await latest(wallet)).toMatchObject({
+        period,
+        startsAt: new Date(start),
+        lines: [{ type: 'call', count: 4, units: 240, amountMicros: 1_111n }],
+        lateLines: [{ type: 'call', count: 2, units: 120, amountMicros: 101n }],
+      });
+    },
+  );
 
-  it.each([
-    'live',
-    'deferred',
-  ] as const)('of a %s wallet is named once, by type, in the month in which it is told', async (mode) => {
-    const wallet = await scenario.open('2026-08-10T00:00:00Z', { mode });
-    await scenario.grant('2026-08-10T00:00:00Z', wallet, 1_000_000n);
-    await scenario.run('2026-09-01T02:00:00Z', '2026-08');
-    const sms = { usage: { type: 'sms' }, units: 3 };
-    await scenario.charge('2026-09-02T00:00:00Z', wallet, 7n, sms, '2026-08-20T00:00:00Z');
-    await scenario.charge('2026-09-02T00:00:00Z', wallet, 5n, sms);
-    await scenario.charge('2026-09-03T00:00:00Z', wallet, 40n, undefined, '2026-06-20T00:00:00Z');
-    await scenario.run('2026-11-01T02:00:00Z', '2026-10');
-    const found = await scenario.statements.list(wallet.userId);
-    expect(found.map(({ period, lateLines }) => [period, lateLines])).toEqual([
-      ['2026-10', []],
-      [
-        '2026-09',
+  it.each(['live', 'deferred'] as const)(
+    'of a %s wallet is named once, by type, in the month in which it is told',
+    async (mode) => {
+      const wallet = await scenario.open('2026-08-10T00:00:00Z', { mode });
+      await scenario.grant('2026-08-10T00:00:00Z', wallet, 1_000_000n);
+      await scenario.run('2026-09-01T02:00:00Z', '2026-08');
+      const sms = { usage: { type: 'sms' }, units: 3 };
+      await scenario.charge('2026-09-02T00:00:00Z', wallet, 7n, sms, '2026-08-20T00:00:00Z');
+      await scenario.charge('2026-09-02T00:00:00Z', wallet, 5n, sms);
+      await scenario.charge('2026-09-03T00:00:00Z', wallet, 40n, undefined, '2026-06-20T00:00:00Z');
+      await scenario.run('2026-11-01T02:00:00Z', '2026-10');
+      const found = await scenario.statements.list(wallet.userId);
+      expect(found.map(({ period, lateLines }) => [period, lateLines])).toEqual([
+        ['2026-10', []],
         [
-          { type: 'call', count: 1, units: 60, amountMicros: 40n },
-          { type: 'sms', count: 1, units: 3, amountMicros: 7n },
+          '2026-09',
+          [
+            { type: 'call', count: 1, units: 60, amountMicros: 40n },
+            { type: 'sms', count: 1, units: 3, amountMicros: 7n },
+          ],
         ],
-      ],
-      ['2026-08', []],
-    ]);
-    await expectProven(scenario, wallet);
-  });
+        ['2026-08', []],
+      ]);
+      await expectProven(scenario, wallet);
+    },
+  );
 
   it('stays what it was when it is refunded, which the month of the refund says', async () => {
     const wallet = await scenario.open('2026-08-10T00:00:00Z');
@@ -156,31 +159,42 @@ describe('late usage', () => {
   it.each([
     ['live', 'America/Havana'],
     ['deferred', 'Pacific/Kiritimati'],
-  ] as const)('of a %s wallet in %s is in each statement what its charges say, and proven', async (mode, timezone) => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 15 }), async (steps) => {
-        let nowMs = Date.parse('2026-09-20T00:00:00Z');
-        const wallet = await scenario.open(new Date(nowMs).toISOString(), { mode, timezone });
-        const charges = [];
-        for (const { hoursLater, lateHours, type, units, amountMicros } of steps) {
-          nowMs += hoursLater * hour;
-          const [told, occurred] = [new Date(nowMs), new Date(nowMs - lateHours * hour)];
-          charges.push({ told, occurred, line: { type, count: 1, units, amountMicros } });
-          await scenario.charge(told.toISOString(), wallet, amountMicros, { usage: { type }, units },
-            occurred.toISOString());
-        }
-        await scenario.run('2028-01-02T00:00:00Z', '2027-12');
-        for (const { startsAt, endsAt, lateLines } of await scenario.statements.list(wallet.userId)) {
-          const late = charges.filter(
-            ({ told, occurred }) => told >= startsAt && told < endsAt && occurred < startsAt,
-          );
-          expect(lateLines).toEqual(byType(late.map(({ line }) => line)));
-        }
-        await expectProven(scenario, wallet);
-      }),
-      { numRuns: 5 },
-    );
-  }, 60_000);
+  ] as const)(
+    'of a %s wallet in %s is in each statement what its charges say, and proven',
+    async (mode, timezone) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 15 }), async (steps) => {
+          let nowMs = Date.parse('2026-09-20T00:00:00Z');
+          const wallet = await scenario.open(new Date(nowMs).toISOString(), { mode, timezone });
+          const charges = [];
+          for (const { hoursLater, lateHours, type, units, amountMicros } of steps) {
+            nowMs += hoursLater * hour;
+            const [told, occurred] = [new Date(nowMs), new Date(nowMs - lateHours * hour)];
+            charges.push({ told, occurred, line: { type, count: 1, units, amountMicros } });
+            await scenario.charge(
+              told.toISOString(),
+              wallet,
+              amountMicros,
+              { usage: { type }, units },
+              occurred.toISOString(),
+            );
+          }
+          await scenario.run('2028-01-02T00:00:00Z', '2027-12');
+          for (const { startsAt, endsAt, lateLines } of await scenario.statements.list(
+            wallet.userId,
+          )) {
+            const late = charges.filter(
+              ({ told, occurred }) => told >= startsAt && told < endsAt && occurred < startsAt,
+            );
+            expect(lateLines).toEqual(byType(late.map(({ line }) => line)));
+          }
+          await expectProven(scenario, wallet);
+        }),
+        { numRuns: 5 },
+      );
+    },
+    60_000,
+  );
 
   it('is also that of a hold which ran out before the month, and was billed in it', async () => {
     const wallet = await scenario.open('2026-08-10T00:00:00Z');
