@@ -11,6 +11,7 @@ const call: Price = {
   minimumMicros: null,
   maximumMicros: null,
   sizeTiers: [],
+  monthlyTiers: [],
   windows: [],
   isOwn: false,
 };
@@ -46,6 +47,18 @@ describe('a price in words', () => {
         ],
       },
       ['Up to 1,000,000 bytes $0.01', 'Larger $0.02'],
+    ],
+    [
+      { ...fax, monthlyTiers: [{ aboveUnits: 100, priceMicros: '120000' }] },
+      ['After 100 pages in a month: $0.12 a page'],
+    ],
+    [
+      {
+        ...call,
+        initialSeconds: null,
+        monthlyTiers: [{ aboveUnits: 36_000, priceMicros: '40000' }],
+      },
+      ['After 10 h in a month: $0.04 a minute'],
     ],
     [
       {

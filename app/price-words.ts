@@ -1,7 +1,7 @@
 /** Prices as people say them. */
 import type { PriceView } from '../server/http/views/prices.ts';
 import { formatCount, formatMoney, humanize } from './format.ts';
-import { unitName } from './usage-names.ts';
+import { formatUnits, unitName } from './usage-names.ts';
 import type { Wire } from './wire.ts';
 
 export type Price = Wire<PriceView>;
@@ -17,7 +17,7 @@ export function priceWords(price: Price, currency: string): string {
 
 /** What else decides the amount, a sentence each. */
 export function termsWords(price: Price, currency: string): string[] {
-  const { minimumMicros, maximumMicros, sizeTiers, windows } = price;
+  const { minimumMicros, maximumMicros, sizeTiers, monthlyTiers, windows } = price;
   return [
     ...billedWords(price),
     ...(minimumMicros === null ? [] : [`At least ${formatMoney(minimumMicros, currency)}`]),
@@ -26,6 +26,7 @@ export function termsWords(price: Price, currency: string): string[] {
       const size = upToBytes === null ? 'Larger' : `Up to ${formatCount(upToBytes)} bytes`;
       return `${size} ${formatMoney(priceMicros, currency)}`;
     }),
+    ...monthlyTiers.map((tier) => tierWords(tier, price.type, currency)),
     ...windows.map((window) => windowWords(window, price.type, currency)),
   ];
 }
@@ -36,6 +37,15 @@ function billedWords({ initialSeconds, nextSeconds }: Price): string[] {
   return initialSeconds === nextSeconds
     ? [`Billed by each begun ${nextSeconds} seconds`]
     : [`Billed ${initialSeconds} seconds at least, then by each begun ${nextSeconds} seconds`];
+}
+
+function tierWords(
+  { aboveUnits, priceMicros }: Price['monthlyTiers'][number],
+  type: string,
+  currency: string,
+): string {
+  const price = perUnit(type, priceMicros, currency);
+  return `After ${formatUnits(type, aboveUnits)} in a month: ${price}`;
 }
 
 function windowWords(window: Price['windows'][number], type: string, currency: string): string {

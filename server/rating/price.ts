@@ -105,12 +105,16 @@ function monthlyTerms(
   if (windowMicros !== undefined) {
     return { counter, unitsBefore, tiers: [base] };
   }
-  const tiers = (rule.monthlyTiers ?? []).map((tier) => ({
+  return { counter, unitsBefore, tiers: [base, ...monthlyTiersOf(rule)] };
+}
+
+/** The tiers behind a rule's own price. */
+export function monthlyTiersOf(rule: RateRule): Tier[] {
+  return (rule.monthlyTiers ?? []).map((tier) => ({
     aboveUnits: tier.aboveUnits,
     priceMicros:
       'pricePerMinuteMicros' in tier ? tier.pricePerMinuteMicros : tier.pricePerUnitMicros,
   }));
-  return { counter, unitsBefore, tiers: [base, ...tiers] };
 }
 
 function priceIn(window: RuleWindow | undefined): bigint | undefined {

@@ -2,6 +2,7 @@
 import type { LookedUpPrices, PriceServices, PriceView } from '../../http/views/prices.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { callingCodeOf, countries } from '../../rating/destination.ts';
+import { monthlyTiersOf } from '../../rating/price.ts';
 import { destinationBy, type PriceList, ruleOf } from '../../rating/price-list.ts';
 import { type RateRule, rateRuleSchema } from '../../rating/rate-card.ts';
 import { dialledDigits, usageTypes, usageTypesWithDestination } from '../../rating/usage.ts';
@@ -165,6 +166,7 @@ function viewOf(rule: RateRule, isOwn: boolean): PriceView {
             priceMicros: pricePerUnitMicros,
           }))
         : [],
+    monthlyTiers: monthlyTiersOf(rule),
     windows: (rule.windows ?? []).map((window) => ({
       days: window.days ? [...window.days] : null,
       from: window.from,

@@ -13,6 +13,8 @@ export interface PriceView {
   minimumMicros: bigint | null;
   maximumMicros: bigint | null;
   sizeTiers: { upToBytes: number | null; priceMicros: bigint }[];
+  /** Prices of the units beyond so many of the month: of a minute for calls. */
+  monthlyTiers: { aboveUnits: number; priceMicros: bigint }[];
   /** Other prices at some times of the week, in the wallet's time zone. */
   windows: {
     days: string[] | null;
