@@ -8,20 +8,21 @@ import { eventTypes } from './money.ts';
 import { closedMonth, closeMonth, MONTHLY, monthStatus } from './month.ts';
 import { signIn, test } from './users.ts';
 
-/** What the demo user's last month comes to; `server/dev/seed.ts` has its usage. */
+/** What the demo user's last month comes to; `server/dev/seed/stories.ts` tells what it was. */
 const LAST_MONTH = {
-  'Opening balance': '$12.14',
-  'Promotional credit': '+$20.00',
-  Usage: '-$2.715',
-  Fees: '-$1.50',
-  'Closing balance': '$27.925',
+  'Opening balance': '$9.99',
+  'Promotional credit': '+$30.00',
+  Usage: '-$3.545',
+  Fees: '-$5.50',
+  Refunds: '+$0.375',
+  'Closing balance': '$31.32',
 };
 const LINES = [
-  ['Calls', '26 min 30 s', '$1.525'],
-  ['SMS', '2 segments', '$0.04'],
-  ['Emails', '25 recipients', '$0.25'],
+  ['Calls', '36 min 30 s', '$1.655'],
+  ['SMS', '14 segments', '$0.26'],
+  ['Emails', '55 recipients', '$0.55'],
   ['Faxes', '4 pages', '$0.60'],
-  ['File transfers', '6 transfers', '$0.30'],
+  ['File transfers', '6 transfers', '$0.48'],
 ] as const;
 
 /** The value that stands beside a label. */
@@ -71,7 +72,9 @@ test('the cron closes the last month, and its statement stands in the account', 
     await expect(row).toContainText(cost);
   }
   const fees = page.getByRole('table', { name: 'Fees' }).getByRole('row');
-  await expect(fees).toHaveCount(2);
+  await expect(fees).toHaveCount(3);
+  await expect(fees.nth(1)).toContainText('Business plan');
+  await expect(fees.nth(1)).toContainText('$4.00');
   await expect(fees.last()).toContainText('+14155550198');
   await expect(fees.last()).toContainText('$1.50');
 
