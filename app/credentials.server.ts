@@ -1,59 +1,23 @@
-import { json, redirect } from '@remix-run/node';
-import { z } from 'zod';
+import { redirect } from '@remix-run/node';
 import type { SignIn } from '../server/http/views/accounts.ts';
-import { type FormErrors, fieldErrors } from './form-errors.ts';
-
-const credentialsSchema = z.object({
-  email: z.string().trim().min(1, { error: 'Enter your email address.' }).max(254, {
-    error: 'This email address is too long.',
-  }),
-  password: z.string().min(1, { error: 'Enter your password.' }).max(1024, {
-    error: 'This password is too long.',
-  }),
-});
-
-/** Which field a refusal belongs to; one that is not listed belongs to the whole form. */
-const fieldOfCode: Partial<Record<Extract<SignIn, { ok: false }>['code'], string>> = {
-  EMAIL_TAKEN: 'email',
-  INVALID_EMAIL: 'email',
-  WEAK_PASSWORD: 'password',
-};
+import { errorsOf, refuseForm } from './refuse-form.server.ts';
 
 /** Reads the form, lets `enter` decide, and opens the account or says what was wrong. */
 export async function submitCredentials(
   request: Request,
-  enter: (credentials: z.infer<typeof credentialsSchema>) => Promise<SignIn>,
+  enter: (credentials: { email: string; password: string }) => Promise<SignIn>,
 ) {
   const form = await request.formData();
-  const parsed = credentialsSchema.safeParse(Object.fromEntries(form));
-  const email = String(form.get('email') ?? '').slice(0, 254);
-  if (!parsed.success) return json({ email, errors: fieldErrors(parsed.error) }, { status: 400 });
-
-  const result = await enter(parsed.data);
-  if (result.ok) {
-    return redirect('/account', { headers: { 'Set-Cookie': result.setCookie } });
-  }
-  return json({ email, errors: refusal(result, fieldOfCode) }, refusalInit(result));
-}
-
-type Refusal = Extract<SignIn, { ok: false }>;
-
-/** Binds a refusal to its field, or to the form. */
-export function refusal(
-  { code, message }: Refusal,
-  fields: Partial<Record<Refusal['code'], string>>,
-): FormErrors {
-  const field = fields[code];
-  return field === undefined ? { form: message, fields: {} } : { fields: { [field]: message } };
+  const text = (name: string) => String(form.get(name) ?? '');
+  const result = await enter({ email: text('email'), password: text('password') });
+  return result.ok
+    ? redirect('/account', { headers: { 'Set-Cookie': result.setCookie } })
+    : refuseForm(form, errorsOf(result), refusalInit(result));
 }
 
 /** The status of a refusal; a throttled visitor also learns when to come back. */
-export function refusalInit({ code, retryAfterSeconds }: Refusal): ResponseInit {
-  if (code !== 'THROTTLED') return { status: 400 };
-  return {
-    status: 429,
-    ...(retryAfterSeconds !== undefined && {
-      headers: { 'Retry-After': String(retryAfterSeconds) },
-    }),
-  };
+export function refusalInit({ retryAfterSeconds }: Extract<SignIn, { ok: false }>): ResponseInit {
+  return retryAfterSeconds === undefined
+    ? { status: 400 }
+    : { status: 429, headers: { 'Retry-After': String(retryAfterSeconds) } };
 }

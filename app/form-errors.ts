@@ -4,7 +4,15 @@ import type { z } from 'zod';
 /** What was wrong with a form: of the whole, and of each field by name. */
 export interface FormErrors {
   form?: string | undefined;
-  fields: Record<string, string>;
+  fields: Readonly<Record<string, string>>;
+}
+
+/** A form that was sent and not accepted. */
+export interface RefusedForm extends FormErrors {
+  /** Which of the page's forms it is. */
+  intent: string | null;
+  /** What was typed, by field, without passwords: a page without scripts has forgotten it. */
+  typed: Readonly<Record<string, string>>;
 }
 
 /** The first problem of each field. The messages are the schema's and hold no input. */

@@ -58,10 +58,10 @@ test('a draft takes a rule and a file, and is published for later', async ({ pag
 
   await page.getByLabel('Takes effect (UTC)').fill('2020-01-01T00:00');
   await page.getByRole('button', { name: 'Publish' }).click();
-  await expect(page.getByText('Confirm what is published.')).toBeVisible();
-  await page.getByLabel(/can never be changed/).check();
-  await page.getByRole('button', { name: 'Publish' }).click();
-  await expect(page.getByText('takes effect at least 60 seconds from now')).toBeVisible();
+  await expect(page.getByLabel('Takes effect (UTC)')).toHaveAccessibleDescription(/in the past/);
+  const confirmation = page.getByLabel(/can never be changed/);
+  await expect(confirmation).toHaveAccessibleDescription('Confirm what is published.');
+  await confirmation.check();
   await page.getByLabel('Takes effect (UTC)').fill('2998-01-01T00:00');
   await expect(page.getByLabel(/^3,006 rules, in USD, price usage from 1 Jan 2998/)).toBeChecked();
   await page.getByRole('button', { name: 'Publish' }).click();

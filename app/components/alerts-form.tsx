@@ -1,12 +1,17 @@
-import { Form, useNavigation } from '@remix-run/react';
-import { useFocusFirstError } from '../form-errors.ts';
+import { useNavigation } from '@remix-run/react';
+import type { FormErrors, RefusedForm } from '../form-errors.ts';
 import { Button } from './button.tsx';
+import { CheckedForm } from './checked-form.tsx';
 import { Field } from './field.tsx';
 
 /** As many as a wallet may have. */
 const NAMES = ['alert1', 'alert2', 'alert3', 'alert4', 'alert5'] as const;
 /** Offered at once; more when there are more. */
 const PLACES_SHOWN = 3;
+
+const LABELS: Readonly<Record<string, string>> = Object.fromEntries(
+  NAMES.map((name, place) => [name, `Alert ${place + 1}`]),
+);
 
 interface Alerts {
   /** As people type them. */
@@ -17,21 +22,21 @@ interface Alerts {
 interface AlertsFormProps {
   currency: string;
   saved: Alerts;
-  /** What was sent and not accepted, with the problems by their place. */
-  refused: (Alerts & { problems: Record<string, string> }) | null;
+  refused: RefusedForm | undefined;
 }
 
 /** At which available balances to be told, and whether by mail. */
 export function AlertsForm({ currency, saved, refused }: AlertsFormProps) {
-  const { amounts, byMail } = refused ?? saved;
+  const isRefused = refused?.intent === 'alerts';
+  const typed = NAMES.map((name) => refused?.typed[name] ?? '');
+  const { amounts, byMail } = isRefused
+    ? { amounts: typed, byMail: 'byMail' in refused.typed }
+    : saved;
   const isSaving = useNavigation().formData?.get('intent') === 'alerts';
-  const errors = refused === null ? undefined : { fields: refused.problems };
-  const formRef = useFocusFirstError(errors);
   const filled = amounts.findLastIndex((amount) => amount !== '') + 1;
   const places = Math.max(PLACES_SHOWN, filled + 1);
   return (
-    <Form method="post" ref={formRef} noValidate className="grid gap-5">
-      <input type="hidden" name="intent" value="alerts" />
+    <CheckedForm intent="alerts" refused={refused} labels={LABELS} className="grid gap-5">
       <p className="text-ink-soft">
         You are told when what you can spend falls below one of these amounts, and again only after
         it has been above.
@@ -41,11 +46,10 @@ export function AlertsForm({ currency, saved, refused }: AlertsFormProps) {
           <Field
             key={name}
             name={name}
-            label={`Alert ${place + 1} (${currency})`}
+            label={`${LABELS[name]} (${currency})`}
             inputMode="decimal"
             autoComplete="off"
             defaultValue={amounts[place]}
-            error={refused?.problems[place]}
           />
         ))}
       </div>
@@ -56,7 +60,7 @@ export function AlertsForm({ currency, saved, refused }: AlertsFormProps) {
       <Button busy={isSaving} className="justify-self-start">
         Save alerts
       </Button>
-    </Form>
+    </CheckedForm>
   );
 }
 
@@ -66,4 +70,13 @@ export function readAlertsForm(form: FormData): Alerts {
     amounts: NAMES.map((name) => String(form.get(name) ?? '').slice(0, 40)),
     byMail: form.has('byMail'),
   };
+}
+
+/** The problems of the amounts, which come by their place. */
+export function alertErrors(problems: Readonly<Record<number, string>>): FormErrors {
+  const fields = NAMES.flatMap((name, place) => {
+    const problem = problems[place];
+    return problem === undefined ? [] : [[name, problem] as const];
+  });
+  return { fields: Object.fromEntries(fields) };
 }

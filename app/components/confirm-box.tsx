@@ -1,35 +1,35 @@
 import type { ReactNode } from 'react';
+import { useRefusedField } from './checked-form.tsx';
+import { FieldError } from './field.tsx';
 
 interface ConfirmBoxProps {
-  /** Also its id; it is sent as `yes`. */
+  /** Also its id. */
   name: string;
+  /** What it is sent as. */
+  value?: string;
   children: ReactNode;
-  error?: string | undefined;
 }
 
 /** The box that must be ticked for what cannot be undone. The server asks for it, not a script. */
-export function ConfirmBox({ name, children, error }: ConfirmBoxProps) {
-  const errorId = `${name}-error`;
+export function ConfirmBox({ name, value = 'yes', children }: ConfirmBoxProps) {
+  const { error, typed, isToldAbove } = useRefusedField(name);
   return (
     <div className="grid gap-1.5">
-      <label className="flex min-h-11 items-center gap-3">
+      <label className="flex min-h-11 items-start gap-3 py-2">
         <input
           type="checkbox"
           id={name}
           name={name}
-          value="yes"
+          value={value}
           required
+          defaultChecked={typed === value}
           aria-invalid={error ? true : undefined}
-          aria-describedby={error ? errorId : undefined}
-          className="size-5 shrink-0 accent-accent"
+          aria-describedby={error && `${name}-error`}
+          className="mt-0.5 size-5 shrink-0 accent-accent"
         />
         <span className="min-w-0">{children}</span>
       </label>
-      {error && (
-        <p id={errorId} role="alert" className="text-sm font-medium text-danger">
-          {error}
-        </p>
-      )}
+      <FieldError id={name} error={error} isToldAbove={isToldAbove} />
     </div>
   );
 }

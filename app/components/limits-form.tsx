@@ -1,13 +1,14 @@
-import { Form, useNavigation } from '@remix-run/react';
+import { useNavigation } from '@remix-run/react';
 import type { LimitView } from '../../server/http/views/spending-limits.ts';
-import type { TypedLimit } from '../../server/http/views/wallet-desk.ts';
-import { useFocusFirstError } from '../form-errors.ts';
+import type { LimitProblems, TypedLimit } from '../../server/http/views/wallet-desk.ts';
+import type { FormErrors, RefusedForm } from '../form-errors.ts';
 import { microsToAmount } from '../format.ts';
 import { describeStanding } from '../limits.ts';
 import { usageTypeName } from '../usage-names.ts';
 import type { Wire } from '../wire.ts';
 import { Button } from './button.tsx';
-import { Field, inputClass } from './field.tsx';
+import { CheckedForm } from './checked-form.tsx';
+import { Field, SelectField } from './field.tsx';
 
 /** As many as a wallet may have. */
 const MOST = 20;
@@ -16,28 +17,35 @@ const EMPTY_ROWS = 2;
 const TYPES = ['call', 'sms', 'email', 'fax', 'file_transfer'];
 /** Rows have no identity but their place. */
 const places = Array.from({ length: MOST }, (_, place) => place);
+/** Above the form a field is called after its row. */
+const LABELS: Readonly<Record<string, string>> = Object.fromEntries(
+  places.flatMap((place) =>
+    ['period', 'type', 'prefix', 'amount'].map((field) => [
+      `${field}${place}`,
+      `Limit ${place + 1}`,
+    ]),
+  ),
+);
 const EMPTY: TypedLimit = { period: 'day', type: '', prefix: '', amount: '' };
 
 interface LimitsFormProps {
   limits: Wire<LimitView>[];
   currency: string;
   exponent: number;
-  /** What was sent and not accepted, with the problems by their place. */
-  refused: { typed: TypedLimit[]; problems: Record<number, string> } | null;
+  refused: RefusedForm | undefined;
 }
 
 /** The limits of a wallet, a row each; an empty amount takes a row away. */
 export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormProps) {
   const isSaving = useNavigation().formData?.get('intent') === 'limits';
-  const formRef = useFocusFirstError(refused === null ? undefined : { fields: refused.problems });
+  const isRefused = refused?.intent === 'limits';
   // Rows that were refused keep their places.
-  const typed =
-    refused?.typed.slice(0, lastFilled(refused.typed) + 1) ??
-    limits.map((limit) => typedLimit(limit, exponent));
+  const typed = isRefused
+    ? filled(typedLimits((name) => refused.typed[name] ?? ''))
+    : limits.map((limit) => typedLimit(limit, exponent));
   const rows = [...typed, ...Array<TypedLimit>(EMPTY_ROWS).fill(EMPTY)].slice(0, MOST);
   return (
-    <Form method="post" ref={formRef} noValidate className="grid gap-5">
-      <input type="hidden" name="intent" value="limits" />
+    <CheckedForm intent="limits" refused={refused} labels={LABELS} className="grid gap-5">
       <p className="text-ink-soft">
         The most that may be spent in a day or a month of the wallet’s time zone. Usage that would
         pass a limit is refused; a limit of 0 refuses all of it. Empty the amount to take a limit
@@ -46,22 +54,22 @@ export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormPr
       <ol className="grid gap-5">
         {places.slice(0, rows.length).map((place) => {
           const row = rows[place] ?? EMPTY;
-          const standing = refused === null ? limits[place] : undefined;
+          const standing = isRefused ? undefined : limits[place];
           return (
             <li key={place} className="grid items-start gap-3 sm:grid-cols-4">
-              <Choice
+              <SelectField
                 name={`period${place}`}
                 label={`Limit ${place + 1}: in a`}
-                value={row.period}
+                defaultValue={row.period}
                 options={[
                   ['day', 'Day'],
                   ['month', 'Month'],
                 ]}
               />
-              <Choice
+              <SelectField
                 name={`type${place}`}
                 label="For"
-                value={row.type}
+                defaultValue={row.type}
                 options={[
                   ['', 'All usage'],
                   ...TYPES.map((type) => [type, usageTypeName(type)] as const),
@@ -81,7 +89,6 @@ export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormPr
                 autoComplete="off"
                 defaultValue={row.amount}
                 hint={standing && describeStanding(standing, currency)}
-                error={refused?.problems[place]}
               />
             </li>
           );
@@ -90,31 +97,7 @@ export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormPr
       <Button tone="secondary" busy={isSaving} className="justify-self-start">
         Save limits
       </Button>
-    </Form>
-  );
-}
-
-interface ChoiceProps {
-  name: string;
-  label: string;
-  value: string;
-  options: (readonly [value: string, label: string])[];
-}
-
-function Choice({ name, label, value, options }: ChoiceProps) {
-  return (
-    <div className="grid content-start gap-1.5">
-      <label htmlFor={name} className="font-medium">
-        {label}
-      </label>
-      <select id={name} name={name} defaultValue={value} className={inputClass}>
-        {options.map(([option, text]) => (
-          <option key={option} value={option}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </div>
+    </CheckedForm>
   );
 }
 
@@ -123,13 +106,26 @@ function typedLimit(limit: Wire<LimitView>, exponent: number): TypedLimit {
   return { period, type, prefix, amount: microsToAmount(BigInt(amountMicros), exponent) };
 }
 
-function lastFilled(typed: TypedLimit[]): number {
-  return typed.findLastIndex(({ amount, prefix }) => amount !== '' || prefix !== '');
+/** Without the empty rows after the last one that has something. */
+function filled(typed: TypedLimit[]): TypedLimit[] {
+  const last = typed.findLastIndex(({ amount, prefix }) => amount !== '' || prefix !== '');
+  return typed.slice(0, last + 1);
 }
 
 /** What the form says, row by row; the server decides whether these are limits. */
 export function readLimitsForm(form: FormData): TypedLimit[] {
-  const text = (name: string) => String(form.get(name) ?? '').slice(0, 40);
+  return typedLimits((name) => String(form.get(name) ?? '').slice(0, 40));
+}
+
+/** The problems of the limits, which come by their place, at their fields. */
+export function limitErrors(problems: LimitProblems): FormErrors {
+  const fields = Object.entries(problems).flatMap(([place, wrong]) =>
+    Object.entries(wrong).map(([field, problem]) => [`${field}${place}`, problem]),
+  );
+  return { fields: Object.fromEntries(fields) };
+}
+
+function typedLimits(text: (name: string) => string): TypedLimit[] {
   return places.map((place) => ({
     period: text(`period${place}`),
     type: text(`type${place}`),

@@ -13,16 +13,16 @@ import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import type { FormErrors } from '../form-errors.ts';
 import { formatDate, formatDateTime, formatMoney } from '../format.ts';
 import { notFound, requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { usePolling } from '../use-polling.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Automatic top-up');
 
-const amount = z.string().max(32);
+const amount = z.string();
 const actionSchema = z.discriminatedUnion('intent', [
   z.object({
     intent: z.literal('save'),
@@ -48,7 +48,8 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
 export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireUser(context);
   const { autoTopUps } = context.services;
-  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) throw notFound();
   const input = parsed.data;
   switch (input.intent) {
@@ -59,14 +60,18 @@ export async function action({ request, context }: ActionFunctionArgs) {
         userId: user.id,
         consentVersion: consent ?? null,
       });
-      return saved.ok ? redirect('/account/auto-top-up?saved') : refused(saved);
+      return saved.ok
+        ? redirect('/account/auto-top-up?saved')
+        : refuseForm(form, errorsOf(saved), { status: 422 });
     }
     case 'turn-off':
       await autoTopUps.turnOff(user.id);
       return redirect('/account/auto-top-up?saved');
     case 'resume': {
       const resumed = await autoTopUps.resume(user.id);
-      return resumed.ok ? redirect('/account/auto-top-up?saved') : refused(resumed);
+      return resumed.ok
+        ? redirect('/account/auto-top-up?saved')
+        : refuseForm(form, errorsOf(resumed), { status: 422 });
     }
     case 'recover': {
       const token = await autoTopUps.renewRecovery(user.id);
@@ -77,15 +82,9 @@ export async function action({ request, context }: ActionFunctionArgs) {
   }
 }
 
-function refused({ field, message }: { field: string | null; message: string }) {
-  const errors: FormErrors =
-    field === null ? { form: message, fields: {} } : { fields: { [field]: message } };
-  return json({ errors }, { status: 422 });
-}
-
 export default function AutoTopUpPage() {
   const { view, wasSaved } = useLoaderData<typeof loader>();
-  const errors = useActionData<typeof action>()?.errors;
+  const refused = useActionData<typeof action>()?.refused;
   const { settings, attempts } = view;
   usePolling(attempts.some(({ state }) => state === 'charging'));
   return (
@@ -95,15 +94,20 @@ export default function AutoTopUpPage() {
         lead="Charges a saved card when your wallet runs low, so that calls do not break off."
       />
       <div className="grid max-w-2xl gap-5">
-        {wasSaved && !errors && (
+        {wasSaved && !refused && (
           <div role="status">
             <Notice>Your settings were saved.</Notice>
           </div>
         )}
+        {refused?.form && refused.intent !== 'save' && (
+          <Notice tone="danger" alert>
+            {refused.form}
+          </Notice>
+        )}
         {settings !== null && <StateCard view={view} settings={settings} />}
         <Card title={settings === null || settings.status === 'off' ? 'Turn it on' : 'Settings'}>
           {view.hasCard ? (
-            <AutoTopUpForm view={view} errors={errors} />
+            <AutoTopUpForm view={view} refused={refused} />
           ) : (
             <EmptyState title="Save a card first">
               Automatic top-up charges your{' '}

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
-import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { ConfirmBox } from '../components/confirm-box.tsx';
 import { DataTable } from '../components/data-table.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
@@ -12,21 +13,18 @@ import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import type { RefusedForm } from '../form-errors.ts';
 import { formatDateTime, microsToAmount } from '../format.ts';
 import { notFound, requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 import { describeRefund, isAsked, type Refund } from '../refunds.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { usePolling } from '../use-polling.ts';
 import { toWire } from '../wire.ts';
 
 export const meta = pageTitle('Refund unspent money');
 
-const actionSchema = z.object({
-  key: z.uuid(),
-  amount: z.string().max(32, { error: 'This amount is too long.' }),
-  confirmed: z.literal('yes', { error: 'Confirm that the money is to go back.' }),
-});
+const actionSchema = z.object({ key: z.uuid(), amount: z.string() });
 
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
@@ -50,25 +48,23 @@ export async function loader({ request, context }: LoaderFunctionArgs) {
 
 export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireUser(context);
-  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
-  if (!parsed.success) {
-    return json<FormErrors>(fieldErrors(parsed.error), { status: 400 });
-  }
-  const { key, amount } = parsed.data;
-  const asked = await context.services.refundDesk.askByUser({ userId: user.id, amount, key });
-  if (asked.ok) {
-    return redirect('/account/refund?asked');
-  }
-  const { field, message } = asked;
-  const errors: FormErrors =
-    field === null ? { form: message, fields: {} } : { fields: { [field]: message } };
-  return json(errors, { status: 422 });
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
+  if (!parsed.success) throw notFound();
+  const asked = await context.services.refundDesk.askByUser({
+    ...parsed.data,
+    userId: user.id,
+    confirmed: form.get('confirmed') === 'yes',
+  });
+  return asked.ok
+    ? redirect('/account/refund?asked')
+    : refuseForm(form, errorsOf(asked), { status: 422 });
 }
 
 export default function RefundPage() {
   const view = useLoaderData<typeof loader>();
   const { refunds, wasAsked } = view;
-  const errors = useActionData<typeof action>();
+  const refused = useActionData<typeof action>()?.refused;
   usePolling(refunds.some(isAsked));
   return (
     <>
@@ -78,14 +74,14 @@ export default function RefundPage() {
         action={<TextLink to="/account/top-up">Add funds</TextLink>}
       />
       <div className="grid max-w-2xl gap-5">
-        {wasAsked && !errors && (
+        {wasAsked && !refused && (
           <div role="status">
             <Notice>Your refund is taken from your wallet. Below is how it stands.</Notice>
           </div>
         )}
         <Card title="What may go back">
           {/* Once something is refunded it begins anew: nobody confirms the next one by mistake. */}
-          <RefundForm key={refunds[0]?.refundId} errors={errors} />
+          <RefundForm key={refunds[0]?.refundId} refused={refused} />
         </Card>
         {refunds.length > 0 && (
           <Card title="Your refunds">
@@ -97,11 +93,10 @@ export default function RefundPage() {
   );
 }
 
-function RefundForm({ errors }: { errors: FormErrors | undefined }) {
+function RefundForm({ refused }: { refused: RefusedForm | undefined }) {
   const { key, currency, refundableMicros, largestAmount, isFrozen, isAutoTopUpOn } =
     useLoaderData<typeof loader>();
   const isSending = useNavigation().state === 'submitting';
-  const formRef = useFocusFirstError(errors);
   if (refundableMicros === '0') {
     return (
       <EmptyState title="Nothing can go back to a card now">
@@ -125,12 +120,7 @@ function RefundForm({ errors }: { errors: FormErrors | undefined }) {
     );
   }
   return (
-    <Form method="post" ref={formRef} noValidate className="grid gap-5">
-      {errors?.form && (
-        <Notice tone="danger" alert>
-          {errors.form}
-        </Notice>
-      )}
+    <CheckedForm refused={refused} className="grid gap-5">
       <input type="hidden" name="key" value={key} />
       <Field
         name="amount"
@@ -145,15 +135,12 @@ function RefundForm({ errors }: { errors: FormErrors | undefined }) {
         autoComplete="off"
         required
         defaultValue={largestAmount}
-        error={errors?.fields.amount}
       />
-      <ConfirmBox name="confirmed" error={errors?.fields.confirmed}>
-        Send it back to my cards. This cannot be undone.
-      </ConfirmBox>
+      <ConfirmBox name="confirmed">Send it back to my cards. This cannot be undone.</ConfirmBox>
       <Button busy={isSending} className="justify-self-start">
         Refund
       </Button>
-    </Form>
+    </CheckedForm>
   );
 }
 

@@ -1,9 +1,9 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
-import { z } from 'zod';
-import { AlertsForm, readAlertsForm } from '../components/alerts-form.tsx';
+import { AlertsForm, alertErrors, readAlertsForm } from '../components/alerts-form.tsx';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { Field } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
@@ -11,27 +11,15 @@ import { PageHeader } from '../components/page-header.tsx';
 import { SpendingLimits } from '../components/spending-limits.tsx';
 import { SubscriptionList } from '../components/subscription-list.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { refusal, refusalInit } from '../credentials.server.ts';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { refusalInit } from '../credentials.server.ts';
+import type { RefusedForm } from '../form-errors.ts';
 import { microsToAmount } from '../format.ts';
 import { requireUser } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { toWire } from '../wire.ts';
 
 export const meta = pageTitle('Settings');
-
-const passwordSchema = z
-  .object({
-    currentPassword: z.string().min(1, { error: 'Enter your current password.' }).max(1024),
-    newPassword: z.string().min(1, { error: 'Enter a new password.' }).max(1024, {
-      error: 'This password is too long.',
-    }),
-    repeatedPassword: z.string(),
-  })
-  .refine(({ newPassword, repeatedPassword }) => newPassword === repeatedPassword, {
-    path: ['repeatedPassword'],
-    error: 'This is not the same as the new password.',
-  });
 
 export async function loader({ request, context }: LoaderFunctionArgs) {
   const user = requireUser(context);
@@ -66,32 +54,27 @@ export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireUser(context);
   const form = await request.formData();
   if (form.get('intent') === 'alerts') {
-    const typed = readAlertsForm(form);
-    const answer = await context.services.alerts.save({ userId: user.id, ...typed });
-    if (answer.ok) return redirect('/account/settings?alerts#alerts');
-    return json({ errors: null, alerts: { ...typed, problems: answer.problems } }, { status: 400 });
+    const alerts = { userId: user.id, ...readAlertsForm(form) };
+    const answer = await context.services.alerts.save(alerts);
+    return answer.ok
+      ? redirect('/account/settings?alerts#alerts')
+      : refuseForm(form, alertErrors(answer.problems), { status: 400 });
   }
   if (form.get('intent') === 'statements') {
     await context.services.statements.sendByMail(user.id, form.has('byMail'));
     return redirect('/account/settings?statements#statements');
   }
-  const parsed = passwordSchema.safeParse(Object.fromEntries(form));
-  if (!parsed.success) {
-    return json({ errors: fieldErrors(parsed.error), alerts: null }, { status: 400 });
-  }
-
-  const { currentPassword, newPassword } = parsed.data;
+  const text = (name: string) => String(form.get(name) ?? '');
   const result = await context.services.accounts.changePassword({
     userId: user.id,
-    currentPassword,
-    newPassword,
+    currentPassword: text('currentPassword'),
+    newPassword: text('newPassword'),
+    repeatedPassword: text('repeatedPassword'),
     ip: context.ip,
   });
-  if (!result.ok) {
-    const fields = { INVALID_CREDENTIALS: 'currentPassword', WEAK_PASSWORD: 'newPassword' };
-    return json({ errors: refusal(result, fields), alerts: null }, refusalInit(result));
-  }
-  return redirect('/account/settings?changed', { headers: { 'Set-Cookie': result.setCookie } });
+  return result.ok
+    ? redirect('/account/settings?changed', { headers: { 'Set-Cookie': result.setCookie } })
+    : refuseForm(form, errorsOf(result), refusalInit(result));
 }
 
 const SAVED = {
@@ -103,13 +86,12 @@ const SAVED = {
 export default function SettingsPage() {
   const { email, timezone, currency, limits, fees, alerts, statementsByMail, saved } =
     useLoaderData<typeof loader>();
-  const answer = useActionData<typeof action>();
-  const errors = answer?.errors ?? undefined;
+  const refused = useActionData<typeof action>()?.refused;
   return (
     <>
       <PageHeader title="Settings" />
       <div className="grid max-w-2xl gap-5">
-        {saved !== null && answer === undefined && (
+        {saved !== null && refused === undefined && (
           <div role="status">
             <Notice>{SAVED[saved]}</Notice>
           </div>
@@ -151,7 +133,7 @@ export default function SettingsPage() {
               key={alerts.amounts.join()}
               currency={currency}
               saved={alerts}
-              refused={answer?.alerts ?? null}
+              refused={refused}
             />
           </Card>
         </div>
@@ -161,7 +143,7 @@ export default function SettingsPage() {
           </Card>
         </div>
         <Card title="Change password">
-          <PasswordForm email={email} errors={errors} />
+          <PasswordForm email={email} refused={refused} />
         </Card>
       </div>
     </>
@@ -184,16 +166,10 @@ function StatementsForm({ byMail }: { byMail: boolean }) {
   );
 }
 
-function PasswordForm({ email, errors }: { email: string; errors: FormErrors | undefined }) {
+function PasswordForm({ email, refused }: { email: string; refused: RefusedForm | undefined }) {
   const busy = useNavigation().formData?.has('currentPassword') ?? false;
-  const formRef = useFocusFirstError(errors);
   return (
-    <Form method="post" ref={formRef} noValidate className="grid gap-5">
-      {errors?.form && (
-        <Notice tone="danger" alert>
-          {errors.form}
-        </Notice>
-      )}
+    <CheckedForm intent="password" refused={refused} className="grid gap-5">
       {/* Lets a password manager know whose password this is. */}
       <input type="hidden" name="username" autoComplete="username" value={email} readOnly />
       <Field
@@ -202,7 +178,6 @@ function PasswordForm({ email, errors }: { email: string; errors: FormErrors | u
         type="password"
         autoComplete="current-password"
         required
-        error={errors?.fields.currentPassword}
       />
       <Field
         name="newPassword"
@@ -211,7 +186,6 @@ function PasswordForm({ email, errors }: { email: string; errors: FormErrors | u
         type="password"
         autoComplete="new-password"
         required
-        error={errors?.fields.newPassword}
       />
       <Field
         name="repeatedPassword"
@@ -219,11 +193,10 @@ function PasswordForm({ email, errors }: { email: string; errors: FormErrors | u
         type="password"
         autoComplete="new-password"
         required
-        error={errors?.fields.repeatedPassword}
       />
       <Button busy={busy} className="justify-self-start">
         Change password
       </Button>
-    </Form>
+    </CheckedForm>
   );
 }

@@ -5,16 +5,18 @@ import type { BillingStatus, MailSummary } from '../../server/http/views/admin.t
 import type { WalletView } from '../../server/http/views/wallets.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { Field } from '../components/field.tsx';
 import { Money } from '../components/money.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { fieldErrors } from '../form-errors.ts';
 import { formatCount, formatDateTime, formatPeriod, humanize } from '../format.ts';
 import { requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { refuseForm } from '../refuse-form.server.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Admin');
@@ -45,9 +47,10 @@ export async function loader({ context }: LoaderFunctionArgs) {
 /** The search is a POST, so that no user id and no email address stands in an address or an access log. */
 export async function action({ request, context }: ActionFunctionArgs) {
   const user = requireSupport(context);
-  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) {
-    return json({ errors: fieldErrors(parsed.error), found: null }, { status: 400 });
+    return refuseForm(form, fieldErrors(parsed.error), { status: 400 });
   }
   if (parsed.data.intent === 'start_month') {
     await context.services.admin.startBilling(`support:${user.id}`);
@@ -59,7 +62,7 @@ export async function action({ request, context }: ActionFunctionArgs) {
   }
   const { query } = parsed.data;
   const wallets = await context.services.walletDesk.find(query);
-  return json({ errors: null, found: { query, wallets: toWire(wallets) } });
+  return json({ found: { query, wallets: toWire(wallets) } });
 }
 
 export default function AdminPage() {
@@ -147,12 +150,11 @@ function counts(numbers: Record<string, number>) {
 
 function FindWallets() {
   const answer = useActionData<typeof action>();
-  const errors = answer?.errors ?? undefined;
-  const formRef = useFocusFirstError(errors);
+  const refused = answer && 'refused' in answer ? answer.refused : undefined;
+  const found = answer && 'found' in answer ? answer.found : undefined;
   return (
     <Card title="Find a wallet">
-      <Form method="post" ref={formRef} noValidate className="mb-5 grid gap-4">
-        <input type="hidden" name="intent" value="find_wallets" />
+      <CheckedForm intent="find_wallets" refused={refused} className="mb-5 grid gap-4">
         <Field
           name="query"
           label="User id or email"
@@ -160,14 +162,13 @@ function FindWallets() {
           autoComplete="off"
           spellCheck={false}
           required
-          defaultValue={answer?.found?.query}
-          error={errors?.fields.query}
+          defaultValue={found?.query}
         />
         <Button tone="secondary" className="justify-self-start">
           Find
         </Button>
-      </Form>
-      <div role="status">{answer?.found && <FoundWallets wallets={answer.found.wallets} />}</div>
+      </CheckedForm>
+      <div role="status">{found && <FoundWallets wallets={found.wallets} />}</div>
     </Card>
   );
 }

@@ -1,33 +1,37 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
-import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
 import type { QuarantineView } from '../../server/http/views/stripe-desk.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { DataTable } from '../components/data-table.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
-import { Field } from '../components/field.tsx';
+import { Field, RadioField } from '../components/field.tsx';
 import { Money } from '../components/money.tsx';
-import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { fieldErrors } from '../form-errors.ts';
 import { formatDateTime, humanize, sentence } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Payment in quarantine');
 
 const DECISIONS = [
-  { as: 'credited', label: 'Credit it to the wallet below' },
-  { as: 'refunded', label: 'It was refunded at Stripe, all of it' },
-  { as: 'dismissed', label: 'Dismiss it: nothing is credited' },
+  ['credited', 'Credit it to the wallet below'],
+  ['refunded', 'It was refunded at Stripe, all of it'],
+  ['dismissed', 'Dismiss it: nothing is credited'],
 ] as const;
 
 const actionSchema = z.object({
   as: z.enum(['credited', 'refunded', 'dismissed'], { error: 'Choose what happens to it.' }),
-  walletId: z.string().trim().max(100, { error: 'This is no wallet id.' }),
+  walletId: z
+    .string()
+    .trim()
+    .regex(/^(?:[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})?$/i, { error: 'This is no wallet id.' }),
   note: z
     .string()
     .trim()
@@ -45,9 +49,10 @@ export async function loader({ params, context }: LoaderFunctionArgs) {
 export async function action({ request, params, context }: ActionFunctionArgs) {
   const user = requireSupport(context);
   const paymentIntentId = params.paymentIntentId ?? '';
-  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) {
-    return json<FormErrors>(fieldErrors(parsed.error), { status: 400 });
+    return refuseForm(form, fieldErrors(parsed.error), { status: 400 });
   }
   const { as, walletId, note } = parsed.data;
   const answer = await context.services.stripeDesk.resolve({
@@ -61,10 +66,10 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
     return redirect(`/admin/quarantine/${encodeURIComponent(paymentIntentId)}`);
   }
   const aboutWallet = ['WALLET_NOT_FOUND', 'WALLET_CLOSED', 'CURRENCY_DIFFERS'];
-  const errors: FormErrors = aboutWallet.includes(answer.code)
+  const errors = aboutWallet.includes(answer.code)
     ? { fields: { walletId: answer.message } }
-    : { form: answer.message, fields: {} };
-  return json(errors, { status: 409 });
+    : errorsOf(answer);
+  return refuseForm(form, errors, { status: 409 });
 }
 
 export default function QuarantinedPaymentPage() {
@@ -140,34 +145,12 @@ function BothSides({ payment }: { payment: Wire<QuarantineView> }) {
 }
 
 function Decide({ payment }: { payment: Wire<QuarantineView> }) {
-  const errors = useActionData<typeof action>();
+  const refused = useActionData<typeof action>()?.refused;
   const isDeciding = useNavigation().state !== 'idle';
-  const formRef = useFocusFirstError(errors);
   return (
     <Card title="Decide">
-      <Form method="post" ref={formRef} noValidate className="grid gap-5">
-        {errors?.form && (
-          <Notice tone="danger" alert>
-            {errors.form}
-          </Notice>
-        )}
-        <fieldset
-          className="grid gap-1"
-          aria-describedby={errors?.fields.as ? 'as-error' : undefined}
-        >
-          <legend className="mb-1 font-medium">What happens to it</legend>
-          {DECISIONS.map(({ as, label }) => (
-            <label key={as} className="flex min-h-11 items-center gap-3">
-              <input type="radio" name="as" value={as} className="size-5 shrink-0 accent-accent" />
-              {label}
-            </label>
-          ))}
-          {errors?.fields.as && (
-            <p id="as-error" role="alert" className="text-sm font-medium text-danger">
-              {errors.fields.as}
-            </p>
-          )}
-        </fieldset>
+      <CheckedForm refused={refused} className="grid gap-5">
+        <RadioField name="as" label="What happens to it" options={DECISIONS} />
         <Field
           name="walletId"
           label="Wallet id"
@@ -175,7 +158,6 @@ function Decide({ payment }: { payment: Wire<QuarantineView> }) {
           autoComplete="off"
           spellCheck={false}
           defaultValue={payment.asked?.walletId}
-          error={errors?.fields.walletId}
         />
         <Field
           name="note"
@@ -184,12 +166,11 @@ function Decide({ payment }: { payment: Wire<QuarantineView> }) {
           autoComplete="off"
           maxLength={1_000}
           required
-          error={errors?.fields.note}
         />
         <Button busy={isDeciding} className="justify-self-start">
           Decide
         </Button>
-      </Form>
+      </CheckedForm>
     </Card>
   );
 }

@@ -1,22 +1,23 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
-import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { useState } from 'react';
 import { z } from 'zod';
 import type { RateCardLogView } from '../../server/http/views/rate-cards.ts';
 import { Button, ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { ConfirmBox } from '../components/confirm-box.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { Field } from '../components/field.tsx';
-import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { Pager } from '../components/pager.tsx';
 import { RuleFilterForm, RulesOfNumberForm, RuleTable } from '../components/rate-rule-table.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { fieldErrors } from '../form-errors.ts';
 import { formatDateTime, formatQuantity, humanize, sentence } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Rate card');
@@ -54,7 +55,8 @@ const actionSchema = z.discriminatedUnion('intent', [
       .string()
       .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/, { error: 'Enter a date and a time.' })
       .transform((text) => new Date(`${text}Z`))
-      .refine((at) => !Number.isNaN(at.getTime()), { error: 'There is no such date.' }),
+      .refine((at) => !Number.isNaN(at.getTime()), { error: 'There is no such date.' })
+      .refine((at) => !(at.getTime() < Date.now()), { error: 'This is in the past.' }),
     confirmedPublish: z.literal('yes', { error: 'Confirm what is published.' }),
   }),
   z.object({
@@ -70,11 +72,9 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
   const id = params.cardId ?? '';
   if ((await rateCardDesk.get(id)) === null) throw notFound();
   const form = await request.formData();
-  // What a page without scripts would forget.
-  const typed = { effectiveFrom: String(form.get('effectiveFrom') ?? '').slice(0, 32) };
   const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) {
-    return json({ ...fieldErrors(parsed.error), typed }, { status: 400 });
+    return refuseForm(form, fieldErrors(parsed.error), { status: 400 });
   }
   const { data } = parsed;
   if (data.intent === 'number') {
@@ -92,11 +92,9 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
           { id, revision: data.revision, effectiveFrom: data.effectiveFrom },
           actor,
         );
-  if (answer.ok) {
-    return redirect(`/admin/rate-cards/${id}`);
-  }
-  const errors: FormErrors = { form: `${sentence(answer.message)}.`, fields: {} };
-  return json({ ...errors, typed }, { status: 409 });
+  return answer.ok
+    ? redirect(`/admin/rate-cards/${id}`)
+    : refuseForm(form, errorsOf({ message: `${sentence(answer.message)}.` }), { status: 409 });
 }
 
 export default function RateCardPage() {
@@ -166,18 +164,11 @@ function FileLinks({ isDraft }: { isDraft: boolean }) {
 function DraftForms() {
   const { card } = useLoaderData<typeof loader>();
   const answer = useActionData<typeof action>();
-  const errors = answer !== undefined && 'fields' in answer ? answer : undefined;
-  const formRef = useFocusFirstError(errors);
-  const discardRef = useFocusFirstError(errors);
-  const [effectiveFrom, setEffectiveFrom] = useState(errors?.typed.effectiveFrom ?? '');
+  const refused = answer && 'refused' in answer ? answer.refused : undefined;
+  const [effectiveFrom, setEffectiveFrom] = useState(refused?.typed.effectiveFrom ?? '');
   const busy = useNavigation().state !== 'idle';
   return (
     <Card title="Publish">
-      {errors?.form && (
-        <Notice tone="danger" alert>
-          {errors.form}
-        </Notice>
-      )}
       <DefinitionList
         items={[
           { label: 'Currency', value: card.currency },
@@ -185,8 +176,7 @@ function DraftForms() {
           { label: 'Last changed by', value: card.by },
         ]}
       />
-      <Form method="post" ref={formRef} noValidate className="mt-4 grid gap-5">
-        <input type="hidden" name="intent" value="publish" />
+      <CheckedForm intent="publish" refused={refused} className="mt-4 grid gap-5">
         <input type="hidden" name="revision" value={card.revision ?? ''} />
         <Field
           name="effectiveFrom"
@@ -194,20 +184,21 @@ function DraftForms() {
           hint="At least a minute from now, and later than every published card of this currency."
           type="datetime-local"
           required
-          defaultValue={errors?.typed.effectiveFrom}
           onChange={(event) => setEffectiveFrom(event.currentTarget.value)}
-          error={errors?.fields.effectiveFrom}
         />
-        <ConfirmBox name="confirmedPublish" error={errors?.fields.confirmedPublish}>
+        <ConfirmBox name="confirmedPublish">
           {formatQuantity(card.ruleCount, 'rule')}, in {card.currency}, price usage from{' '}
           {instantWords(effectiveFrom)} on. Once published, this can never be changed.
         </ConfirmBox>
         <Button busy={busy} className="justify-self-start">
           Publish
         </Button>
-      </Form>
-      <Form method="post" noValidate className="mt-6 grid gap-5 border-t border-line pt-5">
-        <input type="hidden" name="intent" value="rename" />
+      </CheckedForm>
+      <CheckedForm
+        intent="rename"
+        refused={refused}
+        className="mt-6 grid gap-5 border-t border-line pt-5"
+      >
         <Field
           name="name"
           label="Name"
@@ -215,20 +206,17 @@ function DraftForms() {
           maxLength={100}
           required
           defaultValue={card.name}
-          error={errors?.fields.name}
         />
         <Button tone="secondary" className="justify-self-start">
           Rename
         </Button>
-      </Form>
-      <Form
-        method="post"
-        ref={discardRef}
-        noValidate
+      </CheckedForm>
+      <CheckedForm
+        intent="discard"
+        refused={refused}
         className="mt-6 grid gap-3 border-t border-line pt-5"
       >
-        <input type="hidden" name="intent" value="discard" />
-        <ConfirmBox name="confirmedDiscard" error={errors?.fields.confirmedDiscard}>
+        <ConfirmBox name="confirmedDiscard">
           Throw away its {formatQuantity(card.ruleCount, 'rule')}. This cannot be undone.
         </ConfirmBox>
         <div className="flex flex-wrap gap-3">
@@ -237,7 +225,7 @@ function DraftForms() {
             Keep it for later
           </ButtonLink>
         </div>
-      </Form>
+      </CheckedForm>
     </Card>
   );
 }

@@ -3,7 +3,7 @@ import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/re
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { DataTable } from '../components/data-table.tsx';
-import { Field } from '../components/field.tsx';
+import { Field, RadioField } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
@@ -85,28 +85,15 @@ export default function ImportPage() {
               hint="As the export writes it: one rule a line, decimal amounts. Nothing is imported when a line is wrong."
               required
             />
-            <fieldset className="grid gap-1">
-              <legend className="mb-1 font-medium">Rules that the file does not have</legend>
-              <label className="flex min-h-11 items-center gap-3">
-                <input
-                  type="radio"
-                  name="mode"
-                  value="merge"
-                  defaultChecked
-                  className="size-5 shrink-0 accent-accent"
-                />
-                Stay as they are
-              </label>
-              <label className="flex min-h-11 items-center gap-3">
-                <input
-                  type="radio"
-                  name="mode"
-                  value="replace"
-                  className="size-5 shrink-0 accent-accent"
-                />
-                Are taken out: the file is the whole card
-              </label>
-            </fieldset>
+            <RadioField
+              name="mode"
+              label="Rules that the file does not have"
+              defaultValue="merge"
+              options={[
+                ['merge', 'Stay as they are'],
+                ['replace', 'Are taken out: the file is the whole card'],
+              ]}
+            />
             <Button busy={busy} className="justify-self-start">
               Import
             </Button>

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { ReratingProgress } from '../../server/http/views/repricing.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { Field } from '../components/field.tsx';
 import { Money } from '../components/money.tsx';
@@ -11,11 +12,12 @@ import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { PriceChanges } from '../components/price-changes.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { fieldErrors } from '../form-errors.ts';
 import { formatQuantity, humanize, sentence } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 import { timesSpan } from '../past-span.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Correct past prices');
@@ -56,24 +58,20 @@ const actionSchema = z.object({
 export async function action({ request, params, context }: ActionFunctionArgs) {
   const actor = `support:${requireSupport(context).id}`;
   const { span, debits } = termsIn(request);
-  const form = Object.fromEntries(await request.formData());
-  const parsed = actionSchema.safeParse(form);
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success || span === null) {
-    const errors: FormErrors = parsed.success
-      ? formError('The times make no sense.')
+    const errors = parsed.success
+      ? errorsOf({ message: 'The times make no sense.' })
       : fieldErrors(parsed.error);
-    return json({ errors, done: null }, { status: 400 });
+    return refuseForm(form, errors, { status: 400 });
   }
   const { id, reason } = parsed.data;
   const terms = { id, cardId: params.cardId ?? '', ...span, debits, reason };
   const answer = await context.services.repricingDesk.rerate(terms, actor);
   return answer.ok
-    ? json({ errors: null, done: { id, reason, ...toWire(answer) } })
-    : json({ errors: formError(`${sentence(answer.message)}.`), done: null }, { status: 409 });
-}
-
-function formError(form: string): FormErrors {
-  return { form, fields: {} };
+    ? json({ done: { id, reason, ...toWire(answer) } })
+    : refuseForm(form, errorsOf({ message: `${sentence(answer.message)}.` }), { status: 409 });
 }
 
 export default function ReratingPage() {
@@ -88,7 +86,7 @@ export default function ReratingPage() {
         action={<TextLink to={`/admin/rate-cards/${card.id}`}>Back to the card</TextLink>}
       />
       <div className="grid gap-5">
-        {answer?.done && <Done done={answer.done} currency={card.currency} />}
+        {answer && 'done' in answer && <Done done={answer.done} currency={card.currency} />}
         <Card title="Which usage">
           <Form method="get" noValidate className="grid items-start gap-5 sm:grid-cols-2">
             <Field
@@ -135,17 +133,12 @@ export default function ReratingPage() {
 function Post() {
   const { reratingId } = useLoaderData<typeof loader>();
   const answer = useActionData<typeof action>();
-  const formRef = useFocusFirstError(answer?.errors ?? undefined);
+  const refused = answer && 'refused' in answer ? answer.refused : undefined;
   const busy = useNavigation().state !== 'idle';
-  const unfinished = answer?.done?.finished === false ? answer.done : null;
+  const unfinished = answer && 'done' in answer && !answer.done.finished ? answer.done : null;
   return (
     <Card title="Post the differences">
-      <Form method="post" ref={formRef} noValidate className="grid gap-5">
-        {answer?.errors?.form && (
-          <Notice tone="danger" alert>
-            {answer.errors.form}
-          </Notice>
-        )}
+      <CheckedForm refused={refused} className="grid gap-5">
         <input type="hidden" name="id" value={unfinished?.id ?? reratingId} />
         <Field
           name="reason"
@@ -155,12 +148,11 @@ function Post() {
           maxLength={500}
           required
           defaultValue={unfinished?.reason}
-          error={answer?.errors?.fields.reason}
         />
         <Button busy={busy} className="justify-self-start">
           {unfinished ? 'Go on' : 'Post the differences'}
         </Button>
-      </Form>
+      </CheckedForm>
     </Card>
   );
 }

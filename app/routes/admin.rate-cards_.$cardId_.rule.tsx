@@ -1,17 +1,17 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
-import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import type { RuleFields } from '../../server/http/views/rate-cards.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
-import { Field, inputClass } from '../components/field.tsx';
-import { Notice } from '../components/notice.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
+import { Field, SelectField } from '../components/field.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { USAGE_TYPES } from '../components/rate-rule-table.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { type FormErrors, useFocusFirstError } from '../form-errors.ts';
 import { sentence } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { usageTypeName } from '../usage-names.ts';
 
 export const meta = pageTitle('Rule');
@@ -53,24 +53,22 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
   const cardId = params.cardId ?? '';
   const target = targetIn(request);
   if ((await rateCardDesk.get(cardId))?.state !== 'draft') throw notFound();
-  const form = Object.fromEntries(await request.formData());
+  const form = await request.formData();
   const fields = Object.fromEntries(
-    Object.keys(EMPTY_RULE).map((name) => [name, String(form[name] ?? '')]),
+    Object.keys(EMPTY_RULE).map((name) => [name, String(form.get(name) ?? '')]),
   );
   const answer =
-    form.intent === 'remove' && target !== null
+    form.get('intent') === 'remove' && target !== null
       ? await rateCardDesk.removeRule(cardId, target, actor)
       : await rateCardDesk.putRule(cardId, withoutSeconds(fields), target, actor);
   if (answer.ok) {
     return redirect(`/admin/rate-cards/${cardId}`);
   }
-  const errors: FormErrors = {
-    form: `${sentence(answer.message)}.`,
-    fields: Object.fromEntries(
-      Object.entries(answer.problems).map(([name, message = '']) => [name, sentence(message)]),
-    ),
-  };
-  return json(errors, { status: 409 });
+  const problems = Object.fromEntries(
+    Object.entries(answer.problems).map(([name, message = '']) => [name, `${sentence(message)}.`]),
+  );
+  const errors = errorsOf({ message: `${sentence(answer.message)}.`, problems });
+  return refuseForm(form, errors, { status: 409 });
 }
 
 /** Only calls are billed by the second; the form has the fields for all types. */
@@ -78,22 +76,44 @@ function withoutSeconds(fields: Partial<RuleFields>): Partial<RuleFields> {
   return fields.type === 'call' ? fields : { ...fields, initialSeconds: '', nextSeconds: '' };
 }
 
+const LABELS: Readonly<Record<keyof RuleFields, string>> = {
+  type: 'Type',
+  prefix: 'Prefix',
+  price: 'Price',
+  connectionFee: 'Connection fee',
+  initialSeconds: 'First seconds',
+  nextSeconds: 'Then by',
+  minimum: 'Least',
+  maximum: 'Most',
+  id: 'Name in breakdowns',
+  more: 'Other terms',
+  rounding: 'Rounding',
+};
+
+/** The fields that are typed. */
 const FIELDS = [
-  { name: 'prefix', label: 'Prefix', hint: 'Digits without plus; empty for anywhere.' },
-  { name: 'price', label: 'Price', hint: 'Of a minute, or of one unit: at most six decimals.' },
-  { name: 'connectionFee', label: 'Connection fee', hint: 'Charged once for each usage.' },
-  { name: 'initialSeconds', label: 'First seconds', hint: 'Calls: billed whole.' },
-  { name: 'nextSeconds', label: 'Then by', hint: 'Calls: every further block, in seconds.' },
-  { name: 'minimum', label: 'Least', hint: 'That one usage costs; may be empty.' },
-  { name: 'maximum', label: 'Most', hint: 'That one usage costs; may be empty.' },
-  { name: 'id', label: 'Name in breakdowns', hint: 'Empty: made of type and prefix.' },
-  { name: 'more', label: 'Other terms', hint: 'JSON, such as size tiers; may be empty.' },
+  { name: 'prefix', hint: 'Digits without plus; empty for anywhere.' },
+  { name: 'price', hint: 'Of a minute, or of one unit: at most six decimals.' },
+  { name: 'connectionFee', hint: 'Charged once for each usage.' },
+  { name: 'initialSeconds', hint: 'Calls: billed whole.' },
+  { name: 'nextSeconds', hint: 'Calls: every further block, in seconds.' },
+  { name: 'minimum', hint: 'That one usage costs; may be empty.' },
+  { name: 'maximum', hint: 'That one usage costs; may be empty.' },
+  { name: 'id', hint: 'Empty: made of type and prefix.' },
+  { name: 'more', hint: 'JSON, such as size tiers; may be empty.' },
+] as const;
+
+const ROUNDINGS = [
+  ['', 'As the card'],
+  ['half_up', 'Half up'],
+  ['half_even', 'Half to even'],
+  ['up', 'Up'],
+  ['down', 'Down'],
 ] as const;
 
 export default function RulePage() {
   const { card, rule } = useLoaderData<typeof loader>();
-  const errors = useActionData<typeof action>();
-  const formRef = useFocusFirstError(errors);
+  const refused = useActionData<typeof action>()?.refused;
   const busy = useNavigation().state !== 'idle';
   const values = rule ?? EMPTY_RULE;
   return (
@@ -104,55 +124,30 @@ export default function RulePage() {
         action={<TextLink to={`/admin/rate-cards/${card.id}`}>Back to the draft</TextLink>}
       />
       <Card>
-        <Form method="post" ref={formRef} noValidate className="grid gap-5 sm:grid-cols-2">
-          {errors?.form && (
-            <div className="sm:col-span-2">
-              <Notice tone="danger" alert>
-                {errors.form}
-              </Notice>
-            </div>
-          )}
-          <div className="grid content-start gap-1.5">
-            <label htmlFor="type" className="font-medium">
-              Type
-            </label>
-            <select id="type" name="type" defaultValue={values.type} className={inputClass}>
-              {USAGE_TYPES.map((type) => (
-                <option key={type} value={type}>
-                  {usageTypeName(type)}
-                </option>
-              ))}
-            </select>
-          </div>
-          {FIELDS.map(({ name, label, hint }) => (
+        <CheckedForm refused={refused} labels={LABELS} className="grid gap-5 sm:grid-cols-2">
+          <SelectField
+            name="type"
+            label={LABELS.type}
+            defaultValue={values.type}
+            options={USAGE_TYPES.map((type) => [type, usageTypeName(type)])}
+          />
+          {FIELDS.map(({ name, hint }) => (
             <Field
               key={name}
               name={name}
-              label={label}
+              label={LABELS[name]}
               hint={hint}
               autoComplete="off"
               spellCheck={false}
               defaultValue={values[name]}
-              error={errors?.fields[name]}
             />
           ))}
-          <div className="grid content-start gap-1.5">
-            <label htmlFor="rounding" className="font-medium">
-              Rounding
-            </label>
-            <select
-              id="rounding"
-              name="rounding"
-              defaultValue={values.rounding}
-              className={inputClass}
-            >
-              <option value="">As the card</option>
-              <option value="half_up">Half up</option>
-              <option value="half_even">Half to even</option>
-              <option value="up">Up</option>
-              <option value="down">Down</option>
-            </select>
-          </div>
+          <SelectField
+            name="rounding"
+            label={LABELS.rounding}
+            defaultValue={values.rounding}
+            options={ROUNDINGS}
+          />
           <div className="flex flex-wrap gap-3 sm:col-span-2">
             <Button busy={busy}>Save</Button>
             {rule !== null && (
@@ -161,7 +156,7 @@ export default function RulePage() {
               </Button>
             )}
           </div>
-        </Form>
+        </CheckedForm>
       </Card>
     </>
   );

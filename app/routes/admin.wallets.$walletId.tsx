@@ -5,12 +5,13 @@ import type { WalletDeskView } from '../../server/http/views/wallet-desk.ts';
 import { describeForSupport } from '../auto-top-up.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { DefinitionList } from '../components/definition-list.tsx';
 import { DisputeList, WarningList } from '../components/dispute-lists.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { EventList } from '../components/event-list.tsx';
 import { Field } from '../components/field.tsx';
-import { LimitsForm, readLimitsForm } from '../components/limits-form.tsx';
+import { LimitsForm, limitErrors, readLimitsForm } from '../components/limits-form.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
@@ -19,10 +20,11 @@ import { SubscriptionTable } from '../components/subscription-table.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { TopUpTable } from '../components/top-up-table.tsx';
 import { describeEvent } from '../events.ts';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import { fieldErrors, type RefusedForm } from '../form-errors.ts';
 import { humanize } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Wallet');
@@ -68,11 +70,14 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
   if (form.get('intent') === 'limits') {
     const limits = readLimitsForm(form);
     const answer = await walletDesk.setLimits({ walletId, limits, actor });
-    return answer.ok ? done(walletId) : refusedLimits(limits, answer);
+    if (answer.ok) return done(walletId);
+    return 'problems' in answer
+      ? refuseForm(form, limitErrors(answer.problems), { status: 400 })
+      : refuseForm(form, errorsOf(answer), { status: 409 });
   }
   const parsed = actionSchema.safeParse(Object.fromEntries(form));
   if (!parsed.success) {
-    return json({ errors: fieldErrors(parsed.error), limits: null }, { status: 400 });
+    return refuseForm(form, fieldErrors(parsed.error), { status: 400 });
   }
   const input = parsed.data;
   const answer =
@@ -84,31 +89,16 @@ export async function action({ request, params, context }: ActionFunctionArgs) {
           reason: input.reason,
           actor,
         });
-  return answer.ok ? done(walletId) : refused(answer.message);
+  return answer.ok ? done(walletId) : refuseForm(form, errorsOf(answer), { status: 409 });
 }
 
 function done(walletId: string) {
   return redirect(`/admin/wallets/${encodeURIComponent(walletId)}?done`);
 }
 
-function refused(message: string) {
-  const errors: FormErrors = { form: message, fields: {} };
-  return json({ errors, limits: null }, { status: 409 });
-}
-
-function refusedLimits(
-  typed: ReturnType<typeof readLimitsForm>,
-  answer: { message: string } | { problems: Record<number, string> },
-) {
-  return 'message' in answer
-    ? refused(answer.message)
-    : json({ errors: null, limits: { typed, problems: answer.problems } }, { status: 400 });
-}
-
 export default function WalletPage() {
   const { desk, events, nextCursor, isFirstPage, done: isDone } = useLoaderData<typeof loader>();
-  const answer = useActionData<typeof action>();
-  const errors = answer?.errors ?? undefined;
+  const refused = useActionData<typeof action>()?.refused;
   const { wallet } = desk;
   const { currency, timezone } = wallet;
   return (
@@ -119,20 +109,20 @@ export default function WalletPage() {
         action={<TextLink to="/admin">Find another</TextLink>}
       />
       <div className="grid gap-5">
-        {isDone && answer === undefined && (
+        {isDone && refused === undefined && (
           <div role="status">
             <Notice>Done, and recorded with your name.</Notice>
           </div>
         )}
-        {errors?.form && (
+        {refused?.form && refused.intent === 'resume' && (
           <Notice tone="danger" alert>
-            {errors.form}
+            {refused.form}
           </Notice>
         )}
         <div className="grid gap-5 lg:grid-cols-2">
           <StandingCard desk={desk} />
           <div className="grid content-start gap-5">
-            <StatusCard desk={desk} errors={errors} />
+            <StatusCard desk={desk} refused={refused} />
             <AutoTopUpCard desk={desk} />
           </div>
         </div>
@@ -175,7 +165,7 @@ export default function WalletPage() {
             limits={desk.limits}
             currency={currency}
             exponent={desk.exponent}
-            refused={answer?.limits ?? null}
+            refused={refused}
           />
         </Card>
         <Card title="Events">
@@ -220,10 +210,9 @@ function StandingCard({ desk: { wallet, email } }: { desk: Desk }) {
   );
 }
 
-function StatusCard({ desk, errors }: { desk: Desk; errors: FormErrors | undefined }) {
+function StatusCard({ desk, refused }: { desk: Desk; refused: RefusedForm | undefined }) {
   const { status } = desk.wallet;
   const busy = useNavigation().formData?.has('reason') ?? false;
-  const formRef = useFocusFirstError(errors);
   if (status === 'closed') {
     return (
       <Card title="Closed">
@@ -235,13 +224,16 @@ function StatusCard({ desk, errors }: { desk: Desk; errors: FormErrors | undefin
   const byDispute = desk.disputes.some(({ freezes }) => freezes);
   return (
     <Card title={isFrozen ? 'Frozen' : 'Freeze'}>
-      <Form method="post" ref={formRef} noValidate className="grid gap-5">
+      <CheckedForm
+        intent={isFrozen ? 'unfreeze' : 'freeze'}
+        refused={refused}
+        className="grid gap-5"
+      >
         <p className="text-ink-soft">
           {isFrozen
             ? `Nothing can be spent from it.${byDispute ? ' A dispute froze it: whoever unfreezes it decides for every dispute there is.' : ''}`
             : 'Nothing can be spent from a frozen wallet; its balance is kept.'}
         </p>
-        <input type="hidden" name="intent" value={isFrozen ? 'unfreeze' : 'freeze'} />
         <Field
           name="reason"
           label="Why"
@@ -249,12 +241,11 @@ function StatusCard({ desk, errors }: { desk: Desk; errors: FormErrors | undefin
           autoComplete="off"
           maxLength={500}
           required
-          error={errors?.fields.reason}
         />
         <Button busy={busy} className="justify-self-start">
           {isFrozen ? 'Unfreeze' : 'Freeze'}
         </Button>
-      </Form>
+      </CheckedForm>
     </Card>
   );
 }

@@ -1,23 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
-import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
 import type { RefundableTopUp } from '../../server/http/views/payment-refunds.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
+import { CheckedForm } from '../components/checked-form.tsx';
 import { ConfirmBox } from '../components/confirm-box.tsx';
 import { DataTable } from '../components/data-table.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
-import { Field, inputClass } from '../components/field.tsx';
+import { Field, SelectField } from '../components/field.tsx';
 import { Money } from '../components/money.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
-import { type FormErrors, fieldErrors, useFocusFirstError } from '../form-errors.ts';
+import type { RefusedForm } from '../form-errors.ts';
 import { formatDateTime, formatMoney, humanize } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 import { isAsked, type Refund } from '../refunds.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { usePolling } from '../use-polling.ts';
 import { toWire, type Wire } from '../wire.ts';
 
@@ -26,12 +28,8 @@ export const meta = pageTitle('Refund to the card');
 const actionSchema = z.object({
   key: z.uuid(),
   topUpId: z.uuid().or(z.literal('')),
-  amount: z.string().max(32, { error: 'This amount is too long.' }),
-  reason: z
-    .string()
-    .trim()
-    .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, { error: 'Say why, in at most 500 characters.' }),
-  confirmed: z.literal('yes', { error: 'Confirm that the money is to go back.' }),
+  amount: z.string(),
+  reason: z.string(),
 });
 
 export async function loader({ request, params, context }: LoaderFunctionArgs) {
@@ -54,31 +52,25 @@ export async function loader({ request, params, context }: LoaderFunctionArgs) {
 export async function action({ request, params, context }: ActionFunctionArgs) {
   const user = requireSupport(context);
   const walletId = params.walletId ?? '';
-  const parsed = actionSchema.safeParse(Object.fromEntries(await request.formData()));
-  if (!parsed.success) {
-    return json<FormErrors>(fieldErrors(parsed.error), { status: 400 });
-  }
-  const { key, topUpId, amount, reason } = parsed.data;
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
+  if (!parsed.success) throw notFound();
+  const { topUpId, ...typed } = parsed.data;
   const asked = await context.services.refundDesk.askBySupport({
+    ...typed,
     walletId,
     topUpId: topUpId === '' ? null : topUpId,
-    amount,
-    reason,
-    key,
+    confirmed: form.get('confirmed') === 'yes',
     actor: `support:${user.id}`,
   });
-  if (asked.ok) {
-    return redirect(`/admin/wallets/${encodeURIComponent(walletId)}/refund?asked`);
-  }
-  const { field, message } = asked;
-  const errors: FormErrors =
-    field === null ? { form: message, fields: {} } : { fields: { [field]: message } };
-  return json(errors, { status: 422 });
+  return asked.ok
+    ? redirect(`/admin/wallets/${encodeURIComponent(walletId)}/refund?asked`)
+    : refuseForm(form, errorsOf(asked), { status: 422 });
 }
 
 export default function AdminRefundPage() {
   const view = useLoaderData<typeof loader>();
-  const errors = useActionData<typeof action>();
+  const refused = useActionData<typeof action>()?.refused;
   const { walletId, userId, wasAsked, refunds, currency } = view;
   usePolling(refunds.some(isAsked));
   return (
@@ -89,7 +81,7 @@ export default function AdminRefundPage() {
         action={<TextLink to={`/admin/wallets/${walletId}`}>The wallet</TextLink>}
       />
       <div className="grid gap-5 lg:grid-cols-2">
-        {wasAsked && !errors && (
+        {wasAsked && !refused && (
           <div role="status" className="lg:col-span-2">
             <Notice>The refund is taken from the wallet. Below is how it stands.</Notice>
           </div>
@@ -101,7 +93,7 @@ export default function AdminRefundPage() {
             </EmptyState>
           ) : (
             // Once something is refunded it begins anew: nobody sends the same twice by mistake.
-            <RefundForm key={refunds[0]?.refundId} errors={errors} />
+            <RefundForm key={refunds[0]?.refundId} refused={refused} />
           )}
         </Card>
         <Card title="Top-ups">
@@ -117,46 +109,40 @@ export default function AdminRefundPage() {
   );
 }
 
-function RefundForm({ errors }: { errors: FormErrors | undefined }) {
+function RefundForm({ refused }: { refused: RefusedForm | undefined }) {
   const { key, currency, refundableMicros, topUps, isAutoTopUpOn } = useLoaderData<typeof loader>();
   const isSending = useNavigation().state === 'submitting';
-  const formRef = useFocusFirstError(errors);
   const most = (micros: string) => `at most ${formatMoney(micros, currency)}`;
   return (
-    <Form method="post" ref={formRef} noValidate className="grid gap-5">
-      {errors?.form && (
-        <Notice tone="danger" alert>
-          {errors.form}
-        </Notice>
-      )}
+    <CheckedForm refused={refused} className="grid gap-5">
       {isAutoTopUpOn && (
         <Notice tone="warning" title="Automatic top-up is on">
           When too little is left, it charges the card again.
         </Notice>
       )}
       <input type="hidden" name="key" value={key} />
-      <div className="grid gap-1.5">
-        <label htmlFor="topUpId" className="font-medium">
-          What to refund
-        </label>
-        <select id="topUpId" name="topUpId" className={inputClass}>
-          <option value="">All unspent money, {most(refundableMicros)}</option>
-          {topUps
+      <SelectField
+        name="topUpId"
+        label="What to refund"
+        options={[
+          ['', `All unspent money, ${most(refundableMicros)}`],
+          ...topUps
             .filter((topUp) => topUp.refundableMicros !== '0')
-            .map((topUp) => (
-              <option key={topUp.topUpId} value={topUp.topUpId}>
-                {formatDateTime(topUp.createdAt, 'UTC')}, {most(topUp.refundableMicros)}
-              </option>
-            ))}
-        </select>
-      </div>
+            .map(
+              (topUp) =>
+                [
+                  topUp.topUpId,
+                  `Top-up of ${formatDateTime(topUp.createdAt, 'UTC')}, ${most(topUp.refundableMicros)}`,
+                ] as const,
+            ),
+        ]}
+      />
       <Field
         name="amount"
         label={`Amount in ${currency}`}
         hint="Empty for all of it."
         inputMode="decimal"
         autoComplete="off"
-        error={errors?.fields.amount}
       />
       <Field
         name="reason"
@@ -165,15 +151,14 @@ function RefundForm({ errors }: { errors: FormErrors | undefined }) {
         autoComplete="off"
         maxLength={500}
         required
-        error={errors?.fields.reason}
       />
-      <ConfirmBox name="confirmed" error={errors?.fields.confirmed}>
+      <ConfirmBox name="confirmed">
         Send it back to the card: without an amount, all of it. This cannot be undone.
       </ConfirmBox>
       <Button busy={isSending} className="justify-self-start">
         Refund
       </Button>
-    </Form>
+    </CheckedForm>
   );
 }
 

@@ -27,8 +27,7 @@ export default function LoginPage() {
       title="Sign in"
       submitLabel="Sign in"
       passwordAutoComplete="current-password"
-      email={answer?.email}
-      errors={answer?.errors}
+      refused={answer?.refused}
       footer={
         <>
           No account yet? <TextLink to="/signup">Create one</TextLink>

@@ -26,8 +26,7 @@ export default function SignupPage() {
       submitLabel="Create account"
       passwordAutoComplete="new-password"
       passwordHint="At least 8 characters. A few words in a row are easy to remember and hard to guess."
-      email={answer?.email}
-      errors={answer?.errors}
+      refused={answer?.refused}
       footer={
         <>
           Already have an account? <TextLink to="/login">Sign in</TextLink>

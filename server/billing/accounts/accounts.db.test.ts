@@ -7,6 +7,9 @@ import { type Accounts, type AccountsOptions, createAccounts, ensureUser } from 
 const PASSWORD = 'correct horse battery';
 const DAY_SECONDS = 86_400;
 
+const wrongCredentials = { ok: false, message: 'The email or the password is wrong.' };
+const throttled = { ok: false, retryAfterSeconds: expect.any(Number) };
+
 let database: TestDatabase;
 let accounts: Accounts;
 let opened: string[] = [];
@@ -36,7 +39,7 @@ function somebody() {
 }
 
 function accepted(result: SignIn): Extract<SignIn, { ok: true }> {
-  if (!result.ok) throw new Error(`refused: ${result.code}`);
+  if (!result.ok) throw new Error(`refused: ${JSON.stringify(result)}`);
   return result;
 }
 
@@ -73,7 +76,7 @@ describe('signUp', () => {
     const email = `  ${person.email.toUpperCase()} `;
     expect(await accounts.signUp({ ...person, email })).toMatchObject({
       ok: false,
-      code: 'EMAIL_TAKEN',
+      problems: { email: expect.stringContaining('is an account with this email') },
     });
   });
 
@@ -88,17 +91,27 @@ describe('signUp', () => {
     async (email) => {
       expect(await accounts.signUp({ ...somebody(), email })).toMatchObject({
         ok: false,
-        code: 'INVALID_EMAIL',
+        problems: { email: expect.stringMatching(/email address/) },
       });
     },
   );
+
+  it('tells what is wrong with the email and with the password at once', async () => {
+    expect(await accounts.signUp({ ...somebody(), email: 'ann', password: 'short' })).toEqual({
+      ok: false,
+      problems: {
+        email: 'This is not an email address.',
+        password: 'A password needs at least 8 characters.',
+      },
+    });
+  });
 
   it('refuses a password that is short, long or the email', async () => {
     const person = somebody();
     for (const password of ['seven77', 'x'.repeat(201), person.email.toUpperCase()]) {
       expect(await accounts.signUp({ ...person, password })).toMatchObject({
         ok: false,
-        code: 'WEAK_PASSWORD',
+        problems: { password: expect.stringMatching(/password/) },
       });
     }
   });
@@ -116,7 +129,7 @@ describe('signUp', () => {
       const email = `taken${i < 1 ? 0 : 1}@example.net`;
       await accounts.signUp({ email, password: PASSWORD, ip });
     }
-    expect(await accounts.signUp({ ...somebody(), ip })).toMatchObject({ code: 'THROTTLED' });
+    expect(await accounts.signUp({ ...somebody(), ip })).toMatchObject(throttled);
     expect(await accounts.signUp(somebody())).toMatchObject({ ok: true });
   }, 60_000);
 });
@@ -136,7 +149,17 @@ describe('signIn', () => {
     const wrong = await accounts.signIn({ ...person, password: 'not the password' });
     const unknown = await accounts.signIn(somebody());
     expect(wrong).toEqual(unknown);
-    expect(wrong).toMatchObject({ ok: false, code: 'INVALID_CREDENTIALS' });
+    expect(wrong).toMatchObject(wrongCredentials);
+  });
+
+  it('names both fields that are empty, which is no attempt', async () => {
+    const { ip } = somebody();
+    for (let time = 0; time < 12; time += 1) {
+      expect(await accounts.signIn({ email: ' ', password: '', ip })).toEqual({
+        ok: false,
+        problems: { email: 'Enter your email address.', password: 'Enter your password.' },
+      });
+    }
   });
 
   it('ends the session that the browser had before', async () => {
@@ -170,10 +193,10 @@ describe('signIn', () => {
         }),
       ),
     );
-    const codes = results.map((result) => (result.ok ? 'OK' : result.code));
-    expect(codes.filter((code) => code === 'INVALID_CREDENTIALS')).toHaveLength(10);
+    const messages = results.map((result) => (result.ok ? 'in' : result.message));
+    expect(messages.filter((message) => message === wrongCredentials.message)).toHaveLength(10);
     const right = await accounts.signIn(person);
-    expect(right).toMatchObject({ ok: false, code: 'THROTTLED' });
+    expect(right).toMatchObject(throttled);
     expect(right.ok || right.retryAfterSeconds).toBeGreaterThan(800);
     expect(await accounts.signUp(somebody())).toMatchObject({ ok: true });
   });
@@ -185,9 +208,9 @@ describe('signIn', () => {
     const strict = accountsWith({
       attemptLimits: { sign_in_email: limits, sign_in_ip: limits, sign_up_ip: limits },
     });
-    expect(await strict.signIn(person)).toMatchObject({ code: 'THROTTLED' });
+    expect(await strict.signIn(person)).toMatchObject(throttled);
     await database.owner`update sign_in_attempts set attempts = 99`;
-    expect(await accounts.signIn(person)).toMatchObject({ code: 'THROTTLED' });
+    expect(await accounts.signIn(person)).toMatchObject(throttled);
     await database.owner`update sign_in_attempts set window_ends_at = now() - interval '1 s'`;
     expect(await accounts.signIn(person)).toMatchObject({ ok: true });
   });
@@ -282,27 +305,48 @@ describe('changePassword', () => {
       userId: first.user.id,
       currentPassword: PASSWORD,
       newPassword: 'another password',
+      repeatedPassword: 'another password',
       ip: person.ip,
     });
     expect(await accounts.session(cookieOf(first))).toBeNull();
     expect(await accounts.session(second)).toBeNull();
     expect((await accounts.session(cookieOf(changed)))?.user).toEqual(first.user);
-    expect(await accounts.signIn(person)).toMatchObject({ code: 'INVALID_CREDENTIALS' });
+    expect(await accounts.signIn(person)).toMatchObject(wrongCredentials);
     expect(await accounts.signIn({ ...person, password: 'another password' })).toMatchObject({
       ok: true,
     });
   });
 
-  it('refuses a wrong current password and a weak new one, and changes nothing', async () => {
+  it.each([
+    [{ currentPassword: 'wrong one' }, { currentPassword: 'The current password is wrong.' }],
+    [{ currentPassword: '' }, { currentPassword: 'Enter your current password.' }],
+    [
+      { newPassword: 'short', repeatedPassword: 'short' },
+      { newPassword: 'A password needs at least 8 characters.' },
+    ],
+    [
+      { repeatedPassword: 'another one' },
+      { repeatedPassword: 'This is not the same as the new password.' },
+    ],
+    [
+      { currentPassword: 'wrong one', newPassword: 'short', repeatedPassword: '' },
+      {
+        currentPassword: expect.any(String),
+        newPassword: expect.any(String),
+        repeatedPassword: expect.any(String),
+      },
+    ],
+  ])('changes nothing and says everything that is wrong: %j', async (typed, problems) => {
     const person = somebody();
     const { user, ...rest } = accepted(await accounts.signUp(person));
-    const change = { userId: user.id, currentPassword: PASSWORD, newPassword: 'another password' };
-    expect(
-      await accounts.changePassword({ ...change, currentPassword: 'wrong one', ip: person.ip }),
-    ).toMatchObject({ ok: false, code: 'INVALID_CREDENTIALS' });
-    expect(
-      await accounts.changePassword({ ...change, newPassword: 'short', ip: person.ip }),
-    ).toMatchObject({ ok: false, code: 'WEAK_PASSWORD' });
+    const change = {
+      userId: user.id,
+      currentPassword: PASSWORD,
+      newPassword: 'another password',
+      repeatedPassword: 'another password',
+      ip: person.ip,
+    };
+    expect(await accounts.changePassword({ ...change, ...typed })).toEqual({ ok: false, problems });
     expect(await accounts.session(rest.setCookie.split(';')[0] ?? '')).not.toBeNull();
     expect(await accounts.signIn(person)).toMatchObject({ ok: true });
   });
@@ -315,6 +359,7 @@ describe('changePassword', () => {
         userId: user.id,
         currentPassword: PASSWORD,
         newPassword: 'another password',
+        repeatedPassword: 'another password',
         ip: person.ip,
       }),
       ...Array.from({ length: 6 }, () => accounts.signIn(person)),

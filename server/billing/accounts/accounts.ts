@@ -62,14 +62,20 @@ export interface Accounts extends AccountServices {
 
 type Refusal = Extract<SignIn, { ok: false }>;
 
-const REFUSALS = {
-  INVALID_CREDENTIALS: 'The email or the password is wrong.',
-  INVALID_EMAIL: 'This is not an email address.',
-  EMAIL_TAKEN: 'There is an account with this email already. Sign in instead.',
-} as const;
+/** The refusal for these problems, or null when there are none. */
+function refusalFor(problems: Refusal['problems']): Refusal | null {
+  return Object.keys(problems).length === 0 ? null : { ok: false, problems };
+}
 
-function refusal(code: keyof typeof REFUSALS): Refusal {
-  return { ok: false, code, message: REFUSALS[code] };
+const WRONG_CREDENTIALS: Refusal = {
+  ok: false,
+  message: 'The email or the password is wrong.',
+  problems: {},
+};
+
+/** What is wrong with what is no email address. */
+function emailProblem(typed: string): string {
+  return typed.trim() === '' ? 'Enter your email address.' : 'This is not an email address.';
 }
 
 function throttled(...attempts: Attempt[]): Refusal | null {
@@ -77,7 +83,7 @@ function throttled(...attempts: Attempt[]): Refusal | null {
   if (retryAfterSeconds === 0) return null;
   const minutes = Math.ceil(retryAfterSeconds / 60);
   const message = `Too many attempts. Try again in ${minutes} minute${minutes === 1 ? '' : 's'}.`;
-  return { ok: false, code: 'THROTTLED', message, retryAfterSeconds };
+  return { ok: false, message, problems: {}, retryAfterSeconds };
 }
 
 /** Sign-up, sign-in and sessions, which are kept in the database. */
@@ -114,9 +120,16 @@ export function createAccounts(options: AccountsOptions): Accounts {
   return {
     async signUp({ email: typed, password, ip, cookieHeader }) {
       const email = emailSchema.safeParse(typed);
-      if (!email.success) return refusal('INVALID_EMAIL');
-      const problem = passwordProblem(password, email.data);
-      if (problem) return { ok: false, code: 'WEAK_PASSWORD', message: problem };
+      const weakness = passwordProblem(password, typed.trim());
+      if (!email.success || weakness !== null) {
+        return {
+          ok: false,
+          problems: {
+            ...(!email.success && { email: emailProblem(typed) }),
+            ...(weakness !== null && { password: weakness }),
+          },
+        };
+      }
       const refused = throttled(await attempt('sign_up_ip', ip));
       if (refused) return refused;
 
@@ -124,7 +137,10 @@ export function createAccounts(options: AccountsOptions): Accounts {
       const passwordHash = await hashPassword(password);
       const session = newSession(cookieHeader);
       const user = await insertUser(sql, { id, email: email.data, passwordHash }, session.row);
-      if (!user) return refusal('EMAIL_TAKEN');
+      if (!user) {
+        const taken = 'There is an account with this email already. Sign in instead.';
+        return { ok: false, problems: { email: taken } };
+      }
       try {
         await openWallet(user.id);
       } catch (error) {
@@ -134,6 +150,11 @@ export function createAccounts(options: AccountsOptions): Accounts {
     },
 
     async signIn({ email: typed, password, ip, cookieHeader }) {
+      const empty = refusalFor({
+        ...(typed.trim() === '' && { email: emailProblem(typed) }),
+        ...(password === '' && { password: 'Enter your password.' }),
+      });
+      if (empty) return empty;
       const { refused, forgive } = await attemptPassword(typed, ip);
       if (refused) return refused;
 
@@ -142,7 +163,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       const matches = await passwordMatches(found?.passwordHash, password);
       const session = newSession(cookieHeader);
       if (!found || !matches || !(await insertSession(sql, found, session.row))) {
-        return refusal('INVALID_CREDENTIALS');
+        return WRONG_CREDENTIALS;
       }
       await forgive();
       const { passwordHash: _, ...user } = found;
@@ -155,23 +176,36 @@ export function createAccounts(options: AccountsOptions): Accounts {
       return cookie.clear();
     },
 
-    async changePassword({ userId, currentPassword, newPassword, ip }) {
+    async changePassword({ userId, currentPassword, newPassword, repeatedPassword, ip }) {
       const found = await findUser(sql, { id: userId });
-      if (!found) return refusal('INVALID_CREDENTIALS');
-      const problem = passwordProblem(newPassword, found.email);
-      if (problem) return { ok: false, code: 'WEAK_PASSWORD', message: problem };
+      if (!found) return WRONG_CREDENTIALS;
+      const weakness = passwordProblem(newPassword, found.email);
+      const others: Refusal['problems'] = {
+        ...(weakness !== null && { newPassword: weakness }),
+        ...(newPassword !== repeatedPassword && {
+          repeatedPassword: 'This is not the same as the new password.',
+        }),
+      };
+      const wrong = (currentPassword: string): Refusal => ({
+        ok: false,
+        problems: { currentPassword, ...others },
+      });
+      if (currentPassword === '') return wrong('Enter your current password.');
       const { refused, forgive } = await attemptPassword(found.email, ip);
       if (refused) return refused;
 
-      const wrong: Refusal = {
-        ok: false,
-        code: 'INVALID_CREDENTIALS',
-        message: 'The current password is wrong.',
-      };
-      if (!(await passwordMatches(found.passwordHash, currentPassword))) return wrong;
+      const matches = await passwordMatches(found.passwordHash, currentPassword);
+      if (!matches) return wrong('The current password is wrong.');
+      const refusal = refusalFor(others);
+      if (refusal) {
+        await forgive();
+        return refusal;
+      }
       const session = newSession();
       const newHash = await hashPassword(newPassword);
-      if (!(await replacePassword(sql, found, newHash, session.row))) return wrong;
+      if (!(await replacePassword(sql, found, newHash, session.row))) {
+        return wrong('The current password is wrong.');
+      }
       await forgive();
       const { passwordHash: _, ...user } = found;
       return { ok: true, user, setCookie: session.setCookie };

@@ -150,8 +150,20 @@ describe('below the threshold', () => {
 
   it('nothing is charged without consent to the very text', async () => {
     const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
-    expect(await user.turnOn({ consentVersion: null })).toMatchObject({ field: 'consent' });
-    expect(await user.turnOn({ consentVersion: '2020-01-01' })).toMatchObject({ field: 'consent' });
+    for (const consentVersion of [null, '2020-01-01']) {
+      expect(await user.turnOn({ consentVersion })).toEqual({
+        ok: false,
+        problems: { consent: expect.stringContaining('Agree') },
+      });
+    }
+    expect(await user.turnOn({ consentVersion: null, amount: '1', monthlyCap: 'x' })).toEqual({
+      ok: false,
+      problems: {
+        amount: expect.stringContaining('Restore to'),
+        monthlyCap: expect.any(String),
+        consent: expect.any(String),
+      },
+    });
     await world.work();
     expect(await user.paidCents()).toEqual([]);
     await user.turnOn();

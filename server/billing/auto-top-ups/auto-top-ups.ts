@@ -3,7 +3,6 @@ import { Fault } from '../../faults.ts';
 import type { Services } from '../../http/load-context.ts';
 import type { AutoTopUpView, RecoveryView, SaveAutoTopUp } from '../../http/views/auto-top-ups.ts';
 import type { TopUpLimits } from '../../http/views/top-ups.ts';
-import { formatMicros, parseAmount } from '../../ledger/money.ts';
 import {
   type AutoTopUpCharge,
   findAutoTopUp,
@@ -22,6 +21,7 @@ import type { Sql } from '../../store/sql.ts';
 import type { StripeGateway } from '../../stripe/gateway.ts';
 import type { Wallets } from '../wallets/wallets.ts';
 import { CONSENT } from './auto-top-up-rules.ts';
+import { readTerms, stepMicros } from './auto-top-up-terms.ts';
 import type { RecoveryLinks } from './recovery-links.ts';
 
 const SHOWN_ATTEMPTS = 10;
@@ -60,24 +60,23 @@ export function createAutoTopUps(options: {
     async save(input) {
       const wallet = await wallets.ofUser(input.userId);
       const limits = limitsOf(wallet.currency);
-      const terms = readTerms(input, limits);
-      if (!terms.ok) {
-        return terms;
-      }
-      if (input.consentVersion !== CONSENT.version) {
-        return wrong('consent', 'Agree to the automatic charges to turn them on.');
+      const read = readTerms(input, limits);
+      const { consentVersion } = input;
+      if (!read.ok || consentVersion !== CONSENT.version) {
+        const consent = 'Agree to the automatic charges to turn them on.';
+        const problems = read.ok ? {} : read.problems;
+        const isAgreed = consentVersion === CONSENT.version;
+        return { ok: false, problems: isAgreed ? problems : { ...problems, consent } };
       }
       const code = await setAutoTopUp(sql, {
         walletId: wallet.walletId,
         livemode,
-        thresholdMicros: terms.thresholdMicros,
+        ...read.terms,
         mode: input.mode,
-        amountMicros: terms.amountMicros,
-        monthlyCapMicros: terms.monthlyCapMicros,
         minChargeMicros: limits.minMicros,
         maxChargeMicros: limits.maxMicros,
         chargeStepMicros: stepMicros(limits.exponent),
-        consentVersion: input.consentVersion,
+        consentVersion,
         actor: `user:${input.userId}`,
       });
       return code === 'OK' ? { ok: true } : refused(code);
@@ -98,7 +97,7 @@ export function createAutoTopUps(options: {
       if (code === 'OK') {
         return { ok: true };
       }
-      return code === 'OFF' ? wrong(null, 'Automatic top-up is off.') : refused(code);
+      return code === 'OFF' ? wrong('Automatic top-up is off.') : refused(code);
     },
 
     async renewRecovery(userId) {
@@ -177,72 +176,16 @@ function viewOf(stored: StoredAutoTopUp): NonNullable<AutoTopUpView['settings']>
   };
 }
 
-type Terms =
-  | { ok: true; thresholdMicros: bigint; amountMicros: bigint; monthlyCapMicros: bigint }
-  | Extract<SaveAutoTopUp, { ok: false }>;
-
-/** The terms as amounts, or the first thing that is wrong with them. */
-function readTerms(
-  input: Pick<Parameters<AutoTopUps['save']>[0], 'threshold' | 'mode' | 'amount' | 'monthlyCap'>,
-  limits: TopUpLimits,
-): Terms {
-  const { currency, exponent, minMicros, maxMicros } = limits;
-  const money = (micros: bigint) => `${formatMicros(micros, exponent)} ${currency}`;
-  const threshold = parseAmount(input.threshold, exponent);
-  if (!threshold.ok || threshold.amountMicros > maxMicros) {
-    return wrong('threshold', `Enter an amount of up to ${money(maxMicros)}.`);
-  }
-  const thresholdMicros = threshold.amountMicros;
-  const amount = parseAmount(input.amount, exponent);
-  if (!amount.ok) {
-    return wrong('amount', 'Enter an amount in digits, such as 25.');
-  }
-  const { amountMicros } = amount;
-  if (amountMicros % stepMicros(exponent) !== 0n) {
-    return wrong('amount', `${currency} is paid in steps of ${money(stepMicros(exponent))}.`);
-  }
-  if (input.mode === 'add' && (amountMicros < minMicros || amountMicros > maxMicros)) {
-    return wrong('amount', `Enter an amount from ${money(minMicros)} to ${money(maxMicros)}.`);
-  }
-  if (input.mode === 'restore' && amountMicros < thresholdMicros + minMicros) {
-    return wrong(
-      'amount',
-      `Restore to ${money(thresholdMicros + minMicros)} at least: one charge is ${money(minMicros)} or more.`,
-    );
-  }
-  if (amountMicros > thresholdMicros + maxMicros) {
-    return wrong('amount', `One charge is at the most ${money(maxMicros)}.`);
-  }
-  const cap = parseAmount(input.monthlyCap, exponent);
-  const least = input.mode === 'add' ? amountMicros : minMicros;
-  if (!cap.ok || cap.amountMicros < least) {
-    return wrong('monthlyCap', `Enter an amount of at least ${money(least)}.`);
-  }
-  return { ok: true, thresholdMicros, amountMicros, monthlyCapMicros: cap.amountMicros };
-}
-
-/** The smallest difference between two charges: Stripe takes three decimals in steps of ten. */
-function stepMicros(exponent: number): bigint {
-  return 10n ** BigInt(6 - Math.min(exponent, 2));
-}
-
-function wrong(
-  field: Extract<SaveAutoTopUp, { ok: false }>['field'],
-  message: string,
-): Extract<SaveAutoTopUp, { ok: false }> {
-  return { ok: false, field, message };
-}
-
 function refused(code: SetAutoTopUpRefusal): Extract<SaveAutoTopUp, { ok: false }> {
   switch (code) {
     case 'NO_CARD':
-      return wrong(null, 'Save a card first that has not run out and was not refused for good.');
+      return wrong('Save a card first that has not run out and was not refused for good.');
     case 'WALLET_FROZEN':
-      return wrong(null, 'This wallet is frozen. Please contact support.');
+      return wrong('This wallet is frozen. Please contact support.');
     case 'WALLET_CLOSED':
-      return wrong(null, 'This wallet is closed.');
+      return wrong('This wallet is closed.');
     case 'NEEDS_SUPPORT':
-      return wrong(null, 'A payment is being looked into. Please contact support.');
+      return wrong('A payment is being looked into. Please contact support.');
     case 'WALLET_NOT_FOUND':
       throw new Fault('WALLET_NOT_FOUND');
     default: {
@@ -250,4 +193,8 @@ function refused(code: SetAutoTopUpRefusal): Extract<SaveAutoTopUp, { ok: false 
       throw new TypeError(`unknown refusal ${unknown}`);
     }
   }
+}
+
+function wrong(message: string): Extract<SaveAutoTopUp, { ok: false }> {
+  return { ok: false, message, problems: {} };
 }

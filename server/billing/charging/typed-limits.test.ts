@@ -29,18 +29,33 @@ describe('limits that a person typed', () => {
   });
 
   it.each([
-    [{ ...empty, amount: 'ten' }, /in digits/],
-    [{ ...empty, amount: '1.005' }, /USD has 2 decimals at the most/],
-    [{ ...empty, amount: '9'.repeat(20) }, /too large/],
-    [{ ...empty, amount: '-5' }, /in digits/],
-    [{ ...empty, prefix: '44' }, /Enter an amount/],
-    [{ ...empty, amount: '5', period: 'week' }, /Choose a period/],
-    [{ ...empty, amount: '5', type: 'video' }, /Choose a period/],
-    [{ ...empty, amount: '5', prefix: '44x' }, /1 to 15 digits/],
-    [{ ...empty, amount: '5', type: 'email', prefix: '44' }, /goes to no number/],
-  ])('are refused at their place: %j', (row, problem) => {
+    [{ ...empty, amount: 'ten' }, 'amount', /in digits/],
+    [{ ...empty, amount: '1.005' }, 'amount', /USD has 2 decimals at the most/],
+    [{ ...empty, amount: '9'.repeat(20) }, 'amount', /too large/],
+    [{ ...empty, amount: '-5' }, 'amount', /in digits/],
+    [{ ...empty, prefix: '44' }, 'amount', /Enter an amount/],
+    [{ ...empty, amount: '5', period: 'week' }, 'period', /Choose a period/],
+    [{ ...empty, amount: '5', type: 'video' }, 'type', /Choose a type/],
+    [{ ...empty, amount: '5', prefix: '44x' }, 'prefix', /1 to 15 digits/],
+    [{ ...empty, amount: '5', type: 'email', prefix: '44' }, 'prefix', /goes to no number/],
+  ])('are refused at their place: %j, its %s', (row, field, problem) => {
     const read = readLimits([empty, row], usd);
-    expect(read).toEqual({ ok: false, problems: { 1: expect.stringMatching(problem) } });
+    expect(read).toEqual({
+      ok: false,
+      problems: { 1: { [field]: expect.stringMatching(problem) } },
+    });
+  });
+
+  it('are told everything that is wrong with each', () => {
+    const rows = [
+      { period: 'week', type: 'sms', prefix: '4x', amount: 'ten' },
+      { ...empty, amount: '-1' },
+    ];
+    const read = readLimits(rows, usd);
+    expect(read.ok ? {} : read.problems).toMatchObject({
+      0: { period: expect.any(String), prefix: expect.any(String), amount: expect.any(String) },
+      1: { amount: expect.any(String) },
+    });
   });
 
   it('may not be given twice for the same usage, nor more than a wallet can have', () => {
@@ -50,7 +65,7 @@ describe('limits that a person typed', () => {
     ];
     expect(readLimits(twice, usd)).toEqual({
       ok: false,
-      problems: { 1: expect.stringContaining('same usage') },
+      problems: { 1: { amount: expect.stringContaining('same usage') } },
     });
     const many = Array.from({ length: 21 }, (_, n) => ({
       ...empty,
@@ -59,7 +74,7 @@ describe('limits that a person typed', () => {
     }));
     expect(readLimits(many, usd)).toEqual({
       ok: false,
-      problems: { 20: expect.stringContaining('at most 20') },
+      problems: { 20: { amount: expect.stringContaining('at most 20') } },
     });
   });
 });

@@ -23,13 +23,15 @@ const newUser = () => {
   return `asking-${users}`;
 };
 const key = () => randomUUID();
+const confirmed = true;
+const unspent = { topUpId: null, amount: '', confirmed };
 const balanceOf = async (userId: string) => (await world.wallets.ofUser(userId)).balanceMicros;
 
 describe('a user', () => {
   it('where the operator does not allow it sees nothing of refunds and cannot ask', async () => {
     const { userId } = await world.paid(newUser(), '10');
     expect(await closedDesk.ofUser(userId)).toBeNull();
-    const asked = closedDesk.askByUser({ userId, amount: '10', key: key() });
+    const asked = closedDesk.askByUser({ userId, amount: '10', key: key(), confirmed });
     await expect(asked).rejects.toMatchObject({ code: 'FORBIDDEN' });
     expect(await balanceOf(userId)).toBe(10_000_000n);
   });
@@ -39,7 +41,7 @@ describe('a user', () => {
     expect(await desk.ofUser(userId)).toMatchObject({
       ...{ refundableMicros: 10_000_000n, exponent: 2, isAutoTopUpOn: false, refunds: [] },
     });
-    const request = { userId, amount: ' 2.50 ', key: key() };
+    const request = { userId, amount: ' 2.50 ', key: key(), confirmed };
     expect(await Promise.all([desk.askByUser(request), desk.askByUser(request)])).toEqual([
       ...[{ ok: true }, { ok: true }],
     ]);
@@ -61,8 +63,8 @@ describe('a user', () => {
   ])('of %s %s who asks for "%s" reads: %s', async (currency, paidAmount, amount, message) => {
     const { userId } = await world.paid(newUser(), paidAmount, currency);
     const before = await balanceOf(userId);
-    expect(await desk.askByUser({ userId, amount, key: key() })).toEqual({
-      ...{ ok: false, field: 'amount', message },
+    expect(await desk.askByUser({ userId, amount, key: key(), confirmed })).toEqual({
+      ...{ ok: false, problems: { amount: message } },
     });
     expect(await balanceOf(userId)).toBe(before);
   });
@@ -78,7 +80,7 @@ describe('a user', () => {
     await world.database.owner`
       insert into auto_top_up_log (wallet_id, at, event, actor, detail)
       values (${walletId}, now(), 'turned_on', ${`user:${userId}`}, '{"consentVersion":"1"}')`;
-    expect(await desk.askByUser({ userId, amount: '10', key: key() })).toMatchObject({
+    expect(await desk.askByUser({ userId, amount: '10', key: key(), confirmed })).toMatchObject({
       ok: false,
       message: expect.stringContaining('automatic top-up off first'),
     });
@@ -88,12 +90,12 @@ describe('a user', () => {
 
   it('asks ten times an hour at the most, which does not bind support', async () => {
     const { userId, walletId } = await world.paid(newUser(), '10');
-    const ask = () => desk.askByUser({ userId, amount: '0.01', key: key() });
+    const ask = () => desk.askByUser({ userId, amount: '0.01', key: key(), confirmed });
     for (let time = 0; time < 10; time += 1) {
       expect(await ask()).toEqual({ ok: true });
     }
     expect(await ask()).toMatchObject({ ok: false, message: expect.stringContaining('last hour') });
-    const bySupport = { walletId, topUpId: null, amount: '', reason: 'left us', key: key() };
+    const bySupport = { ...unspent, walletId, reason: 'left us', key: key() };
     expect(await desk.askBySupport({ ...bySupport, actor: 'support:anna' })).toEqual({ ok: true });
   });
 
@@ -101,15 +103,43 @@ describe('a user', () => {
     const { userId, walletId } = await world.paid(newUser(), '10');
     const frozen = { wallet: { walletId }, status: 'frozen', reason: 'asked for' } as const;
     await world.wallets.changeStatus(frozen, 'support:test');
-    expect(await desk.askByUser({ userId, amount: '10', key: key() })).toMatchObject({
+    expect(await desk.askByUser({ userId, amount: '10', key: key(), confirmed })).toMatchObject({
       ok: false,
       message: expect.stringContaining('contact support'),
     });
-    const bySupport = { walletId, topUpId: null, amount: '', reason: 'left us', key: key() };
+    const bySupport = { ...unspent, walletId, reason: 'left us', key: key() };
     expect(await desk.askBySupport({ ...bySupport, actor: 'support:anna' })).toEqual({ ok: true });
     expect(await balanceOf(userId)).toBe(0n);
   });
 });
+
+it.each([
+  ['10.01', 'At most 10.00 USD can go back now.'],
+  ['ten', 'Enter the amount in digits, such as 25.'],
+])(
+  'everything that is wrong is told at once, and nothing goes back: %s',
+  async (amount, problem) => {
+    const { userId, walletId, topUpId } = await world.paid(newUser(), '10');
+    const confirmation = 'Confirm that the money is to go back.';
+    const refused = { key: key(), amount, confirmed: false };
+    expect(await desk.askByUser({ ...refused, userId })).toEqual({
+      ok: false,
+      problems: { amount: problem, confirmed: confirmation },
+    });
+    for (const of of [topUpId, null]) {
+      const asked = { ...refused, walletId, topUpId: of, reason: ' ', actor: 'support:anna' };
+      expect(await desk.askBySupport(asked)).toEqual({
+        ok: false,
+        problems: {
+          amount: problem,
+          reason: 'Say why, in at most 500 characters.',
+          confirmed: confirmation,
+        },
+      });
+    }
+    expect(await balanceOf(userId)).toBe(10_000_000n);
+  },
+);
 
 describe('support', () => {
   it('refunds a part of one top-up, then the rest of all, with who and why', async () => {
@@ -118,12 +148,12 @@ describe('support', () => {
     const { walletId, topUpId } = first;
     const ask = (of: string | null, amount: string) =>
       desk.askBySupport({
-        ...{ walletId, topUpId: of, amount, reason: 'sold twice', key: key() },
+        ...{ walletId, topUpId: of, amount, reason: 'sold twice', key: key(), confirmed },
         actor: 'support:anna',
       });
     expect(await ask(topUpId, '4')).toEqual({ ok: true });
     expect(await ask(topUpId, '6.01')).toMatchObject({
-      message: 'At most 6.00 USD can go back now.',
+      problems: { amount: 'At most 6.00 USD can go back now.' },
     });
     expect(await desk.ofWallet(walletId)).toMatchObject({
       refundableMicros: 26_000_000n,
@@ -135,7 +165,7 @@ describe('support', () => {
     });
     expect(await ask(null, '')).toEqual({ ok: true });
     expect(await ask(null, '')).toMatchObject({
-      message: 'None of this can go back to a card now.',
+      problems: { amount: 'None of this can go back to a card now.' },
     });
     expect((await desk.ofWallet(walletId))?.refunds).toHaveLength(3);
     expect(await balanceOf(first.userId)).toBe(0n);

@@ -1,6 +1,11 @@
 /** Refunds to cards as people ask for them: support staff, and users where the operator lets them. */
 import { Fault } from '../../faults.ts';
-import type { AskRefund, RefundableWallet, RefundDesk } from '../../http/views/payment-refunds.ts';
+import type {
+  AskRefund,
+  RefundableWallet,
+  RefundDesk,
+  WalletRefunds,
+} from '../../http/views/payment-refunds.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { formatMicros, parseAmount } from '../../ledger/money.ts';
 import { findAutoTopUp } from '../../store/auto-top-ups.ts';
@@ -15,11 +20,21 @@ import {
   type PaymentRefunds,
 } from './payment-refunds.ts';
 
+/** A text for people on one line, which the database can store. */
+const REASON = /^[^\p{Cc}\p{Cs}]{1,500}$/u;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Each is a call to Stripe, and a mail. Support has no such limit. */
 const MOST_BY_USER_PER_HOUR = 10;
 /** What the history says of a refund that its user asked for. */
 const ASKED_BY_USER = "Asked for by the wallet's user";
+
+type Problems = Extract<AskRefund, { ok: false }>['problems'];
+
+/** A refund as a person asks for it. */
+interface Asked extends Omit<PaymentRefundRequest, 'wallet' | 'amountMicros'> {
+  amount: string;
+  confirmed: boolean;
+}
 
 export function createRefundDesk(options: {
   sql: Sql;
@@ -47,20 +62,30 @@ export function createRefundDesk(options: {
 
   async function ask(
     wallet: WalletView,
-    amount: string,
-    request: Omit<PaymentRefundRequest, 'wallet' | 'amountMicros'>,
-    by: { actor: string; whileFrozen: boolean },
+    { amount, confirmed, ...request }: Asked,
+    { actor, isSupport }: { actor: string; isSupport: boolean },
   ): Promise<AskRefund> {
-    const read = readAmount(amount, wallet);
-    if (!read.ok) {
-      return { ok: false, field: 'amount', message: read.message };
-    }
     const { walletId } = wallet;
+    const { reason, topUpId } = request;
+    const read = readAmount(amount, wallet, isSupport);
+    const problems: Problems = {
+      ...(!read.ok && { amount: read.message }),
+      ...(!REASON.test(reason) && { reason: 'Say why, in at most 500 characters.' }),
+      ...(!confirmed && { confirmed: 'Confirm that the money is to go back.' }),
+    };
+    if (!read.ok) {
+      return { ok: false, problems };
+    }
     const { amountMicros } = read;
-    return inWords(
-      await paymentRefunds.refund({ wallet: { walletId }, amountMicros, ...request }, by),
-      wallet,
-    );
+    if (Object.keys(problems).length === 0) {
+      const asked = { wallet: { walletId }, amountMicros, ...request };
+      return inWords(await paymentRefunds.refund(asked, { actor, whileFrozen: isSupport }), wallet);
+    }
+    // The ledger is not asked, so nothing has said yet that it is too much.
+    const mostMicros = mostOf(await paymentRefunds.of(walletId), topUpId);
+    return amountMicros === undefined || amountMicros <= mostMicros
+      ? { ok: false, problems }
+      : { ok: false, problems: { amount: tooMuch(mostMicros, wallet), ...problems } };
   }
 
   return {
@@ -68,14 +93,11 @@ export function createRefundDesk(options: {
       return usersMayAsk ? refundable(await wallets.ofUser(userId)) : null;
     },
 
-    async askByUser({ userId, amount, key }) {
+    async askByUser({ userId, key, ...typed }) {
       if (!usersMayAsk) {
         throw new Fault('FORBIDDEN');
       }
       const wallet = await wallets.ofUser(userId);
-      if (amount.trim() === '') {
-        return { ok: false, field: 'amount', message: 'Enter an amount.' };
-      }
       if (await isAutoTopUpOn(wallet.walletId)) {
         return refused('Turn automatic top-up off first: it would charge your card again.');
       }
@@ -83,8 +105,8 @@ export function createRefundDesk(options: {
       if ((await countRefundRequests(sql, wallet.walletId, actor)) >= MOST_BY_USER_PER_HOUR) {
         return refused('You asked for many refunds in the last hour. Please try again later.');
       }
-      const request = { key: `user ${key}`, reason: ASKED_BY_USER };
-      return ask(wallet, amount, request, { actor, whileFrozen: false });
+      const request = { ...typed, key: `user ${key}`, reason: ASKED_BY_USER };
+      return ask(wallet, request, { actor, isSupport: false });
     },
 
     async ofWallet(walletId) {
@@ -92,13 +114,18 @@ export function createRefundDesk(options: {
       return wallet === null ? null : refundable(wallet);
     },
 
-    async askBySupport({ walletId, topUpId, amount, reason, key, actor }) {
+    async askBySupport({ walletId, topUpId, key, actor, reason, ...typed }) {
       const wallet = await walletNamed(walletId);
       if (wallet === null) {
         throw new Fault('WALLET_NOT_FOUND');
       }
-      const request = { topUpId: topUpId ?? undefined, key: `support ${key}`, reason };
-      return ask(wallet, amount, request, { actor, whileFrozen: true });
+      const request = {
+        ...typed,
+        topUpId: topUpId ?? undefined,
+        key: `support ${key}`,
+        reason: reason.trim(),
+      };
+      return ask(wallet, request, { actor, isSupport: true });
     },
   };
 }
@@ -111,12 +138,13 @@ function exponentOf({ currency }: WalletView): number {
   return exponent;
 }
 
-/** Nothing typed is all that may go back. */
+/** Where it may be empty, nothing typed is all that may go back. */
 function readAmount(
   text: string,
   wallet: WalletView,
+  mayBeEmpty: boolean,
 ): { ok: true; amountMicros?: bigint } | { ok: false; message: string } {
-  if (text.trim() === '') {
+  if (mayBeEmpty && text.trim() === '') {
     return { ok: true };
   }
   const exponent = exponentOf(wallet);
@@ -143,14 +171,8 @@ function inWords(answer: PaymentRefundAnswer, wallet: WalletView): AskRefund {
     return { ok: true };
   }
   switch (answer.code) {
-    case 'NOT_REFUNDABLE': {
-      const most = `${formatMicros(answer.refundableMicros, exponentOf(wallet))} ${wallet.currency}`;
-      const message =
-        answer.refundableMicros === 0n
-          ? 'None of this can go back to a card now.'
-          : `At most ${most} can go back now.`;
-      return { ok: false, field: 'amount', message };
-    }
+    case 'NOT_REFUNDABLE':
+      return { ok: false, problems: { amount: tooMuch(answer.refundableMicros, wallet) } };
     case 'KEY_REUSED':
       return refused('This form was sent before, with something else. Nothing more was refunded.');
     case 'WALLET_FROZEN':
@@ -166,6 +188,20 @@ function inWords(answer: PaymentRefundAnswer, wallet: WalletView): AskRefund {
   }
 }
 
+/** The most that may go back of a top-up, or of all together. */
+function mostOf({ topUps, refundableMicros }: WalletRefunds, topUpId: string | undefined): bigint {
+  return topUpId === undefined
+    ? refundableMicros
+    : (topUps.find((topUp) => topUp.topUpId === topUpId)?.refundableMicros ?? 0n);
+}
+
+function tooMuch(mostMicros: bigint, wallet: WalletView): string {
+  const most = `${formatMicros(mostMicros, exponentOf(wallet))} ${wallet.currency}`;
+  return mostMicros === 0n
+    ? 'None of this can go back to a card now.'
+    : `At most ${most} can go back now.`;
+}
+
 function refused(message: string): AskRefund {
-  return { ok: false, field: null, message };
+  return { ok: false, message, problems: {} };
 }

@@ -139,6 +139,11 @@ describe('a line', () => {
       'sms,x,-1',
       'price_usd: must not be negative; prefix: must be digits',
     ],
+    [
+      'a price that is no amount and a prefix that is too long',
+      `sms,${'4'.repeat(19)},x`,
+      'price_usd: must be digits with at most one point, such as 0.05; prefix: must be at most 18',
+    ],
     ['an unknown type', 'telex,44,0.05', 'type: must be one of call, sms'],
     ['a prefix where there is none', 'email,44,0.05', 'prefix: must be empty'],
     ['too few fields', 'sms,44', '2 fields instead of 3'],

@@ -97,13 +97,17 @@ export function readRuleFields(
   fields: Partial<RuleFields>,
 ): { ok: true; rule: RateRule } | { ok: false; problems: FieldProblem[] } {
   const { values, problems } = valuesOf(fields);
-  if (problems.length > 0) {
-    return { ok: false, problems };
-  }
   const parsed = rateRuleSchema.safeParse(values);
-  return parsed.success
-    ? { ok: true, rule: parsed.data }
-    : { ok: false, problems: parsed.error.issues.map(problemOf) };
+  if (parsed.success && problems.length === 0) {
+    return { ok: true, rule: parsed.data };
+  }
+  // What could not be read is missing for the schema, which is nothing new; an id that was made of
+  // it is no fault of its own.
+  const told = new Set(problems.map(({ field }) => field));
+  const isNew = ({ field }: FieldProblem) =>
+    !told.has(field) && (field !== 'id' || (fields.id?.trim() ?? '') !== '');
+  const further = (parsed.error?.issues ?? []).map(problemOf).filter(isNew);
+  return { ok: false, problems: [...problems, ...further] };
 }
 
 /** What the texts say, and every text that says nothing. */

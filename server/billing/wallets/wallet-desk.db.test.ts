@@ -156,7 +156,7 @@ describe('support', () => {
       limits: [empty, { ...row, amount: 'x' }],
       actor,
     });
-    expect(refused).toEqual({ ok: false, problems: { 1: expect.any(String) } });
+    expect(refused).toEqual({ ok: false, problems: { 1: { amount: expect.any(String) } } });
     expect((await seen()).limits).toHaveLength(1);
     expect(await desk.setLimits({ walletId, limits: [empty], actor })).toEqual({ ok: true });
     expect((await seen()).limits).toEqual([]);

@@ -1,4 +1,5 @@
 /** Users and their sessions, as pages see them. */
+import type { Refused } from './refused.ts';
 
 export interface SessionUser {
   id: string;
@@ -8,14 +9,12 @@ export interface SessionUser {
 
 export type SignIn =
   | { ok: true; user: SessionUser; setCookie: string }
-  | {
-      ok: false;
-      code: 'INVALID_CREDENTIALS' | 'EMAIL_TAKEN' | 'WEAK_PASSWORD' | 'INVALID_EMAIL' | 'THROTTLED';
-      message: string;
+  | (Refused<'email' | 'password' | 'currentPassword' | 'newPassword' | 'repeatedPassword'> & {
+      /** When to come back, after too many attempts. */
       retryAfterSeconds?: number;
-    };
+    });
 
-/** Signing up, in and out. */
+/** Signing up, in and out. What people typed comes as they typed it. */
 export interface AccountServices {
   /** Creates the user and its wallet, and signs it in. `setCookie` is the `Set-Cookie` value. */
   signUp(input: { email: string; password: string; ip: string }): Promise<SignIn>;
@@ -26,6 +25,7 @@ export interface AccountServices {
     userId: string;
     currentPassword: string;
     newPassword: string;
+    repeatedPassword: string;
     ip: string;
   }): Promise<SignIn>;
 }

@@ -1,4 +1,5 @@
 /** Automatic top-up and the payments that wait for their user, as pages see them. */
+import type { Refused } from './refused.ts';
 import type { TopUpLimits } from './top-ups.ts';
 
 export type AutoTopUpStatus = 'on' | 'paused' | 'off';
@@ -60,12 +61,7 @@ export interface AutoTopUpView {
 
 export type SaveAutoTopUp =
   | { ok: true }
-  | {
-      ok: false;
-      /** The field that is wrong, or null when it is none of them. */
-      field: 'threshold' | 'amount' | 'monthlyCap' | 'consent' | null;
-      message: string;
-    };
+  | Refused<'threshold' | 'amount' | 'monthlyCap' | 'consent'>;
 
 /** A payment that the bank wants its user to confirm, as the holder of its link sees it. */
 export interface RecoveryView {

@@ -1,4 +1,5 @@
 /** What pages are given to send unspent money back to the cards that paid it. */
+import type { Refused } from './refused.ts';
 import type { WalletView } from './wallets.ts';
 
 /** A refund to a card. `reserved`: its money is taken, and Stripe has not answered yet. */
@@ -46,23 +47,22 @@ export interface RefundableWallet extends WalletRefunds {
   isAutoTopUpOn: boolean;
 }
 
-export type AskRefund =
-  | { ok: true }
-  | {
-      ok: false;
-      /** What is wrong is the amount, or it is none of the fields. */
-      field: 'amount' | null;
-      message: string;
-    };
+export type AskRefund = { ok: true } | Refused<'amount' | 'reason' | 'confirmed'>;
 
 /**
  * A refund takes its money from the wallet at once, and Stripe is asked then. `amount` is what the
- * person typed, in the currency's own decimals. The same `key` again asks for nothing more.
+ * person typed, in the currency's own decimals. What is not `confirmed` is refused. The same `key` again
+ * asks for nothing more.
  */
 export interface RefundDesk {
   /** Null where the operator leaves refunds to support. */
   ofUser(userId: string): Promise<RefundableWallet | null>;
-  askByUser(input: { userId: string; amount: string; key: string }): Promise<AskRefund>;
+  askByUser(input: {
+    userId: string;
+    amount: string;
+    key: string;
+    confirmed: boolean;
+  }): Promise<AskRefund>;
   /** Null when there is no such wallet. */
   ofWallet(walletId: string): Promise<RefundableWallet | null>;
   askBySupport(input: {
@@ -74,6 +74,7 @@ export interface RefundDesk {
     /** The wallet's user reads it in the history. */
     reason: string;
     key: string;
+    confirmed: boolean;
     actor: string;
   }): Promise<AskRefund>;
 }

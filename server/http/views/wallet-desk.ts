@@ -45,6 +45,9 @@ export interface TypedLimit {
   amount: string;
 }
 
+/** What is wrong with limits, by their place and by the field. */
+export type LimitProblems = Record<number, Partial<Record<keyof TypedLimit, string>>>;
+
 export interface WalletDeskView {
   wallet: WalletView;
   /** Of the user's account; null when the user has none here. */
@@ -82,12 +85,12 @@ export interface WalletDesk {
   }): Promise<DeskAnswer>;
   /** Lets automatic top-up go on after a pause, whatever the reason was. */
   resumeAutoTopUp(input: { walletId: string; actor: string }): Promise<DeskAnswer>;
-  /** Replaces its limits. `problems` are by their place in `limits`. */
+  /** Replaces its limits. */
   setLimits(input: {
     walletId: string;
     limits: readonly TypedLimit[];
     actor: string;
-  }): Promise<DeskAnswer | { ok: false; problems: Record<number, string> }>;
+  }): Promise<DeskAnswer | { ok: false; problems: LimitProblems }>;
   /** The newest disputes and warnings of all wallets. */
   newest(): Promise<{ disputes: DisputeView[]; warnings: FraudWarningView[] }>;
 }
