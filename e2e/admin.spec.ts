@@ -71,8 +71,10 @@ test('a payment in quarantine is credited by a person, once, with who and why', 
   await expectAccessible(page, 'a payment in quarantine');
 
   await page.getByRole('button', { name: 'Decide' }).click();
-  await expect(page.getByText('Choose what happens to it.')).toBeVisible();
-  await expect(page.getByText('Say why: it is kept with your decision.')).toBeVisible();
+  const decision = page.getByRole('group', { name: 'What happens to it' });
+  await expect(decision).toHaveAccessibleDescription('Choose what happens to it.');
+  await expect(decision).toBeFocused();
+  await expect(page.getByLabel('Why')).toHaveAccessibleDescription(/Say why: it is kept/);
   await expectAccessible(page, 'the refused decision');
   expect(await balanceOf(userId)).toBe('0');
 
