@@ -7390,7 +7390,7 @@ create table wallets (
   constraint wallets_head_hash_check CHECK (octet_length(head_hash) = 32),
   constraint wallets_mode_check CHECK (mode = ANY (ARRAY['live'::text, 'deferred'::text])),
   constraint wallets_status_check CHECK (status = ANY (ARRAY['open'::text, 'frozen'::text, 'closed'::text])),
-  constraint wallets_user_id_check CHECK (user_id ~ '^[[:graph:]]{1,128}$'::text),
+  constraint wallets_user_id_check CHECK (length(user_id) >= 1 AND length(user_id) <= 128 AND user_id !~ '[^[:graph:]]'::text),
   constraint wallets_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
   constraint wallets_stand_on_head_event FOREIGN KEY (id, seq, balance_micros, held_micros, arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 ) with (fillfactor=50);
