@@ -128,6 +128,7 @@ export function createCharging(options: {
     apart: ({ walletId, key }) => walletId + key,
     maxBatch: 500,
     lanes: 2,
+    together: 200,
   });
   const directory = createWalletDirectory(sql);
 

@@ -123,6 +123,23 @@ describe('the write queue', () => {
     expect(batches).toEqual([['a', 'b'], ['c']]);
   });
 
+  it('lets a few go together, and many by lanes, which do not wait for each other', async () => {
+    const { queue, batches, answer } = queueWith({ lanes: 2, together: 2 });
+    // Dealt out by the last digits.
+    const other = WALLET.replace(/0$/, '1');
+    const few = [queue.send(charge('a')), queue.send(charge('b', other))];
+    await answer();
+    const many = [queue.send(charge('c')), queue.send(charge('d', other)), queue.send(charge('e'))];
+    // The first lane is answered; the second is still under way.
+    await answer();
+    many.push(queue.send(charge('f', other)), queue.send(charge('g')));
+    await answer();
+    await answer();
+    await answer();
+    expect(batches).toEqual([['a', 'b'], ['c', 'e'], ['d'], ['g'], ['f']]);
+    expect(await Promise.all([...few, ...many])).toHaveLength(7);
+  });
+
   it('turns callers away with OVERLOADED when too many wait', async () => {
     const { queue, answer } = queueWith({ maxWaiting: 2 });
     const outcomes = [queue.send(charge('a')), queue.send(charge('b'))];

@@ -23,9 +23,8 @@ interface Waiting<Write, Outcome> {
 
 interface Lane<Write, Outcome> {
   waiting: Waiting<Write, Outcome>[];
-  busy: boolean;
-  /** When the batch under way was sent. */
-  sentAtMs: number;
+  /** When the batch under way was sent; null when there is none. */
+  sentAtMs: number | null;
 }
 
 export interface WriteQueue<Write, Outcome> {
@@ -49,6 +48,11 @@ export interface WriteQueueOptions<Write, Outcome> {
   readonly maxBatch: number;
   /** Batches under way at once. Wallets are dealt out by id, so two lanes never share one. */
   readonly lanes: number;
+  /**
+   * While nothing is under way and no more than this wait, one batch takes them from all lanes: a
+   * batch has a price of its own, which few writes do not earn back by going two ways.
+   */
+  readonly together?: number;
   readonly maxWaiting?: number;
   /** Whether an error of `apply` means that its transaction was chosen to give way. */
   readonly isDeadlock?: (error: unknown) => boolean;
@@ -64,6 +68,7 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
     apply,
     apart,
     maxBatch,
+    together = 0,
     maxWaiting = MAX_WAITING,
     isDeadlock = (error) => error instanceof Error && 'code' in error && error.code === '40P01',
     isOutage = (error) => asFault(error).code !== 'INTERNAL',
@@ -71,18 +76,37 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
   } = options;
   const lanes = Array.from(
     { length: options.lanes },
-    (): Lane<Write, Outcome> => ({ waiting: [], busy: false, sentAtMs: 0 }),
+    (): Lane<Write, Outcome> => ({ waiting: [], sentAtMs: null }),
   );
+  let sendsSoon = false;
 
   const waiting = () => lanes.reduce((sum, lane) => sum + lane.waiting.length, 0);
 
-  async function run(lane: Lane<Write, Outcome>): Promise<void> {
-    while (lane.waiting.length > 0) {
-      const batch = takeBatch(lane, maxBatch, apart);
-      lane.sentAtMs = nowMs();
-      await settle(batch);
+  function sendWaiting(): void {
+    const idle = lanes.filter(({ sentAtMs }) => sentAtMs === null);
+    if (idle.length === lanes.length && waiting() <= together) {
+      void sendFrom(lanes);
+      return;
     }
-    lane.busy = false;
+    for (const lane of idle) {
+      void sendFrom([lane]);
+    }
+  }
+
+  async function sendFrom(taken: readonly Lane<Write, Outcome>[]): Promise<void> {
+    const batch = takeBatch(taken, maxBatch, apart);
+    if (batch.length === 0) {
+      return;
+    }
+    const sentAtMs = nowMs();
+    for (const lane of taken) {
+      lane.sentAtMs = sentAtMs;
+    }
+    await settle(batch);
+    for (const lane of taken) {
+      lane.sentAtMs = null;
+    }
+    sendWaiting();
   }
 
   async function settle(batch: readonly Waiting<Write, Outcome>[]): Promise<void> {
@@ -132,18 +156,20 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
       if (lane === undefined) {
         throw new RangeError('a queue has at least one lane');
       }
-      if (lane.busy && nowMs() - lane.sentAtMs > STALLED_AFTER_MS) {
+      if (lane.sentAtMs !== null && nowMs() - lane.sentAtMs > STALLED_AFTER_MS) {
         return Promise.reject(
           new Fault('DATABASE_UNAVAILABLE', { retryAfterSeconds: RETRY_AFTER_SECONDS }),
         );
       }
       return new Promise((resolve, reject) => {
         lane.waiting.push({ write, resolve, reject });
-        if (!lane.busy) {
-          lane.busy = true;
-          lane.sentAtMs = nowMs();
+        if (!sendsSoon) {
+          sendsSoon = true;
           // What else this turn of the event loop brings goes along.
-          setImmediate(() => void run(lane));
+          setImmediate(() => {
+            sendsSoon = false;
+            sendWaiting();
+          });
         }
       });
     },
@@ -152,26 +178,29 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
 
 /** Takes what fits one batch; what must stay apart from it waits for its answer. */
 function takeBatch<Write, Outcome>(
-  lane: Lane<Write, Outcome>,
+  lanes: readonly Lane<Write, Outcome>[],
   maxBatch: number,
   apart: ((write: Write) => string) | undefined,
 ): Waiting<Write, Outcome>[] {
-  if (apart === undefined) {
-    return lane.waiting.splice(0, maxBatch);
-  }
   const batch: Waiting<Write, Outcome>[] = [];
-  const later: Waiting<Write, Outcome>[] = [];
   const names = new Set<string>();
-  for (const item of lane.waiting) {
-    const name = apart(item.write);
-    if (batch.length < maxBatch && !names.has(name)) {
-      names.add(name);
-      batch.push(item);
-    } else {
-      later.push(item);
+  for (const lane of lanes) {
+    if (apart === undefined) {
+      batch.push(...lane.waiting.splice(0, maxBatch - batch.length));
+      continue;
     }
+    const later: Waiting<Write, Outcome>[] = [];
+    for (const item of lane.waiting) {
+      const name = apart(item.write);
+      if (batch.length < maxBatch && !names.has(name)) {
+        names.add(name);
+        batch.push(item);
+      } else {
+        later.push(item);
+      }
+    }
+    lane.waiting = later;
   }
-  lane.waiting = later;
   return batch;
 }
 
