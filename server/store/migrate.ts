@@ -6,7 +6,10 @@ import type { Logger } from 'pino';
 import postgres from 'postgres';
 import { connect, type Sql } from './sql.ts';
 
-/** Where this program's migrations are: `db/migrations/NNNN_name.sql`. */
+/**
+ * Where this program's migrations are: `db/migrations/NNNN_name.sql`. The bundle of the server lies
+ * as deep in the project as this file.
+ */
 export const MIGRATIONS_DIRECTORY = fileURLToPath(new URL('../../db/migrations', import.meta.url));
 
 /** Any process that migrates takes this lock, so that they take turns. */

@@ -98,7 +98,7 @@ function launch(options: {
   const log = openSync(options.logPath, 'a', 0o600);
   const child = spawn(
     process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(ROOT, 'server', 'main.ts')],
+    ['--max-semi-space-size=32', join(ROOT, 'dist', 'server', 'main.js')],
     {
       cwd: options.directory,
       stdio: ['ignore', log, log],
