@@ -1,7 +1,6 @@
 /** `npm run billing -- terms`: how long what is owed may wait. */
 import { type ArrearsTerms, arrearsTerms, changeArrearsTerms } from '../store/arrears-terms.ts';
-import { connect } from '../store/sql.ts';
-import { UsageError } from './failure.ts';
+import { UsageError, withDatabase } from './command.ts';
 import type { Output } from './output.ts';
 
 /** The longest grace that the schema allows. */
@@ -48,20 +47,17 @@ export async function runTerms(
   { graceDays, reminderDays, json }: TermsArguments,
   output: Output,
 ): Promise<number> {
-  const sql = connect(ownerUrl, { max: 1, applicationName: 'prepaid-wallet billing' });
-  try {
-    const isChange = graceDays !== null || reminderDays !== null;
-    const terms = isChange
-      ? await changeArrearsTerms(sql, { graceDays, reminderDays })
-      : await arrearsTerms(sql);
-    if (terms === null) {
-      throw new UsageError('The reminder would come before the month is closed: see --grace-days.');
-    }
-    await output.out(json ? `${JSON.stringify(terms)}\n` : describe(terms));
-    return 0;
-  } finally {
-    await sql.end({ timeout: 1 });
+  const isChange = graceDays !== null || reminderDays !== null;
+  const terms = await withDatabase(
+    ownerUrl,
+    { max: 1, applicationName: 'prepaid-wallet billing' },
+    (sql) => (isChange ? changeArrearsTerms(sql, { graceDays, reminderDays }) : arrearsTerms(sql)),
+  );
+  if (terms === null) {
+    throw new UsageError('The reminder would come before the month is closed: see --grace-days.');
   }
+  await output.out(json ? `${JSON.stringify(terms)}\n` : describe(terms));
+  return 0;
 }
 
 function describe({ graceDays, reminderDays }: ArrearsTerms): string {

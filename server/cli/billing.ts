@@ -1,20 +1,26 @@
 /** `npm run billing`: the monthly run by hand. */
 import { userInfo } from 'node:os';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import {
   createMonthWork,
   defaultPeriod,
   isPeriod,
   type MonthWork,
 } from '../billing/month/month.ts';
-import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
+import { type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { BillingStatus } from '../http/views/admin.ts';
-import { APP_ROLE, connect } from '../store/sql.ts';
+import { APP_ROLE } from '../store/sql.ts';
 import { parseTerms, runTerms, type TermsArguments } from './billing-terms.ts';
-import { commandEnv } from './environment.ts';
-import { reportFailure, UsageError } from './failure.ts';
-import { type Output, standardOutput } from './output.ts';
+import {
+  type Given,
+  needed,
+  notUnderstood,
+  refuseForeignOptions,
+  runAsProgram,
+  runCommand,
+  UsageError,
+  withDatabase,
+} from './command.ts';
+import type { Output } from './output.ts';
 import { createProgress } from './progress.ts';
 
 const HELP = `The monthly run by hand. Repeating it changes nothing that was done.
@@ -32,6 +38,14 @@ The database is the one of DATABASE_URL (environment, .env.local or .env), else 
 npm run dev keeps in this folder; for terms the one of DATABASE_OWNER_URL, where that is set.
 `;
 
+const OPTIONS = {
+  period: { type: 'string' },
+  'dry-run': { type: 'boolean' },
+  'grace-days': { type: 'string' },
+  'reminder-days': { type: 'string' },
+  json: { type: 'boolean' },
+} as const;
+
 interface MonthArguments {
   readonly command: 'run' | 'preview' | 'status';
   readonly period: string;
@@ -42,64 +56,42 @@ interface MonthArguments {
  * Runs `npm run billing` with its arguments. Returns the exit code: 0 done, 1 failed (or a wallet
  * could not be closed), 2 misused.
  */
-export async function runBilling(
+export function runBilling(
   argv: readonly string[],
   source: EnvSource,
   output: Output,
   clock: () => Date = () => new Date(),
 ): Promise<number> {
-  try {
-    const args = parseArguments(argv, clock());
-    if (args === 'help') {
-      output.out(HELP);
-      return 0;
-    }
-    const read = readDatabaseEnv(source);
-    if (!read.ok) {
-      output.err(`${describeProblems(read.problems)}\n`);
-      return 1;
-    }
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, (given) => {
+    const args = parseArguments(given, clock());
+    const { databaseUrl, databaseOwnerUrl } = needed(readDatabaseEnv(source));
     if (args.command === 'terms') {
-      return await runTerms(read.env.databaseOwnerUrl, args, output);
+      return runTerms(databaseOwnerUrl, args, output);
     }
-    const sql = connect(read.env.databaseUrl, {
-      role: APP_ROLE,
-      max: 1,
-      applicationName: 'prepaid-wallet billing',
-      // A range of large wallets may take its time; somebody is watching it.
-      statementTimeoutMs: 0,
-    });
-    try {
-      return await COMMANDS[args.command](
-        createMonthWork({ sql, longSql: sql, clock }),
-        args,
-        output,
-        clock,
-      );
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
-  } catch (error) {
-    return reportFailure(error, HELP, output);
-  }
+    const command = COMMANDS[args.command];
+    return withDatabase(
+      databaseUrl,
+      {
+        role: APP_ROLE,
+        max: 1,
+        applicationName: 'prepaid-wallet billing',
+        // A range of large wallets may take its time; somebody is watching it.
+        statementTimeoutMs: 0,
+      },
+      (sql) => command(createMonthWork({ sql, longSql: sql, clock }), args, output, clock),
+    );
+  });
 }
 
 function parseArguments(
-  argv: readonly string[],
+  { values, positionals }: Given<typeof OPTIONS>,
   now: Date,
-): MonthArguments | TermsArguments | 'help' {
-  const { values, positionals } = parse(argv);
-  if (values.help) return 'help';
+): MonthArguments | TermsArguments {
   const [command, ...extra] = positionals;
-  if (command === undefined) throw new UsageError('A command is missing.');
   if (!(command === 'run' || command === 'status' || command === 'terms') || extra.length > 0) {
-    throw new UsageError(`Not understood: ${positionals.join(' ')}`);
+    throw notUnderstood(positionals);
   }
-  const names = Object.keys(values);
-  const foreign = names.find((name) => !OPTIONS_OF[command].includes(name));
-  if (foreign !== undefined) {
-    throw new UsageError(`--${foreign} does not belong to ${command}.`);
-  }
+  refuseForeignOptions(command, values, OPTIONS_OF[command]);
   if (command === 'terms') return parseTerms(values);
   const dryRun = values['dry-run'] ?? false;
   const period = values.period ?? defaultPeriod(now);
@@ -112,25 +104,6 @@ const OPTIONS_OF: Record<'run' | 'status' | 'terms', readonly string[]> = {
   status: ['period', 'json'],
   terms: ['grace-days', 'reminder-days', 'json'],
 };
-
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        period: { type: 'string' },
-        'dry-run': { type: 'boolean' },
-        'grace-days': { type: 'string' },
-        'reminder-days': { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
 
 type Command = (
   month: MonthWork,
@@ -217,6 +190,4 @@ function describe(status: BillingStatus): string {
   ].join('\n');
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runBilling(process.argv.slice(2), commandEnv(), standardOutput());
-}
+await runAsProgram(import.meta.url, runBilling);

@@ -1,6 +1,4 @@
 import { userInfo } from 'node:os';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import {
   type ApiKeys,
   createApiKeys,
@@ -9,12 +7,19 @@ import {
   type Scope,
 } from '../billing/accounts/api-keys.ts';
 import { MAX_BURST, MAX_RATE_PER_SECOND, type RateLimit } from '../billing/accounts/rate-limit.ts';
-import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
+import { type EnvSource, readDatabaseEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
-import { APP_ROLE, connect } from '../store/sql.ts';
-import { commandEnv } from './environment.ts';
-import { reportFailure, UsageError } from './failure.ts';
-import { type Output, standardOutput } from './output.ts';
+import { APP_ROLE } from '../store/sql.ts';
+import {
+  type Given,
+  needed,
+  notUnderstood,
+  runAsProgram,
+  runCommand,
+  UsageError,
+  withDatabase,
+} from './command.ts';
+import type { Output } from './output.ts';
 
 const HELP = `Keys by which internal services call the API.
 
@@ -33,45 +38,34 @@ The database is the one of DATABASE_URL (environment, .env.local or .env), else 
 npm run dev keeps in this folder.
 `;
 
+const OPTIONS = {
+  name: { type: 'string' },
+  scopes: { type: 'string' },
+  'rate-limit': { type: 'string' },
+  burst: { type: 'string' },
+} as const;
+
 /**
  * Runs `npm run keys` with its arguments. Returns the exit code: 0 done, 1 failed, 2 misused.
  */
-export async function runKeys(
+export function runKeys(
   argv: readonly string[],
   source: EnvSource,
   output: Output,
 ): Promise<number> {
-  try {
-    const run = parseCommand(argv);
-    if (run === 'help') {
-      output.out(HELP);
-      return 0;
-    }
-    const read = readDatabaseEnv(source);
-    if (!read.ok) {
-      output.err(`${describeProblems(read.problems)}\n`);
-      return 1;
-    }
-    const sql = connect(read.env.databaseUrl, {
-      role: APP_ROLE,
-      max: 1,
-      applicationName: 'prepaid-wallet keys',
-    });
-    try {
-      return await run(createApiKeys({ sql, logger: createLogger('silent') }), output);
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
-  } catch (error) {
-    return reportFailure(error, HELP, output);
-  }
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, (given) => {
+    const run = commandOf(given);
+    return withDatabase(
+      needed(readDatabaseEnv(source)).databaseUrl,
+      { role: APP_ROLE, max: 1, applicationName: 'prepaid-wallet keys' },
+      (sql) => run(createApiKeys({ sql, logger: createLogger('silent') }), output),
+    );
+  });
 }
 
 type Command = (keys: ApiKeys, output: Output) => Promise<number>;
 
-function parseCommand(argv: readonly string[]): Command | 'help' {
-  const { values, positionals } = parseArguments(argv);
-  if (values.help) return 'help';
+function commandOf({ values, positionals }: Given<typeof OPTIONS>): Command {
   const [command, id, ...extra] = positionals;
   const { name, scopes, 'rate-limit': rate, burst } = values;
   if (command !== 'create' && [name, scopes, rate, burst].some((value) => value !== undefined)) {
@@ -83,27 +77,7 @@ function parseCommand(argv: readonly string[]): Command | 'help' {
   if (command === 'list' && id === undefined) return listKeys;
   if (command === 'revoke' && id !== undefined && extra.length === 0) return revokeKey(id);
   if (command === 'revoke') throw new UsageError('revoke needs the ID of one key.');
-  throw new UsageError(
-    command === undefined ? 'A command is missing.' : `Not understood: ${positionals.join(' ')}`,
-  );
-}
-
-function parseArguments(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        name: { type: 'string' },
-        scopes: { type: 'string' },
-        'rate-limit': { type: 'string' },
-        burst: { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  throw notUnderstood(positionals);
 }
 
 function parseName(given: string | undefined): string {
@@ -183,6 +157,4 @@ function revokeKey(id: string): Command {
   };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runKeys(process.argv.slice(2), commandEnv(), standardOutput());
-}
+await runAsProgram(import.meta.url, runKeys);

@@ -1,14 +1,20 @@
 /** `npm run ledger`: proves, rebuilds and exports the ledger. */
 import { availableParallelism } from 'node:os';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
-import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
-import { connect, type Sql } from '../store/sql.ts';
-import { commandEnv } from './environment.ts';
-import { reportFailure, UsageError } from './failure.ts';
+import { type EnvSource, readDatabaseEnv } from '../env.ts';
+import type { Sql } from '../store/sql.ts';
+import {
+  type Given,
+  needed,
+  notUnderstood,
+  refuseForeignOptions,
+  runAsProgram,
+  runCommand,
+  UsageError,
+  withDatabase,
+} from './command.ts';
 import { rebuildLedger, verifyLedger } from './ledger-check.ts';
 import { exportLedger, isExportFormat, printTrialBalance } from './ledger-export.ts';
-import { type Output, standardOutput } from './output.ts';
+import type { Output } from './output.ts';
 
 const HELP = `Proves, rebuilds and exports the ledger.
 
@@ -28,6 +34,13 @@ const HELP = `Proves, rebuilds and exports the ledger.
 The database is the one of DATABASE_OWNER_URL or DATABASE_URL (environment, .env.local or .env),
 else the one that npm run dev keeps in this folder. verify and rebuild need the schema's owner.
 `;
+
+const OPTIONS = {
+  wallet: { type: 'string' },
+  format: { type: 'string' },
+  'dry-run': { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
 
 interface Arguments {
   readonly walletId: string | null;
@@ -57,49 +70,34 @@ const COMMANDS: Readonly<Record<string, { run: Command; options: readonly string
  * Runs `npm run ledger` with its arguments. Returns the exit code: 0 all is well, 1 a difference
  * or a failure, 2 misused.
  */
-export async function runLedger(
+export function runLedger(
   argv: readonly string[],
   source: EnvSource,
   output: Output,
 ): Promise<number> {
-  try {
-    const parsed = parseArguments(argv);
-    if (parsed === 'help') {
-      await output.out(HELP);
-      return 0;
-    }
-    const read = readDatabaseEnv(source);
-    if (!read.ok) {
-      await output.err(`${describeProblems(read.problems)}\n`);
-      return 1;
-    }
-    const sql = connect(read.env.databaseOwnerUrl, {
-      max: Math.min(4, availableParallelism()),
-      applicationName: 'prepaid-wallet ledger',
-      // A large ledger takes its time; somebody is watching.
-      statementTimeoutMs: 0,
-    });
-    try {
-      return await parsed.command(sql, parsed.args, output);
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
-  } catch (error) {
-    return reportFailure(error, HELP, output);
-  }
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, (given) => {
+    const { command, args } = parseArguments(given);
+    return withDatabase(
+      needed(readDatabaseEnv(source)).databaseOwnerUrl,
+      {
+        max: Math.min(4, availableParallelism()),
+        applicationName: 'prepaid-wallet ledger',
+        // A large ledger takes its time; somebody is watching.
+        statementTimeoutMs: 0,
+      },
+      (sql) => command(sql, args, output),
+    );
+  });
 }
 
-function parseArguments(argv: readonly string[]): { command: Command; args: Arguments } | 'help' {
-  const { values, positionals } = parse(argv);
-  if (values.help) return 'help';
-  const [name, ...extra] = positionals;
-  if (name === undefined) throw new UsageError('A command is missing.');
+function parseArguments({ values, positionals }: Given<typeof OPTIONS>): {
+  command: Command;
+  args: Arguments;
+} {
+  const [name = '', ...extra] = positionals;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined || extra.length > 0) {
-    throw new UsageError(`Not understood: ${positionals.join(' ')}`);
-  }
-  const foreign = Object.keys(values).find((option) => !command.options.includes(option));
-  if (foreign !== undefined) throw new UsageError(`--${foreign} does not belong to ${name}.`);
+  if (command === undefined || extra.length > 0) throw notUnderstood(positionals);
+  refuseForeignOptions(name, values, command.options);
   const walletId = values.wallet?.toLowerCase() ?? null;
   if (walletId !== null && !/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(walletId)) {
     throw new UsageError('--wallet needs the id of a wallet, a uuid.');
@@ -113,24 +111,4 @@ function parseArguments(argv: readonly string[]): { command: Command; args: Argu
   return { command: command.run, args };
 }
 
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        wallet: { type: 'string' },
-        format: { type: 'string' },
-        'dry-run': { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runLedger(process.argv.slice(2), commandEnv(), standardOutput());
-}
+await runAsProgram(import.meta.url, runLedger);

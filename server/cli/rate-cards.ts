@@ -2,17 +2,22 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { createRateCards, type RateCards } from '../billing/rate-cards/rate-cards.ts';
 import { createRehearsing, type Rehearsing } from '../billing/rate-cards/rehearsing.ts';
 import { createRerating, type Rerating } from '../billing/rate-cards/rerating.ts';
-import { describeProblems, type EnvSource, readDatabaseEnv } from '../env.ts';
+import { type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { CustomerChange, Span, Totals } from '../http/views/repricing.ts';
-import { APP_ROLE, connect, type Sql } from '../store/sql.ts';
-import { describeDatabaseFailure } from './database-failure.ts';
-import { commandEnv } from './environment.ts';
-import { type Output, standardOutput } from './output.ts';
+import { APP_ROLE, type Sql } from '../store/sql.ts';
+import {
+  type Given,
+  needed,
+  notUnderstood,
+  runAsProgram,
+  runCommand,
+  UsageError,
+  withDatabase,
+} from './command.ts';
+import type { Output } from './output.ts';
 import { changeLine, progressLines, totalsLines } from './repricing-report.ts';
 
 const HELP = `Rate cards: their drafts, their prices as CSV, and publishing them.
@@ -45,76 +50,42 @@ The database is the one of DATABASE_URL (environment, .env.local or .env), else 
 npm run dev keeps in this folder.
 `;
 
-/** What the command line asked for makes no sense; the message says why. */
-class UsageError extends Error {}
+const OPTIONS = {
+  draft: { type: 'string' },
+  effective: { type: 'string' },
+  merge: { type: 'boolean' },
+  from: { type: 'string' },
+  to: { type: 'string' },
+  id: { type: 'string' },
+  reason: { type: 'string' },
+  debits: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
+  customers: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
 
 /** Runs the command; returns the exit code. */
-export async function runRateCards(
+export function runRateCards(
   argv: readonly string[],
   source: EnvSource,
   output: Output,
 ): Promise<number> {
-  try {
-    const { values, positionals } = parse(argv);
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, ({ values, positionals }) => {
     const [name = '', ...operands] = positionals;
-    if (values.help) {
-      await output.out(HELP);
-      return 0;
-    }
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (command === undefined) {
-      throw new UsageError(name === '' ? 'A command is missing.' : `Not understood: ${name}`);
-    }
-    const read = readDatabaseEnv(source);
-    if (!read.ok) {
-      await output.err(`${describeProblems(read.problems)}\n`);
-      return 1;
-    }
-    const sql = connect(read.env.databaseUrl, {
-      role: APP_ROLE,
-      max: 2,
-      applicationName: 'prepaid-wallet rate-cards',
-      // A large card may take its time; somebody is watching it.
-      statementTimeoutMs: 0,
-    });
-    try {
-      return await command({ ...toolsOf(sql), values, operands, output });
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
-  } catch (error) {
-    if (error instanceof UsageError) {
-      await output.err(`${error.message}\n\n${HELP}`);
-      return 2;
-    }
-    await output.err(`${describeDatabaseFailure(error)}\n`);
-    return 1;
-  }
-}
-
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        draft: { type: 'string' },
-        effective: { type: 'string' },
-        merge: { type: 'boolean' },
-        from: { type: 'string' },
-        to: { type: 'string' },
-        id: { type: 'string' },
-        reason: { type: 'string' },
-        debits: { type: 'boolean' },
-        'dry-run': { type: 'boolean' },
-        customers: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
+    if (command === undefined) throw notUnderstood(positionals.slice(0, 1));
+    return withDatabase(
+      needed(readDatabaseEnv(source)).databaseUrl,
+      {
+        role: APP_ROLE,
+        max: 2,
+        applicationName: 'prepaid-wallet rate-cards',
+        // A large card may take its time; somebody is watching it.
+        statementTimeoutMs: 0,
       },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+      (sql) => command({ ...toolsOf(sql), values, operands, output }),
+    );
+  });
 }
 
 interface Tools {
@@ -126,7 +97,7 @@ interface Tools {
 }
 
 interface Call extends Tools {
-  readonly values: ReturnType<typeof parse>['values'];
+  readonly values: Given<typeof OPTIONS>['values'];
   /** What stands behind the command's name. */
   readonly operands: readonly string[];
   readonly output: Output;
@@ -320,6 +291,4 @@ async function refused(output: Output, { message }: { message: string }): Promis
   return 1;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runRateCards(process.argv.slice(2), commandEnv(), standardOutput());
-}
+await runAsProgram(import.meta.url, runRateCards);

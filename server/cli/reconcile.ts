@@ -1,18 +1,22 @@
 /** `npm run reconcile`: the ledger against Stripe. */
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { meaningOf, stripeComparisons } from '../billing/reconciliation/comparisons.ts';
 import { createReconciliation } from '../billing/reconciliation/reconciling.ts';
 import { createStripeEvents } from '../billing/stripe-events/stripe-events.ts';
-import { describeProblems, type EnvSource, readStripeEnv } from '../env.ts';
+import { type EnvSource, readStripeEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
 import type { Difference, DifferenceKind } from '../store/reconciliation.ts';
-import { APP_ROLE, connect } from '../store/sql.ts';
-import { StripeGatewayError } from '../stripe/errors.ts';
+import { APP_ROLE } from '../store/sql.ts';
 import { createStripeGateway } from '../stripe/gateway.ts';
-import { commandEnv } from './environment.ts';
-import { reportFailure, UsageError } from './failure.ts';
-import { type Output, standardOutput } from './output.ts';
+import {
+  type Given,
+  needed,
+  notUnderstood,
+  runAsProgram,
+  runCommand,
+  UsageError,
+  withDatabase,
+} from './command.ts';
+import type { Output } from './output.ts';
 
 const HELP = `Compares Stripe's payments, refunds and disputes with the ledger, both ways, and lists each
 difference.
@@ -30,6 +34,13 @@ The database is the one of DATABASE_URL and Stripe's key that of STRIPE_SECRET_K
 .env.local or .env), else those that npm run dev keeps in this folder.
 `;
 
+const OPTIONS = {
+  from: { type: 'string' },
+  to: { type: 'string' },
+  settle: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
+
 interface Arguments {
   readonly from: Date;
   readonly to: Date;
@@ -38,86 +49,50 @@ interface Arguments {
 }
 
 /** Runs the command; returns the exit code. Differences are written as they are found. */
-export async function runReconcile(
+export function runReconcile(
   argv: readonly string[],
   source: EnvSource,
   output: Output,
   clock: () => Date = () => new Date(),
 ): Promise<number> {
-  try {
-    const args = parseArguments(argv);
-    if (args === 'help') {
-      await output.out(HELP);
-      return 0;
-    }
-    const read = readStripeEnv(source);
-    if (!read.ok) {
-      await output.err(`${describeProblems(read.problems)}\n`);
-      return 1;
-    }
-    const { databaseUrl, stripe } = read.env;
-    const sql = connect(databaseUrl, {
-      role: APP_ROLE,
-      max: 3,
-      applicationName: 'prepaid-wallet reconcile',
-    });
-    try {
-      const gateway = createStripeGateway({
-        secretKey: stripe.secretKey,
-        ...(stripe.apiBase !== null && { apiBase: stripe.apiBase }),
-      });
-      const events = createStripeEvents({ sql, gateway });
-      const logger = createLogger('silent');
-      const reconciliation = createReconciliation({
-        sql,
-        comparisons: stripeComparisons({ sql, gateway, events, logger }),
-        clock,
-        logger,
-      });
-      const report = args.json ? jsonReport(args, output) : textReport(args, output);
-      const { checked, differences } = await reconciliation.compare({
-        range: args,
-        settle: args.settle,
-        onDifference: report.difference,
-      });
-      await report.end(checked, differences);
-      return differences > 0 ? 1 : 0;
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
-  } catch (error) {
-    if (error instanceof StripeGatewayError) {
-      await output.err(`${error.message}\n`);
-      return 1;
-    }
-    return reportFailure(error, HELP, output);
-  }
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, (given) => {
+    const args = parseArguments(given);
+    const { databaseUrl, stripe } = needed(readStripeEnv(source));
+    return withDatabase(
+      databaseUrl,
+      { role: APP_ROLE, max: 3, applicationName: 'prepaid-wallet reconcile' },
+      async (sql) => {
+        const gateway = createStripeGateway({
+          secretKey: stripe.secretKey,
+          ...(stripe.apiBase !== null && { apiBase: stripe.apiBase }),
+        });
+        const events = createStripeEvents({ sql, gateway });
+        const logger = createLogger('silent');
+        const reconciliation = createReconciliation({
+          sql,
+          comparisons: stripeComparisons({ sql, gateway, events, logger }),
+          clock,
+          logger,
+        });
+        const report = args.json ? jsonReport(args, output) : textReport(args, output);
+        const { checked, differences } = await reconciliation.compare({
+          range: args,
+          settle: args.settle,
+          onDifference: report.difference,
+        });
+        await report.end(checked, differences);
+        return differences > 0 ? 1 : 0;
+      },
+    );
+  });
 }
 
-function parseArguments(argv: readonly string[]): Arguments | 'help' {
-  const values = parse(argv);
-  if (values.help) return 'help';
+function parseArguments({ values, positionals }: Given<typeof OPTIONS>): Arguments {
+  if (positionals.length > 0) throw notUnderstood(positionals);
   const from = instant('--from', values.from);
   const to = instant('--to', values.to);
   if (from >= to) throw new UsageError('--from must come before --to.');
   return { from, to, settle: values.settle ?? false, json: values.json ?? false };
-}
-
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        from: { type: 'string' },
-        to: { type: 'string' },
-        settle: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
 }
 
 const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z)?$/;
@@ -185,6 +160,4 @@ function jsonReport({ from, to }: Arguments, output: Output): Report {
   };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runReconcile(process.argv.slice(2), commandEnv(), standardOutput());
-}
+await runAsProgram(import.meta.url, runReconcile);

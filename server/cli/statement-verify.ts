@@ -1,12 +1,11 @@
 /** `npm run statement:verify`: proves a user's own export against its statement, offline. */
 import { createReadStream } from 'node:fs';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { csvRecords } from '../ledger/csv.ts';
 import { formatMicros } from '../ledger/money.ts';
 import { isHash } from '../ledger/statement-files.ts';
 import { type ExportProblem, type VerifiedExport, verifyExport } from '../ledger/verify-export.ts';
-import { type Output, standardOutput } from './output.ts';
+import { type Given, runAsProgram, runCommand, UsageError } from './command.ts';
+import type { Output } from './output.ts';
 
 const HELP = `Verifies the events of a statement that somebody downloaded, without database or network.
 
@@ -20,8 +19,11 @@ take it from a copy that you kept, such as the one that was mailed. The first li
 named; exit code 1 when there is one.
 `;
 
-/** What the command line asked for makes no sense; the message says why. */
-class UsageError extends Error {}
+const OPTIONS = {
+  statement: { type: 'string' },
+  hash: { type: 'string' },
+  json: { type: 'boolean' },
+} as const;
 
 interface Arguments {
   readonly eventsPath: string;
@@ -34,24 +36,13 @@ interface Arguments {
  * Runs the command with its arguments. Returns the exit code: 0 all is well, 1 something is wrong, 2
  * misused.
  */
-export async function runStatementVerify(argv: readonly string[], output: Output): Promise<number> {
-  try {
-    const args = parseArguments(argv);
-    if (args === 'help') {
-      await output.out(HELP);
-      return 0;
-    }
+export function runStatementVerify(argv: readonly string[], output: Output): Promise<number> {
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, async (given) => {
+    const args = parseArguments(given);
     const outcome = await verify(args);
     await output.out(args.json ? `${asJson(outcome)}\n` : inWords(outcome, args));
     return outcome.ok ? 0 : 1;
-  } catch (error) {
-    if (error instanceof UsageError) {
-      await output.err(`${error.message}\n\n${HELP}`);
-      return 2;
-    }
-    await output.err(`${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
+  });
 }
 
 async function verify({
@@ -97,9 +88,7 @@ function asJson(outcome: VerifiedExport | ExportProblem): string {
   );
 }
 
-function parseArguments(argv: readonly string[]): Arguments | 'help' {
-  const { values, positionals } = parse(argv);
-  if (values.help) return 'help';
+function parseArguments({ values, positionals }: Given<typeof OPTIONS>): Arguments {
   const [eventsPath, ...extra] = positionals;
   if (eventsPath === undefined) throw new UsageError('The file of events is missing.');
   if (extra.length > 0) throw new UsageError(`Not understood: ${extra.join(' ')}`);
@@ -113,23 +102,4 @@ function parseArguments(argv: readonly string[]): Arguments | 'help' {
   };
 }
 
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        statement: { type: 'string' },
-        hash: { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = await runStatementVerify(process.argv.slice(2), standardOutput());
-}
+await runAsProgram(import.meta.url, (argv, _source, output) => runStatementVerify(argv, output));

@@ -1,11 +1,12 @@
 /** `npm run usage:import`: charges a file of call records through the typed client. */
 import { createReadStream } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { createBillingClient } from '../client/client.ts';
+import { type BillingClient, createBillingClient } from '../client/client.ts';
+import type { EnvSource } from '../env.ts';
 import { formatMicros } from '../ledger/money.ts';
-import { type CallRecord, parseAsteriskCdr, type UserField, userFields } from './asterisk-cdr.ts';
-import { commandEnv } from './environment.ts';
+import { parseAsteriskCdr, type UserField, userFields } from './asterisk-cdr.ts';
+import { type Given, runAsProgram, runCommand, UsageError } from './command.ts';
 import { describeClientError, type ImportSummary, importRecords } from './import-records.ts';
+import type { Output } from './output.ts';
 
 const HELP = `Charges a file of call records: each answered call once, however often the file is imported.
 
@@ -33,13 +34,41 @@ interface Arguments {
   json: boolean;
 }
 
-class UsageError extends Error {}
+const OPTIONS = {
+  format: { type: 'string' },
+  user: { type: 'string' },
+  'user-field': { type: 'string' },
+  timezone: { type: 'string' },
+  currency: { type: 'string' },
+  open: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
 
-function readArguments(argv: string[]): Arguments | null {
-  const { values, positionals } = parse(argv);
-  if (values.help) {
-    return null;
-  }
+/**
+ * Runs the command; returns the exit code: 0 every row is charged, now or before, or was nothing to
+ * charge; 1 a row was refused or wrong, or it failed; 2 misused.
+ */
+export function runUsageImport(
+  argv: readonly string[],
+  source: EnvSource,
+  output: Output,
+): Promise<number> {
+  return runCommand({ argv, options: OPTIONS, help: HELP, output }, async (given) => {
+    const args = parseArguments(given);
+    const { APP_URL: url = 'http://localhost:3000', WALLET_API_KEY: apiKey } = source;
+    if (apiKey === undefined) {
+      throw new UsageError('WALLET_API_KEY is not set: make a key with npm run keys -- create.');
+    }
+    const client = createBillingClient({ url, apiKey, timeoutMs: 180_000, tryTimeoutMs: 60_000 });
+    const summary = await importFile(args, client, output).catch((error: unknown) => {
+      throw new Error(describeFailure(error, url, args.file), { cause: error });
+    });
+    await output.out(args.json ? asJson(summary) : inWords(summary));
+    return summary.wrong + summary.refused > 0 ? 1 : 0;
+  });
+}
+
+function parseArguments({ values, positionals }: Given<typeof OPTIONS>): Arguments {
   const [file, ...rest] = positionals;
   if (file === undefined || rest.length > 0) {
     throw new UsageError('Name one file.');
@@ -66,62 +95,26 @@ function readArguments(argv: string[]): Arguments | null {
   };
 }
 
-function parse(argv: string[]) {
-  try {
-    return parseArgs({
-      args: argv,
-      allowPositionals: true,
-      options: {
-        format: { type: 'string' },
-        user: { type: 'string' },
-        'user-field': { type: 'string' },
-        timezone: { type: 'string' },
-        currency: { type: 'string' },
-        open: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-async function main(argv: string[]): Promise<number> {
-  const args = readArguments(argv);
-  if (args === null) {
-    process.stdout.write(HELP);
-    return 0;
-  }
-  const { APP_URL: url = 'http://localhost:3000', WALLET_API_KEY: apiKey } = commandEnv();
-  if (apiKey === undefined) {
-    throw new UsageError('WALLET_API_KEY is not set: make a key with npm run keys -- create.');
-  }
-  const client = createBillingClient({ url, apiKey, timeoutMs: 180_000, tryTimeoutMs: 60_000 });
-  try {
-    const summary = await importRecords({
-      rows: parseAsteriskCdr(createReadStream(args.file), {
-        timezone: args.timezone,
-        ...(args.userField !== undefined && { userField: args.userField }),
-      }),
-      client,
-      userOf: (record: CallRecord) => args.user ?? record.user,
-      currency: args.currency,
-      open: args.open,
-      onProgress: ({ rows, charged }) => {
-        if (process.stderr.isTTY) {
-          process.stderr.write(`\r${rows} rows read, ${charged} charged`);
-        }
-      },
-    });
-    if (process.stderr.isTTY) {
-      process.stderr.write('\n');
-    }
-    print(summary, args.json);
-    return summary.wrong + summary.refused > 0 ? 1 : 0;
-  } catch (error) {
-    throw new Error(describeFailure(error, url, args.file), { cause: error });
-  }
+async function importFile(
+  args: Arguments,
+  client: BillingClient,
+  output: Output,
+): Promise<ImportSummary> {
+  const summary = await importRecords({
+    rows: parseAsteriskCdr(createReadStream(args.file), {
+      timezone: args.timezone,
+      ...(args.userField !== undefined && { userField: args.userField }),
+    }),
+    client,
+    userOf: (record) => args.user ?? record.user,
+    currency: args.currency,
+    open: args.open,
+    onProgress: ({ rows, charged }) => {
+      if (output.errIsTerminal) output.err(`\r${rows} rows read, ${charged} charged`);
+    },
+  });
+  if (output.errIsTerminal) output.err('\n');
+  return summary;
 }
 
 function describeFailure(error: unknown, url: string, file: string): string {
@@ -138,34 +131,21 @@ function describeFailure(error: unknown, url: string, file: string): string {
 /** Problems shown one by one; a broken file can have millions. */
 const SHOWN_PROBLEMS = 20;
 
-function print(summary: ImportSummary, json: boolean): void {
-  if (json) {
-    const { chargedMicros, ...rest } = summary;
-    console.log(JSON.stringify({ ...rest, chargedMicros: chargedMicros.toString() }, null, 2));
-    return;
-  }
-  for (const { line, code, message } of summary.problems.slice(0, SHOWN_PROBLEMS)) {
-    console.log(`line ${line}: ${code}: ${message}`);
-  }
-  if (summary.problems.length > SHOWN_PROBLEMS) {
-    console.log(`… and ${summary.problems.length - SHOWN_PROBLEMS} more; --json lists them all`);
-  }
-  const { rows, charged, chargedMicros, replayed, skipped, refused, wrong } = summary;
-  console.log(
-    `${rows} rows: ${charged} charged (${chargedMicros} micros, ${formatMicros(chargedMicros, 2)}), ` +
-      `${replayed} replayed, ${skipped} skipped (not answered), ${refused} refused, ${wrong} wrong`,
-  );
+function asJson({ chargedMicros, ...rest }: ImportSummary): string {
+  return `${JSON.stringify({ ...rest, chargedMicros: chargedMicros.toString() }, null, 2)}\n`;
 }
 
-main(process.argv.slice(2)).then(
-  (code) => {
-    process.exitCode = code;
-  },
-  (error: unknown) => {
-    console.error(error instanceof Error ? error.message : String(error));
-    if (error instanceof UsageError) {
-      console.error(`\n${HELP}`);
-    }
-    process.exitCode = error instanceof UsageError ? 2 : 1;
-  },
-);
+function inWords(summary: ImportSummary): string {
+  const { problems, rows, charged, chargedMicros, replayed, skipped, refused, wrong } = summary;
+  const more = problems.length - SHOWN_PROBLEMS;
+  return [
+    ...problems
+      .slice(0, SHOWN_PROBLEMS)
+      .map(({ line, code, message }) => `line ${line}: ${code}: ${message}`),
+    ...(more > 0 ? [`… and ${more} more; --json lists them all`] : []),
+    `${rows} rows: ${charged} charged (${chargedMicros} micros, ${formatMicros(chargedMicros, 2)}), ` +
+      `${replayed} replayed, ${skipped} skipped (not answered), ${refused} refused, ${wrong} wrong\n`,
+  ].join('\n');
+}
+
+await runAsProgram(import.meta.url, runUsageImport);
