@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { EnvSource } from '../env.ts';
 import { runBilling } from './billing.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -21,21 +22,12 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-async function billing(
+function billing(
   args: string[],
   source: EnvSource = { DATABASE_URL: database.ownerUrl },
-): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const output = {
-    out: (text: string) => {
-      out += text;
-    },
-    err: (text: string) => {
-      err += text;
-    },
-  };
-  const code = await runBilling(args, source, output, () => new Date('2026-10-01T02:00:00Z'));
-  return { code, out, err };
+): Promise<Said> {
+  const clock = () => new Date('2026-10-01T02:00:00Z');
+  return captured((output) => runBilling(args, source, output, clock));
 }
 
 describe('npm run billing', () => {

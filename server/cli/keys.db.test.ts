@@ -4,6 +4,7 @@ import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { EnvSource } from '../env.ts';
 import { createLogger } from '../log.ts';
 import { connect } from '../store/sql.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 import { runKeys } from './keys.ts';
 
 let database: TestDatabase;
@@ -12,20 +13,11 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-async function keys(
+function keys(
   args: string[],
   source: EnvSource = { DATABASE_URL: database.ownerUrl },
-): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const code = await runKeys(args, source, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
+): Promise<Said> {
+  return captured((output) => runKeys(args, source, output));
 }
 
 describe('npm run keys', () => {

@@ -7,6 +7,7 @@ import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { chargeWallet, grantCredit } from '../store/charges.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { openWallet } from '../store/wallets.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 import { runLedger } from './ledger.ts';
 
 let database: TestDatabase;
@@ -15,20 +16,11 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-async function ledger(
+function ledger(
   args: string[],
   source: EnvSource = { DATABASE_URL: database.appUrl, DATABASE_OWNER_URL: database.ownerUrl },
-) {
-  let [out, err] = ['', ''];
-  const code = await runLedger(args, source, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
+): Promise<Said> {
+  return captured((output) => runLedger(args, source, output));
 }
 
 const actor = 'service:test';

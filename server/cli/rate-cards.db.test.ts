@@ -8,6 +8,7 @@ import { createRateCards } from '../billing/rate-cards/rate-cards.ts';
 import { createWallets } from '../billing/wallets/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 import { runRateCards } from './rate-cards.ts';
 
 let database: TestDatabase;
@@ -21,21 +22,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const code = await runRateCards(
-    args,
-    { DATABASE_URL: database.ownerUrl },
-    {
-      out: (text) => {
-        out += text;
-      },
-      err: (text) => {
-        err += text;
-      },
-    },
-  );
-  return { code, out, err };
+function run(...args: string[]): Promise<Said> {
+  const source = { DATABASE_URL: database.ownerUrl };
+  return captured((output) => runRateCards(args, source, output));
 }
 
 async function fileOf(text: string): Promise<string> {

@@ -5,6 +5,7 @@ import {
   WORLD_SECRET_KEY,
 } from '../billing/stripe-events/stripe-world.fixtures.ts';
 import type { EnvSource } from '../env.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 import { runReconcile } from './reconcile.ts';
 
 const HOUR_MS = 3_600_000;
@@ -31,21 +32,12 @@ afterAll(() => world?.stop());
 
 const at = (ms: number) => new Date(Date.now() + ms).toISOString();
 
-async function reconcile(
+function reconcile(
   args: string[] = ['--from', at(-HOUR_MS), '--to', at(HOUR_MS)],
   env: EnvSource = source,
-): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const output = {
-    out: (text: string) => {
-      out += text;
-    },
-    err: (text: string) => {
-      err += text;
-    },
-  };
-  const code = await runReconcile(args, env, output, () => new Date(Date.now() + HOUR_MS));
-  return { code, out, err };
+): Promise<Said> {
+  const clock = () => new Date(Date.now() + HOUR_MS);
+  return captured((output) => runReconcile(args, env, output, clock));
 }
 
 describe('npm run reconcile', () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createMonthScenario, type MonthScenario, type TestWallet } from '../dev/month-scenario.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 import { runStatementVerify } from './statement-verify.ts';
 
 let scenario: MonthScenario;
@@ -53,18 +54,8 @@ async function saved(name: string, text: string): Promise<string> {
   return path;
 }
 
-async function run(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const code = await runStatementVerify(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
+function run(...argv: string[]): Promise<Said> {
+  return captured((output) => runStatementVerify(argv, output));
 }
 
 describe('npm run statement:verify', () => {

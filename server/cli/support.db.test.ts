@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensureUser } from '../billing/accounts/accounts.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { captured, type Said } from './captured.fixtures.ts';
 import { runSupport } from './support.ts';
 
 let database: TestDatabase;
@@ -13,21 +14,9 @@ beforeAll(async () => {
 
 afterAll(() => database?.close());
 
-async function run(...argv: string[]) {
-  const said = { out: '', err: '' };
-  const code = await runSupport(
-    argv,
-    { DATABASE_URL: database.ownerUrl },
-    {
-      out: (text) => {
-        said.out += text;
-      },
-      err: (text) => {
-        said.err += text;
-      },
-    },
-  );
-  return { code, ...said };
+function run(...argv: string[]): Promise<Said> {
+  const source = { DATABASE_URL: database.ownerUrl };
+  return captured((output) => runSupport(argv, source, output));
 }
 
 async function role(): Promise<unknown> {
