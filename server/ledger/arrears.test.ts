@@ -2,22 +2,12 @@ import { describe, test } from 'vitest';
 import type { DemandArrears } from './arrears.ts';
 import type { ChargeWallet, CreditTopUp } from './decide.ts';
 import type { WalletEvent } from './events.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { actor, given, live, nowMs, requestHash } from './specification.fixtures.ts';
 
-const actor = 'service:test';
-const requestHash = 'ab'.repeat(32);
 const keyOf = (digit: number) => `${digit}`.repeat(8).concat('-1111-4111-8111-111111111111');
 const dayMs = 86_400_000;
 const suspendAtMs = nowMs + 7 * dayMs;
 
-const live: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const owing = {
   type: 'charge',
   key: keyOf(1),

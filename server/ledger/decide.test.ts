@@ -3,25 +3,14 @@ import type { Command } from './decide.ts';
 import { maxAmountMicros, maxStandingMicros } from './decision.ts';
 import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
-import { given } from './specification.fixtures.ts';
+import { actor, given, live, opened, requestHash } from './specification.fixtures.ts';
 import { initialState } from './state.ts';
 
 const unitMicros = 1_000_000n;
 const key = '11111111-1111-4111-8111-111111111111';
 const otherKey = '22222222-2222-4222-8222-222222222222';
-const requestHash = 'ab'.repeat(32);
-const actor = 'service:test';
 const common = { key, requestHash, actor, detail: { referenceId: 'call-1' } };
 
-const opened = (mode: WalletMode): WalletEvent => ({
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode,
-  actor,
-});
-const live = opened('live');
 const deferred = opened('deferred');
 const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: { reason: 'stolen card' } };
 const closed: WalletEvent = { type: 'wallet_closed', actor, detail: { reason: 'asked for' } };

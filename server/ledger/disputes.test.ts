@@ -3,20 +3,11 @@ import type { Command } from './decide.ts';
 import type { ApplyDispute } from './disputes.ts';
 import type { WalletEvent } from './events.ts';
 import type { Dispute } from './payments.ts';
-import { given } from './specification.fixtures.ts';
+import { given, live, requestHash } from './specification.fixtures.ts';
 
 const actor = 'stripe:du_1';
-const requestHash = 'ab'.repeat(32);
 const paymentKey = '11111111-1111-4111-8111-111111111111';
 
-const opened: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const paid: WalletEvent = {
   ...{ type: 'top_up', key: paymentKey, requestHash, amountMicros: 10n, actor, detail: {} },
 };
@@ -70,18 +61,18 @@ const unfrozen: WalletEvent = {
 const byHand: WalletEvent = { type: 'wallet_frozen', actor: 'support:x', detail: {} };
 
 test('an open dispute freezes the wallet and takes nothing until the bank does', () => {
-  given(opened, paid)
+  given(live, paid)
     .when(told({}))
     .thenEvents(opening(open), frozen)
     .answering({ code: 'OK', replayed: false, balanceMicros: 10n });
-  given(opened, paid, opening(open), frozen)
+  given(live, paid, opening(open), frozen)
     .when(told({ withdrawnMicros: 10n }))
     .thenEvents(withdrawn(taken))
     .answering({ code: 'OK', balanceMicros: 0n });
 });
 
 test('a dispute that is won gives back what was taken and unfreezes the wallet', () => {
-  given(opened, paid, opening(open), frozen, withdrawn(taken))
+  given(live, paid, opening(open), frozen, withdrawn(taken))
     .when(told({ state: 'won', withdrawnMicros: 10n, reinstatedMicros: 10n }))
     .thenEvents(reinstated, closing(won), unfrozen)
     .answering({ code: 'OK', balanceMicros: 10n });
@@ -93,14 +84,14 @@ test('what was taken goes below zero when it was spent, and stays so when the di
     ...{ owedMicros: 0n, actor, detail: {} },
   };
   const lost: Dispute = { ...taken, state: 'lost' };
-  given(opened, paid, spent)
+  given(live, paid, spent)
     .when(told({ state: 'lost', withdrawnMicros: 10n }))
     .thenEvents(opening(lost), frozen, withdrawn(lost), closing(lost))
     .answering({ code: 'OK', balanceMicros: -7n });
 });
 
 test('what is heard late changes nothing', () => {
-  const ended = [opened, paid, opening(open), frozen, withdrawn(taken), reinstated, closing(won)];
+  const ended = [live, paid, opening(open), frozen, withdrawn(taken), reinstated, closing(won)];
   for (const late of [
     told({}),
     told({ withdrawnMicros: 10n }),
@@ -115,7 +106,7 @@ test('what is heard late changes nothing', () => {
 
 test('an inquiry does nothing', () => {
   for (const state of ['inquiry', 'inquiry_closed'] as const) {
-    given(opened, paid).when(told({ state })).thenNothing({ code: 'OK', replayed: true });
+    given(live, paid).when(told({ state })).thenNothing({ code: 'OK', replayed: true });
   }
 });
 
@@ -123,15 +114,15 @@ test('winning unfreezes no wallet that another dispute or a person keeps frozen'
   const end = told({ state: 'won' });
   const quietlyWon: Dispute = { ...open, state: 'won', freezes: false };
   const other = opening({ ...open, disputeId: 'du_2' });
-  given(opened, paid, opening(open), frozen, other)
+  given(live, paid, opening(open), frozen, other)
     .when(end)
     .thenEvents(closing(quietlyWon))
     .answering({ code: 'OK' });
-  given(opened, paid, opening(open), frozen, byHand)
+  given(live, paid, opening(open), frozen, byHand)
     .when(end)
     .thenEvents(closing(quietlyWon))
     .answering({ code: 'OK' });
-  given(opened, paid, byHand)
+  given(live, paid, byHand)
     .when(told({}))
     .thenEvents(opening({ ...open, freezes: false }))
     .answering({ code: 'OK' });
@@ -141,23 +132,23 @@ test('a wallet that a dispute froze can be frozen by hand, and one that a person
   const freeze: Command = {
     ...{ type: 'change_wallet_status', status: 'frozen', actor: 'support:x', detail: {} },
   };
-  given(opened, paid, opening(open), frozen)
+  given(live, paid, opening(open), frozen)
     .when(freeze)
     .thenEvents(byHand)
     .answering({ code: 'OK', replayed: false });
-  given(opened, paid, opening(open), frozen, byHand)
+  given(live, paid, opening(open), frozen, byHand)
     .when(freeze)
     .thenNothing({ code: 'OK', replayed: true });
 });
 
 test('a dispute of what was never credited, or of another payment, is refused', () => {
-  given(opened).when(told({})).thenNothing({ code: 'PAYMENT_NOT_CREDITED' });
+  given(live).when(told({})).thenNothing({ code: 'PAYMENT_NOT_CREDITED' });
   given().when(told({})).thenNothing({ code: 'WALLET_NOT_FOUND' });
   const otherPaid = { ...paid, key: paymentKey.replaceAll('1', '2') } as WalletEvent;
-  given(opened, paid, otherPaid, opening(open))
+  given(live, paid, otherPaid, opening(open))
     .when(told({ paymentKey: paymentKey.replaceAll('1', '2') }))
     .thenNothing({ code: 'PAYMENT_DIFFERS' });
-  given(opened, paid)
+  given(live, paid)
     .when(told({ reinstatedMicros: 1n }))
     .isNeverAllowed();
 });

@@ -1,7 +1,7 @@
 import { describe, test } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { given, live, nowMs } from './specification.fixtures.ts';
 import type { Hold, Report } from './state.ts';
 
 const actor = 'test:goodwill';
@@ -12,14 +12,6 @@ const usage = { type: 'call', to: '112' };
 const breakdown = { amountMicros: '0', goodwillMicros: '375000' };
 const report: Report = { usage, units: 60, breakdown };
 
-const live: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: {} };
 const closed: WalletEvent = { type: 'wallet_closed', actor, detail: {} };
 const blocked: WalletEvent = {

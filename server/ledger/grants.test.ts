@@ -1,25 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { type Command, decide } from './decide.ts';
 import { settleDue } from './due.ts';
-import type { WalletEvent, WalletMode } from './events.ts';
+import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { actor, given, live, nowMs, opened, requestHash } from './specification.fixtures.ts';
 import { type Hold, initialState, type OpenWallet, type WalletState } from './state.ts';
 
-const actor = 'service:test';
-const requestHash = 'ab'.repeat(32);
 const asked = (key: string) => ({ key, requestHash, actor, detail: {} });
 const inSeconds = (seconds: number) => nowMs + seconds * 1_000;
 
-const opened = (mode: WalletMode = 'live'): WalletEvent => ({
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode,
-  actor,
-});
 const toppedUp = (amountMicros: bigint): WalletEvent => ({
   ...asked('top-up'),
   type: 'top_up',
@@ -126,7 +116,7 @@ function written(events: readonly WalletEvent[], ...commands: [number, Command][
 describe('a grant', () => {
   test('is credit, once per key', () => {
     const event: WalletEvent = { ...asked('grant'), type: 'grant', amountMicros: 5n };
-    given(opened())
+    given(live)
       .when(grant(5n, 60))
       .thenEvents({ ...event, expiresAtMs: inSeconds(60) })
       .answering({
@@ -134,12 +124,12 @@ describe('a grant', () => {
         balanceMicros: 5n,
         detail: { expiresAt: new Date(inSeconds(60)).toISOString() },
       });
-    given(opened(), event).when(grant(5n)).thenNothing({ code: 'OK', replayed: true, seq: 2n });
+    given(live, event).when(grant(5n)).thenNothing({ code: 'OK', replayed: true, seq: 2n });
   });
 
   test('that would never be there to spend is refused, but not to its key once it was', () => {
-    given(opened()).when(grant(5n, 0)).thenNothing({ code: 'EXPIRES_IN_PAST' });
-    const state = walletWith(opened());
+    given(live).when(grant(5n, 0)).thenNothing({ code: 'EXPIRES_IN_PAST' });
+    const state = walletWith(live);
     const first = decide(grant(5n, 60), state, nowMs);
     const again = decide(grant(5n, 60), first.events.reduce(evolve, state), inSeconds(60));
     expect(again.outcome).toMatchObject({ code: 'OK', replayed: true, seq: 2n });
@@ -148,7 +138,7 @@ describe('a grant', () => {
 
 describe('spending', () => {
   test('burns credit before paid money, what expires soonest first and what never does last', () => {
-    given(opened(), toppedUp(10n), granted(3n), granted(3n, 90), granted(3n, 60), granted(2n, 60))
+    given(live, toppedUp(10n), granted(3n), granted(3n, 90), granted(3n, 60), granted(2n, 60))
       .when(charge(12n))
       .thenEvents({
         ...asked('charge'),
@@ -185,15 +175,15 @@ describe('spending', () => {
   });
 
   test('that burns nothing says nothing of credit', () => {
-    const { events } = written([opened(), toppedUp(5n)], [0, charge(3n)]);
+    const { events } = written([live, toppedUp(5n)], [0, charge(3n)]);
     expect(events[0]).not.toHaveProperty('grants');
-    expect(
-      decide(charge(0n), walletWith(opened(), granted(1n)), nowMs).events[0],
-    ).not.toHaveProperty('grants');
+    expect(decide(charge(0n), walletWith(live, granted(1n)), nowMs).events[0]).not.toHaveProperty(
+      'grants',
+    );
   });
 
   test('of arrears burns the grant that repays them', () => {
-    given(opened(), charged(0n, 3n))
+    given(live, charged(0n, 3n))
       .when(grant(5n, 60))
       .thenEvents(
         { ...asked('grant'), type: 'grant', amountMicros: 5n, expiresAtMs: inSeconds(60) },
@@ -210,7 +200,7 @@ describe('spending', () => {
 
   test('burns nothing while a hold only reserves it, and then out of the capture', () => {
     const { events, state } = written(
-      [opened(), toppedUp(10n), granted(5n, 60), placed(hold(8n, 0))],
+      [live, toppedUp(10n), granted(5n, 60), placed(hold(8n, 0))],
       [0, capture(4)],
     );
     expect(events).toMatchObject([{ type: 'hold_captured', grants: [part(3n, 4n)] }]);
@@ -220,7 +210,7 @@ describe('spending', () => {
 
 describe('credit that expires', () => {
   test('ends unspent, at its instant and not before, in whatever the wallet is asked', () => {
-    const wallet = walletWith(opened(), toppedUp(10n), granted(5n, 60));
+    const wallet = walletWith(live, toppedUp(10n), granted(5n, 60));
     expect(settleDue(wallet, inSeconds(60) - 1)).toEqual([]);
     expect(settleDue(wallet, inSeconds(60))).toEqual([expired(3n, 60, 5n)]);
     const { outcome } = decide(charge(11n), wallet, inSeconds(60));
@@ -228,12 +218,12 @@ describe('credit that expires', () => {
   });
 
   test('is settled before a credit comes', () => {
-    const { events } = written([opened(), granted(5n, 60)], [60, topUp(10n)]);
+    const { events } = written([live, granted(5n, 60)], [60, topUp(10n)]);
     expect(events).toMatchObject([expired(2n, 60, 5n), { type: 'top_up' }]);
   });
 
   test('is kept for what a hold reserves of it, and for nothing else', () => {
-    const before = [opened(), toppedUp(10n), granted(5n, 60), placed(hold(3n, 0))];
+    const before = [live, toppedUp(10n), granted(5n, 60), placed(hold(3n, 0))];
     const { events, state } = written(before, [60, charge(4n)]);
     expect(events).toMatchObject([expired(3n, 60, 2n), { type: 'charge', takenMicros: 4n }]);
     expect(events[1]).not.toHaveProperty('grants');
@@ -246,7 +236,7 @@ describe('credit that expires', () => {
   });
 
   test('is not taken out of a top-up while a hold keeps it', () => {
-    const before = [opened(), granted(5n, 60), placed(hold(5n, 0))];
+    const before = [live, granted(5n, 60), placed(hold(5n, 0))];
     const { events, state } = written(before, [60, topUp(10n)], [61, capture(5)]);
     expect(events).toMatchObject([{ type: 'top_up' }, { grants: [part(2n, 5n)] }]);
     expect(state.balanceMicros).toBe(10n);
@@ -254,7 +244,7 @@ describe('credit that expires', () => {
 
   test('is not kept for a hold that was placed after', () => {
     const wallet = walletWith(
-      opened(),
+      live,
       toppedUp(10n),
       granted(5n, 60),
       placed(hold(5n, 0)),
@@ -274,7 +264,7 @@ describe('credit that expires', () => {
     const ends = (seconds: number) =>
       settleDue(
         walletWith(
-          opened(),
+          live,
           toppedUp(10n),
           granted(5n, 60),
           placed(hold(3n, 0, { expiresAtMs: inSeconds(seconds), report, amountSoFarMicros: 4n })),
@@ -288,7 +278,7 @@ describe('credit that expires', () => {
   });
 
   test('takes what is there of it: a balance may have sunk below the credit in it', () => {
-    const wallet = walletWith(opened(), charged(4n), granted(5n, 60));
+    const wallet = walletWith(live, charged(4n), granted(5n, 60));
     expect(wallet.balanceMicros).toBe(1n);
     expect(settleDue(wallet, inSeconds(60))).toEqual([{ ...expired(3n, 60, 5n), takenMicros: 1n }]);
   });
@@ -298,7 +288,7 @@ describe('usage that is given back', () => {
   const report = { usage: { type: 'call' }, units: 12 };
   /** Expired at 30 seconds, when it billed 12: two grants of 4, and 4 of paid money. */
   const ranOut = [
-    opened(),
+    live,
     toppedUp(4n),
     granted(4n, 60),
     granted(4n, 90),
@@ -335,7 +325,7 @@ describe('usage that is given back', () => {
       amountMicros,
     });
     const { events, state } = written(
-      [opened(), toppedUp(4n), granted(4n, 60), granted(4n, 90)],
+      [live, toppedUp(4n), granted(4n, 60), granted(4n, 90)],
       [0, charge(12n)],
       [0, refund('first', 3n)],
       [0, refund('second', 4n)],

@@ -1,26 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { type Command, decide } from './decide.ts';
-import type { WalletEvent, WalletMode } from './events.ts';
+import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { actor, given, nowMs, opened, requestHash } from './specification.fixtures.ts';
 import { type Hold, initialState, type Report, type WalletState } from './state.ts';
 
-const actor = 'service:test';
-const requestHash = 'ab'.repeat(32);
 const holdKey = '11111111-1111-4111-8111-111111111111';
 const captureKey = '22222222-2222-4222-8222-222222222222';
 const holdId = '33333333-3333-4333-8333-333333333333';
 const rateCardId = '44444444-4444-4444-8444-444444444444';
 const link = { holdId, referenceId: 'call-1' };
 
-const opened = (mode: WalletMode): WalletEvent => ({
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode,
-  actor,
-});
 const toppedUp = (amountMicros: bigint): WalletEvent => ({
   type: 'top_up',
   key: '55555555-5555-4555-8555-555555555555',

@@ -2,18 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { maxLimits, type SpendingLimit } from './limit-list.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { given, live, nowMs } from './specification.fixtures.ts';
 
 const actor = 'test:limits';
 const requestHash = 'a'.repeat(64);
-const opened: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const paid: WalletEvent = {
   type: 'top_up',
   key: '55555555-5555-4555-8555-555555555555',
@@ -63,7 +55,7 @@ const chargedBy = ({ type: _, overrun: __, amountMicros, ...command }: ReturnTyp
 describe('setting limits', () => {
   it('replaces them all, in an order of their own', () => {
     const [day, month] = [limit(), limit({ period: 'month', prefix: '1' })];
-    given(opened, limited(limit({ type: 'sms' })))
+    given(live, limited(limit({ type: 'sms' })))
       .when(setLimits(month, day))
       .thenEvents(limited(day, month))
       .answering({ code: 'OK', replayed: false, seq: 3n });
@@ -71,17 +63,17 @@ describe('setting limits', () => {
 
   it('writes nothing when they are the same', () => {
     const [day, month] = [limit(), limit({ period: 'month' })];
-    given(opened, limited(day, month))
+    given(live, limited(day, month))
       .when(setLimits(month, day))
       .thenNothing({ code: 'OK', replayed: true, seq: 2n });
   });
 
   it('is refused by a closed wallet alone', () => {
     given().when(setLimits()).thenNothing({ code: 'WALLET_NOT_FOUND' });
-    given(opened, { type: 'wallet_closed', actor, detail: {} })
+    given(live, { type: 'wallet_closed', actor, detail: {} })
       .when(setLimits(limit()))
       .thenNothing({ code: 'WALLET_CLOSED' });
-    given(opened, { type: 'wallet_frozen', actor, detail: {} })
+    given(live, { type: 'wallet_frozen', actor, detail: {} })
       .when(setLimits(limit()))
       .thenEvents(limited(limit()))
       .answering({ code: 'OK' });
@@ -92,7 +84,7 @@ describe('setting limits', () => {
     ['a negative one', [limit({ amountMicros: -1n })]],
     ['too many', Array.from({ length: maxLimits + 1 }, (_, i) => limit({ prefix: `${i}` }))],
   ])('is never allowed with %s', (_what, limits) => {
-    given(opened)
+    given(live)
       .when(setLimits(...limits))
       .isNeverAllowed();
   });
@@ -100,7 +92,7 @@ describe('setting limits', () => {
 
 describe('a limit', () => {
   it('lets pass what it leaves, and refuses a micro more', () => {
-    const wallet = given(opened, paid, limited(limit()), charged(40n));
+    const wallet = given(live, paid, limited(limit()), charged(40n));
     wallet
       .when(charge(60n))
       .thenEvents(chargedBy(charge(60n)))
@@ -120,13 +112,13 @@ describe('a limit', () => {
   });
 
   it('counts what was spent in its window before it was set', () => {
-    given(opened, paid, charged(40n), limited(limit()))
+    given(live, paid, charged(40n), limited(limit()))
       .when(charge(61n))
       .thenNothing({ code: 'LIMIT_EXCEEDED' });
   });
 
   it('counts nothing of the window before', () => {
-    given(opened, paid, charged(100n), limited(limit()))
+    given(live, paid, charged(100n), limited(limit()))
       .when(charge(100n), nowMs + 86_400_000)
       .thenEvents(chargedBy(charge(100n)))
       .answering({ code: 'OK' });
@@ -137,31 +129,31 @@ describe('a limit', () => {
     ['another destination', limit({ prefix: '1901', amountMicros: 0n })],
     ['its type to another destination', limit({ type: 'call', prefix: '44', amountMicros: 0n })],
   ])('for %s is not asked', (_what, other) => {
-    given(opened, paid, limited(other))
+    given(live, paid, limited(other))
       .when(charge(1n))
       .thenEvents(chargedBy(charge(1n)))
       .answering({ code: 'OK' });
   });
 
   it('of what was delivered already is not asked, and counts it', () => {
-    const wallet = given(opened, paid, limited(limit({ amountMicros: 0n })));
+    const wallet = given(live, paid, limited(limit({ amountMicros: 0n })));
     const delivered = charge(5n, 'arrears');
     wallet.when(delivered).thenEvents(chargedBy(delivered)).answering({ code: 'OK' });
   });
 
   it('comes before funds, and lets a replay pass', () => {
-    given(opened, limited(limit({ amountMicros: 0n })))
+    given(live, limited(limit({ amountMicros: 0n })))
       .when(charge(5n))
       .thenNothing({ code: 'LIMIT_EXCEEDED' });
     const replayed = { ...charge(40n), key: '66666666-6666-4666-8666-666666666666' };
-    given(opened, paid, charged(40n), limited(limit({ amountMicros: 0n })))
+    given(live, paid, charged(40n), limited(limit({ amountMicros: 0n })))
       .when(replayed)
       .thenNothing({ code: 'OK', replayed: true });
   });
 
   it('that leaves least is the one named', () => {
     const [loose, tight] = [limit({ amountMicros: 9n }), limit({ type: 'call', amountMicros: 8n })];
-    given(opened, paid, limited(loose, tight))
+    given(live, paid, limited(loose, tight))
       .when(charge(10n))
       .thenNothing({ detail: expect.objectContaining({ limit: { period: 'day', type: 'call' } }) });
   });

@@ -3,23 +3,14 @@ import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { ledgerKey } from './key.ts';
 import type { PaymentRefund } from './payments.ts';
-import { given } from './specification.fixtures.ts';
+import { given, live, requestHash } from './specification.fixtures.ts';
 
 const actor = 'support:test';
-const requestHash = 'ab'.repeat(32);
 const paymentKey = '11111111-1111-4111-8111-111111111111';
 const refundId = '22222222-2222-4222-8222-222222222222';
 const otherKey = '33333333-3333-4333-8333-333333333333';
 const cent = 10_000n;
 
-const opened: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const credit = (type: 'top_up' | 'grant', key: string, amountMicros: bigint): WalletEvent => ({
   ...{ type, key, requestHash, amountMicros, actor, detail: {} },
 });
@@ -73,30 +64,30 @@ const failed = (amountMicros: bigint): WalletEvent => ({
 
 describe('a refund of ours', () => {
   test('takes its money before the processor is asked, once per key', () => {
-    given(opened, paid)
+    given(live, paid)
       .when(reserve(4n * cent))
       .thenEvents(reserved(4n * cent))
       .answering({ code: 'OK', replayed: false, balanceMicros: 6n * cent });
-    given(opened, paid, reserved(4n * cent))
+    given(live, paid, reserved(4n * cent))
       .when(reserve(4n * cent))
       .thenNothing({ code: 'OK', replayed: true, amountMicros: 4n * cent });
   });
 
   test('of everything takes what is left of the payment, in whole cents', () => {
-    given(opened, paid, charged(3n * cent + 1n))
+    given(live, paid, charged(3n * cent + 1n))
       .when(reserve(null))
       .thenEvents(reserved(6n * cent))
       .answering({ code: 'OK' });
   });
 
   test('never takes promotional credit, nor what is not free, nor more than the payment', () => {
-    given(opened, paid, granted)
+    given(live, paid, granted)
       .when(reserve(11n * cent))
       .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 10n * cent });
-    given(opened, paid, charged(10n * cent))
+    given(live, paid, charged(10n * cent))
       .when(reserve(null))
       .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 0n });
-    given(opened, credit('top_up', otherKey, 90n * cent), paid, refunded(8n * cent))
+    given(live, credit('top_up', otherKey, 90n * cent), paid, refunded(8n * cent))
       .when({ ...reserve(3n * cent), key: otherKey.replaceAll('3', '4') } as Command)
       .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 2n * cent });
   });
@@ -104,13 +95,13 @@ describe('a refund of ours', () => {
   test('waits while the bank disputes the payment', () => {
     const ids = { disputeId: 'du_1', paymentKey, freezes: true, state: 'open' as const };
     const dispute = { ...ids, withdrawnMicros: 0n, reinstatedMicros: 0n };
-    given(opened, paid, { type: 'dispute_opened', dispute, actor, detail: {} })
+    given(live, paid, { type: 'dispute_opened', dispute, actor, detail: {} })
       .when(reserve(cent))
       .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 0n });
   });
 
   test('waits until what is owed is paid', () => {
-    given(opened, paid, charged(0n, 3n * cent))
+    given(live, paid, charged(0n, 3n * cent))
       .when(reserve(null))
       .thenEvents(reserved(7n * cent))
       .answering({ code: 'OK' });
@@ -118,25 +109,25 @@ describe('a refund of ours', () => {
 
   test('from a frozen wallet is for support to ask, not for its user', () => {
     const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: {} };
-    given(opened, paid, frozen)
+    given(live, paid, frozen)
       .when(reserve(cent, { whileFrozen: false }))
       .thenNothing({ code: 'WALLET_FROZEN' });
-    given(opened, paid, frozen)
+    given(live, paid, frozen)
       .when(reserve(cent))
       .thenEvents(reserved(cent))
       .answering({ code: 'OK' });
   });
 
   test('is a whole number of cents, and positive', () => {
-    given(opened, paid).when(reserve(1n)).isNeverAllowed();
-    given(opened, paid).when(reserve(0n)).isNeverAllowed();
+    given(live, paid).when(reserve(1n)).isNeverAllowed();
+    given(live, paid).when(reserve(0n)).isNeverAllowed();
   });
 });
 
 describe('a refund of unspent money', () => {
   const older = { paymentKey: otherKey, seq: 2n };
   const newer = { paymentKey, seq: 3n };
-  const history = [opened, credit('top_up', otherKey, 10n * cent), paid];
+  const history = [live, credit('top_up', otherKey, 10n * cent), paid];
   const all = { paymentKey: null };
   const firstPart = ledgerKey('payment_refund_part', `${refundId} 1`);
 
@@ -172,59 +163,57 @@ describe('a refund of unspent money', () => {
     given(...disputed)
       .when(reserve(11n * cent, all))
       .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 10n * cent });
-    given(opened)
-      .when(reserve(null, all))
-      .thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 0n });
+    given(live).when(reserve(null, all)).thenNothing({ code: 'NOT_REFUNDABLE', amountMicros: 0n });
   });
 });
 
 describe('what the processor says of a refund', () => {
   test('debits one that was made there, even below zero, once', () => {
-    given(opened, paid, charged(8n * cent))
+    given(live, paid, charged(8n * cent))
       .when(told(10n * cent))
       .thenEvents(refunded(10n * cent))
       .answering({ code: 'OK', replayed: false, balanceMicros: -8n * cent });
-    given(opened, paid, refunded(10n * cent))
+    given(live, paid, refunded(10n * cent))
       .when(told(10n * cent))
       .thenNothing({ code: 'OK', replayed: true });
   });
 
   test('finds the money of a reservation taken already', () => {
-    given(opened, paid, reserved(4n * cent))
+    given(live, paid, reserved(4n * cent))
       .when(told(4n * cent))
       .thenNothing({ code: 'OK', replayed: true, balanceMicros: 6n * cent });
   });
 
   test('gives back what failed, arrears first, and for good', () => {
-    given(opened, paid, refunded(10n * cent), charged(0n, 3n * cent))
+    given(live, paid, refunded(10n * cent), charged(0n, 3n * cent))
       .when(told(10n * cent, true))
       .thenEvents(failed(10n * cent), {
         ...{ type: 'arrears_repaid', repaidMicros: 3n * cent, bySeq: 5n, actor },
       })
       .answering({ code: 'OK', balanceMicros: 7n * cent, arrearsMicros: 0n });
-    given(opened, paid, refunded(10n * cent), failed(10n * cent))
+    given(live, paid, refunded(10n * cent), failed(10n * cent))
       .when(told(10n * cent))
       .thenNothing({ code: 'OK', replayed: true, balanceMicros: 10n * cent });
   });
 
   test('tells a refund whole that had failed before it was heard of', () => {
-    given(opened, paid)
+    given(live, paid)
       .when(told(cent, true))
       .thenEvents(refunded(cent), failed(cent))
       .answering({ code: 'OK', balanceMicros: 10n * cent });
   });
 
   test('is refused when nothing was credited, or another amount', () => {
-    given(opened).when(told(cent)).thenNothing({ code: 'PAYMENT_NOT_CREDITED' });
-    given(opened, paid)
+    given(live).when(told(cent)).thenNothing({ code: 'PAYMENT_NOT_CREDITED' });
+    given(live, paid)
       .when(told(11n * cent))
       .thenNothing({ code: 'PAYMENT_DIFFERS' });
-    given(opened, paid, refunded(cent))
+    given(live, paid, refunded(cent))
       .when(told(2n * cent))
       .thenNothing({
         code: 'PAYMENT_DIFFERS',
       });
     given().when(told(cent)).thenNothing({ code: 'WALLET_NOT_FOUND' });
-    given(opened, paid).when(told(0n)).isNeverAllowed();
+    given(live, paid).when(told(0n)).isNeverAllowed();
   });
 });

@@ -4,11 +4,9 @@ import { maxAmountMicros, maxStandingMicros } from './decision.ts';
 import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
 import type { RefundUsage } from './refunds.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { actor, given, nowMs, opened, requestHash } from './specification.fixtures.ts';
 import { initialState, type WalletState } from './state.ts';
 
-const actor = 'service:test';
-const requestHash = 'ab'.repeat(32);
 const key = '11111111-1111-4111-8111-111111111111';
 const chargeKey = '22222222-2222-4222-8222-222222222222';
 const holdKey = '33333333-3333-4333-8333-333333333333';
@@ -16,14 +14,6 @@ const holdId = '44444444-4444-4444-8444-444444444444';
 const topUpKey = '55555555-5555-4555-8555-555555555555';
 const captureKey = '66666666-6666-4666-8666-666666666666';
 
-const opened = (mode: WalletMode): WalletEvent => ({
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode,
-  actor,
-});
 const toppedUp = (amountMicros: bigint): WalletEvent => ({
   type: 'top_up',
   key: topUpKey,

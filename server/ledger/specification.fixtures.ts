@@ -2,11 +2,24 @@
 import { expect } from 'vitest';
 import { type Command, decide } from './decide.ts';
 import type { Decision } from './decision.ts';
-import type { WalletEvent } from './events.ts';
+import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
 import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 export const nowMs = Date.parse('2026-11-01T00:00:00Z');
+export const actor = 'service:test';
+export const requestHash = 'ab'.repeat(32);
+
+/** The first event of a wallet in dollars. */
+export const opened = (mode: WalletMode): WalletEvent => ({
+  type: 'wallet_opened',
+  userId: 'user-1',
+  currency: 'USD',
+  timezone: 'UTC',
+  mode,
+  actor,
+});
+export const live = opened('live');
 
 /** given events now / when command, now or at another time / then events and answer; `set` is what support staff changed. */
 export function given(...events: WalletEvent[]) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { WalletEvent } from './events.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { actor, given, live, nowMs, requestHash } from './specification.fixtures.ts';
 import {
   type AddSubscription,
   type EndSubscription,
@@ -12,8 +12,6 @@ import {
 } from './subscriptions.ts';
 import { windowOf } from './window.ts';
 
-const actor = 'service:test';
-const requestHash = 'ab'.repeat(32);
 const key = '11111111-1111-4111-8111-111111111111';
 const feeKey = '22222222-2222-4222-8222-222222222222';
 const subscriptionId = '33333333-3333-4333-8333-333333333333';
@@ -22,14 +20,6 @@ const dayMs = 86_400_000;
 const november = windowOf('month', nowMs, 'UTC');
 const decemberMs = november.endsAtMs;
 
-const live: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const toppedUp = (amountMicros: bigint): WalletEvent => ({
   type: 'top_up',
   key: '44444444-4444-4444-8444-444444444444',

@@ -1,22 +1,13 @@
 import { expect, test } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { given, live, nowMs, requestHash } from './specification.fixtures.ts';
 import type { Hold, WalletStatus } from './state.ts';
 
 const actor = 'support:test';
 const detail = { reason: 'stolen card' };
-const requestHash = 'ab'.repeat(32);
 const key = '11111111-1111-4111-8111-111111111111';
 
-const opened: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const keyed = { key, requestHash, actor, detail: {} };
 const granted: WalletEvent = { type: 'grant', ...keyed, amountMicros: 5n };
 const charged: WalletEvent = { type: 'charge', ...keyed, takenMicros: 0n, owedMicros: 7n };
@@ -31,21 +22,21 @@ const change = (status: WalletStatus): Command => ({
 });
 
 test('a wallet is frozen and unfrozen by events that move nothing', () => {
-  given(opened, granted)
+  given(live, granted)
     .when(change('frozen'))
     .thenEvents(frozen)
     .answering({ code: 'OK', replayed: false, seq: 3n, balanceMicros: 5n, detail });
-  given(opened, granted, frozen)
+  given(live, granted, frozen)
     .when(change('open'))
     .thenEvents(unfrozen)
     .answering({ code: 'OK', replayed: false, seq: 4n });
 });
 
 test.each([
-  ['open', [opened]],
-  ['open', [opened, frozen, unfrozen]],
-  ['frozen', [opened, frozen]],
-  ['closed', [opened, closed]],
+  ['open', [live]],
+  ['open', [live, frozen, unfrozen]],
+  ['frozen', [live, frozen]],
+  ['closed', [live, closed]],
 ] as const)('a wallet that is %s already stays as it is', (status, events) => {
   given(...events)
     .when(change(status))
@@ -53,10 +44,10 @@ test.each([
 });
 
 test('an empty wallet can be closed, a frozen one too, and nothing opens it again', () => {
-  given(opened).when(change('closed')).thenEvents(closed).answering({ code: 'OK' });
-  given(opened, frozen).when(change('closed')).thenEvents(closed).answering({ code: 'OK' });
+  given(live).when(change('closed')).thenEvents(closed).answering({ code: 'OK' });
+  given(live, frozen).when(change('closed')).thenEvents(closed).answering({ code: 'OK' });
   for (const status of ['open', 'frozen'] as const) {
-    given(opened, closed).when(change(status)).thenNothing({ code: 'WALLET_CLOSED' });
+    given(live, closed).when(change(status)).thenNothing({ code: 'WALLET_CLOSED' });
   }
 });
 
@@ -85,19 +76,19 @@ test.each([
   ['arrears', charged, { arrearsMicros: 7n, detail: { openHolds: 0 } }],
   ['an open hold, even of nothing', placed, { heldMicros: 0n, detail: { openHolds: 1 } }],
 ])('a wallet with %s is not closed, and the answer says what is left', (_what, event, left) => {
-  given(opened, event)
+  given(live, event)
     .when(change('closed'))
     .thenNothing({ code: 'WALLET_NOT_EMPTY', replayed: false, ...left });
 });
 
 test('a hold that has run out keeps nobody from closing', () => {
   const overdue: WalletEvent = { ...placed, hold: { ...hold(0n), expiresAtMs: nowMs } };
-  given(opened, overdue)
+  given(live, overdue)
     .when(change('closed'))
     .thenEvents(expect.objectContaining({ type: 'hold_expired' }), closed)
     .answering({ code: 'OK' });
 });
 
-test('a wallet that was never opened is not found', () => {
+test('a wallet that was never live is not found', () => {
   given().when(change('frozen')).thenNothing({ code: 'WALLET_NOT_FOUND' });
 });
