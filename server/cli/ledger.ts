@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { Sql } from '../store/sql.ts';
+import { isUuid } from '../uuid.ts';
 import {
   type Given,
   needed,
@@ -99,7 +100,7 @@ function parseArguments({ values, positionals }: Given<typeof OPTIONS>): {
   if (command === undefined || extra.length > 0) throw notUnderstood(positionals);
   refuseForeignOptions(name, values, command.options);
   const walletId = values.wallet?.toLowerCase() ?? null;
-  if (walletId !== null && !/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(walletId)) {
+  if (walletId !== null && !isUuid(walletId)) {
     throw new UsageError('--wallet needs the id of a wallet, a uuid.');
   }
   const args = {

@@ -8,6 +8,7 @@ import { createRerating, type Rerating } from '../billing/rate-cards/rerating.ts
 import { type EnvSource, readDatabaseEnv } from '../env.ts';
 import type { CustomerChange, Span, Totals } from '../http/views/repricing.ts';
 import { APP_ROLE, type Sql } from '../store/sql.ts';
+import { isUuid } from '../uuid.ts';
 import {
   type Given,
   needed,
@@ -268,11 +269,9 @@ function operand(operands: readonly string[], otherwise: string): string {
   return first;
 }
 
-const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
-
 function cardId(operands: readonly string[], otherwise: string): string {
   const id = operand(operands, otherwise);
-  if (!UUID.test(id)) throw new UsageError('The id of a card is a UUID.');
+  if (!isUuid(id.toLowerCase())) throw new UsageError('The id of a card is a UUID.');
   return id;
 }
 

@@ -1,5 +1,6 @@
 /** What comes back of payments, as Stripe tells it: refunds, disputes, warnings of fraud. */
 import type Stripe from 'stripe';
+import { isUuid } from '../uuid.ts';
 import { toGatewayError } from './errors.ts';
 import { createdIn, orNull, readList } from './reading.ts';
 
@@ -75,7 +76,7 @@ function idOf(reference: string | { id: string } | null | undefined): string | n
 /** Anybody may write metadata in Stripe's dashboard: what is no id of ours is none. */
 function ownRefundIdOf({ metadata }: Stripe.Refund): string | null {
   const id = metadata?.walletRefundId ?? '';
-  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : null;
+  return isUuid(id) ? id : null;
 }
 
 /** A status that is not known yet is no failure: the money is on its way. */

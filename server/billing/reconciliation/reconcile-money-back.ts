@@ -13,6 +13,7 @@ import {
 import type { Sql } from '../../store/sql.ts';
 import type { StripeGateway } from '../../stripe/gateway.ts';
 import type { StripeDispute, StripeRefund } from '../../stripe/money-back.ts';
+import { isUuid } from '../../uuid.ts';
 import {
   compareDispute,
   compareRefund,
@@ -23,7 +24,7 @@ import {
   refundUnknownAtStripe,
 } from './compare-money-back.ts';
 import { SETTLING_MS } from './compare-payments.ts';
-import { type Comparer, FIRST_UUID, LEDGER_PAGE, ledgerRows, UUID } from './reconciling.ts';
+import { type Comparer, FIRST_UUID, LEDGER_PAGE, ledgerRows } from './reconciling.ts';
 
 /** Problems that applying what Stripe says may end. */
 const SETTLED_REFUNDS: ReadonlySet<string> = new Set([
@@ -58,7 +59,7 @@ export function refundComparer(options: ComparerOptions<StripeRefund>): Comparer
       refundsInLedger(sql, {
         stripeRefundIds: refunds.map(({ id }) => id),
         refundIds: refunds.flatMap(({ ownRefundId }) =>
-          ownRefundId !== null && UUID.test(ownRefundId) ? [ownRefundId] : [],
+          ownRefundId !== null && isUuid(ownRefundId) ? [ownRefundId] : [],
         ),
       }),
       paymentsOf(sql, refunds),

@@ -10,6 +10,7 @@ import {
 } from '../../store/reconciliation.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import { isUuid } from '../../uuid.ts';
 import {
   comparePayment,
   type LedgerPage,
@@ -22,7 +23,6 @@ import {
   LEDGER_PAGE,
   ledgerRows,
   type TimeRange,
-  UUID,
 } from './reconciling.ts';
 
 /** Problems that reading the payment at Stripe again, and applying what it says, may end. */
@@ -44,7 +44,7 @@ export function paymentComparer(options: {
   async function ledgerPage(intents: readonly StripeIntent[]): Promise<LedgerPage> {
     const ids = intents.map(({ id }) => id);
     const topUpIds = intents.flatMap(({ topUpId }) =>
-      topUpId !== null && UUID.test(topUpId) ? [topUpId] : [],
+      topUpId !== null && isUuid(topUpId) ? [topUpId] : [],
     );
     const customerIds = intents.flatMap(({ customerId }) => customerId ?? []);
     const [payments, quarantine, customers] = await Promise.all([

@@ -47,7 +47,6 @@ export interface Comparison {
 }
 
 /** Ids of rows of the ledger: their form, and what comes before all of them. */
-export const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export const FIRST_UUID = '00000000-0000-0000-0000-000000000000';
 /** Rows of the ledger that are read at a time. */
 export const LEDGER_PAGE = 500;

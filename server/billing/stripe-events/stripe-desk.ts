@@ -9,6 +9,7 @@ import { lastReconciliation, openDifferences } from '../../store/reconciliation.
 import type { Sql } from '../../store/sql.ts';
 import { findEventDetail, listEvents } from '../../store/stripe-inbox.ts';
 import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import { isUuid } from '../../uuid.ts';
 import { meaningOf } from '../reconciliation/comparisons.ts';
 import { rangeOfDay } from '../reconciliation/reconciling.ts';
 import type { StripeEvents } from './stripe-events.ts';
@@ -16,7 +17,6 @@ import { withoutPersonalData } from './stripe-payload.ts';
 
 const PAGE_SIZE = 25;
 const MAX_PAGE = 100;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAX_NOTE = 1_000;
 
 export function createStripeDesk(options: {
@@ -109,7 +109,7 @@ export function createStripeDesk(options: {
       if (why === '' || why.length > MAX_NOTE) {
         throw new Fault('BAD_REQUEST', { publicMessage: 'note: must have 1 to 1,000 characters' });
       }
-      if (as === 'credited' && !UUID.test(walletId ?? '')) {
+      if (as === 'credited' && !isUuid(walletId ?? '')) {
         return refusal('WALLET_NOT_FOUND');
       }
       const read = await readPayment(paymentIntentId, as);

@@ -15,6 +15,7 @@ import {
 } from '../../store/stripe-inbox.ts';
 import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../../store/top-ups.ts';
 import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import { isUuid } from '../../uuid.ts';
 import { type Background, everyInterval } from '../background.ts';
 import { createMoneyBack, type Ending, type MoneyBack } from '../money-back/money-back.ts';
 import { CARD_EVENTS, readCards } from '../saved-cards/card-reading.ts';
@@ -26,8 +27,6 @@ import { topUpStatusOf } from '../top-ups/top-ups.ts';
  * was revoked, would use a count up in an hour or two and leave payments uncredited.
  */
 const GIVE_UP_AFTER_SECONDS = 7 * 24 * 60 * 60;
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Stripe's webhooks are given this long before the sweep asks by itself, and this far back it asks. */
 const SWEEP_PATIENCE_MS = 10 * 60_000;
@@ -71,7 +70,7 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
   const credit = (intent: StripeIntent, topUpId: string) =>
     applyTopUp(sql, {
       paymentIntentId: intent.id,
-      topUpId: UUID.test(topUpId) ? topUpId : null,
+      topUpId: isUuid(topUpId) ? topUpId : null,
       customerId: intent.customerId,
       currency: intent.currency,
       amountReceivedMinor: intent.amountReceivedMinor,
@@ -121,7 +120,7 @@ export function createStripeEvents(options: { sql: Sql; gateway: StripeGateway }
       // A success is final: what was read is old. Closing the event now would lose the credit.
       throw new Error(`the payment succeeded and was still read as ${intent.status}`);
     }
-    if (!UUID.test(topUpId)) {
+    if (!isUuid(topUpId)) {
       return 'no top-up of ours';
     }
     const failed = status === 'created' && intent.lastError !== null;

@@ -16,6 +16,7 @@ import {
   startTopUp,
 } from '../../store/top-ups.ts';
 import type { IntentStatus, StripeGateway } from '../../stripe/gateway.ts';
+import { isUuid } from '../../uuid.ts';
 import { CURRENCY_EXPONENTS, type Wallets } from '../wallets/wallets.ts';
 import { amountProblem } from './amount-problem.ts';
 import { createCustomerOf } from './stripe-customers.ts';
@@ -87,7 +88,7 @@ export function createTopUps(options: {
 
   /** A user's top-up; null when there is none of that id. */
   async function ofUser(userId: string, topUpId: string): Promise<StoredTopUp | null> {
-    if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(topUpId)) {
+    if (!isUuid(topUpId)) {
       return null;
     }
     const { walletId } = await wallets.ofUser(userId);

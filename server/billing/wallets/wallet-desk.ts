@@ -11,6 +11,7 @@ import type { Sql } from '../../store/sql.ts';
 import { subscriptionsOf } from '../../store/subscriptions.ts';
 import { listTopUps } from '../../store/top-ups.ts';
 import { findWallets } from '../../store/wallets.ts';
+import { isUuid } from '../../uuid.ts';
 import type { SpendingLimits } from '../charging/spending-limits.ts';
 import { readLimits } from '../charging/typed-limits.ts';
 import { exponentOf, type ResumeAutoTopUpAnswer, type Wallets } from './wallets.ts';
@@ -18,7 +19,6 @@ import { exponentOf, type ResumeAutoTopUpAnswer, type Wallets } from './wallets.
 const EVENTS_SHOWN = 20;
 const TOP_UPS_SHOWN = 20;
 const NEWEST_SHOWN = 50;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function createWalletDesk(options: {
   sql: Sql;
@@ -28,7 +28,7 @@ export function createWalletDesk(options: {
   const { sql, wallets, spendingLimits } = options;
 
   async function walletOf(walletId: string) {
-    const [wallet] = UUID.test(walletId) ? await findWallets(sql, { walletId }) : [];
+    const [wallet] = isUuid(walletId) ? await findWallets(sql, { walletId }) : [];
     return wallet ?? null;
   }
 
