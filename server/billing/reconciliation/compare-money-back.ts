@@ -3,7 +3,7 @@ import type { Difference, LedgerPayment } from '../../store/reconciliation.ts';
 import type { LedgerDispute, LedgerRefund } from '../../store/reconciliation-money-back.ts';
 import type { StripeDispute, StripeRefund } from '../../stripe/money-back.ts';
 import { disputeStateOf, isFailedRefund } from '../money-back/money-back.ts';
-import { amountText, microsOfMinor, SETTLING_MS } from './compare-payments.ts';
+import { amountText, isSettling, microsOfMinor, placeOf, unknownAtStripe } from './difference.ts';
 
 /** Each thing that can be wrong with a refund, and what it means. */
 export const REFUND_PROBLEMS = {
@@ -53,8 +53,7 @@ export function compareRefund(
     objectId: refund.id,
     problem,
     happenedAt: refund.createdAt,
-    walletId: kept?.walletId ?? credit?.walletId ?? null,
-    topUpId: kept?.topUpId ?? credit?.topUpId ?? null,
+    ...placeOf(kept ?? credit),
     atStripe: {
       status: refund.status,
       amount: amountText(microsOfMinor(refund.amountMinor, refund.currency), refund.currency),
@@ -66,15 +65,8 @@ export function compareRefund(
 
 /** The difference of a refund in the ledger that Stripe does not know. */
 export function refundUnknownAtStripe(refund: LedgerRefund): Difference {
-  return {
-    objectId: refund.stripeRefundId ?? refund.refundId,
-    problem: 'unknown_at_stripe' satisfies RefundProblem,
-    happenedAt: refund.createdAt,
-    walletId: refund.walletId,
-    topUpId: refund.topUpId,
-    atStripe: null,
-    inLedger: describeRefund(refund),
-  };
+  const { stripeRefundId, refundId } = refund;
+  return unknownAtStripe(stripeRefundId ?? refundId, refund, describeRefund(refund));
 }
 
 function problemsOfRefund(
@@ -125,8 +117,7 @@ export function compareDispute(
     objectId: dispute.id,
     problem,
     happenedAt: dispute.createdAt,
-    walletId: kept?.walletId ?? credit?.walletId ?? null,
-    topUpId: kept?.topUpId ?? credit?.topUpId ?? null,
+    ...placeOf(kept ?? credit),
     atStripe: {
       status: dispute.status,
       amount: amount(dispute.amountMinor),
@@ -140,15 +131,7 @@ export function compareDispute(
 
 /** The difference of a dispute in the ledger that Stripe does not know. */
 export function disputeUnknownAtStripe(dispute: LedgerDispute): Difference {
-  return {
-    objectId: dispute.disputeId,
-    problem: 'unknown_at_stripe' satisfies DisputeProblem,
-    happenedAt: dispute.createdAt,
-    walletId: dispute.walletId,
-    topUpId: dispute.topUpId,
-    atStripe: null,
-    inLedger: describeDispute(dispute),
-  };
+  return unknownAtStripe(dispute.disputeId, dispute, describeDispute(dispute));
 }
 
 function problemsOfDispute(
@@ -201,10 +184,6 @@ function creditOf(
   return payments.find(
     (payment) => payment.status === 'succeeded' && payment.paymentIntentId === paymentIntentId,
   );
-}
-
-function isSettling(at: Date, now: Date): boolean {
-  return now.getTime() - at.getTime() < SETTLING_MS;
 }
 
 function describeRefund(refund: LedgerRefund): Record<string, string | null> {

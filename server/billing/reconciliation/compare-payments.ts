@@ -1,12 +1,8 @@
 /** What one payment is at Stripe, and what it is in the ledger: where they differ. */
-import { formatMicros, microsFromMinor } from '../../ledger/money.ts';
 import type { Difference, LedgerPayment, QuarantineEntry } from '../../store/reconciliation.ts';
 import type { StripeIntent } from '../../stripe/gateway.ts';
 import { topUpStatusOf } from '../top-ups/top-ups.ts';
-import { CURRENCY_EXPONENTS } from '../wallets/wallets.ts';
-
-/** Webhooks and the sweep are given this long before a payment they have not brought is a difference. */
-export const SETTLING_MS = 15 * 60_000;
+import { amountText, isSettling, microsOfMinor, placeOf, unknownAtStripe } from './difference.ts';
 
 /** Each thing that can be wrong with a payment, and what it means. */
 export const PAYMENT_PROBLEMS = {
@@ -50,16 +46,8 @@ export function comparePayment(intent: StripeIntent, page: LedgerPage, now: Date
 }
 
 /** The difference of a credit whose payment Stripe does not know. */
-export function unknownAtStripe(topUp: LedgerPayment): Difference {
-  return {
-    objectId: topUp.paymentIntentId ?? topUp.topUpId,
-    problem: 'unknown_at_stripe' satisfies PaymentProblem,
-    happenedAt: topUp.createdAt,
-    walletId: topUp.walletId,
-    topUpId: topUp.topUpId,
-    atStripe: null,
-    inLedger: describeTopUp(topUp),
-  };
+export function paymentUnknownAtStripe(topUp: LedgerPayment): Difference {
+  return unknownAtStripe(topUp.paymentIntentId ?? topUp.topUpId, topUp, describeTopUp(topUp));
 }
 
 function problemsOf(
@@ -72,16 +60,15 @@ function problemsOf(
   if (topUp?.status === 'succeeded' && topUp.paymentIntentId === intent.id) {
     return problemsOfCredit(intent, topUp, decision?.resolution === 'credited');
   }
-  const isSettling = (at: Date) => now.getTime() - at.getTime() < SETTLING_MS;
   if (intent.status !== 'succeeded') {
-    return contradicts(intent, topUp) && topUp !== null && !isSettling(topUp.updatedAt)
+    return contradicts(intent, topUp) && topUp !== null && !isSettling(topUp.updatedAt, now)
       ? ['state_differs']
       : [];
   }
   if (decision !== undefined) {
     return decision.resolution === null ? ['in_quarantine'] : [];
   }
-  if (isSettling(intent.charge?.paidAt ?? intent.createdAt)) {
+  if (isSettling(intent.charge?.paidAt ?? intent.createdAt, now)) {
     return [];
   }
   if (topUp !== null) {
@@ -131,12 +118,6 @@ function receivedMicros(intent: StripeIntent): bigint | null {
   return microsOfMinor(intent.amountReceivedMinor, intent.currency);
 }
 
-/** An amount of Stripe's in micros; null in a currency that the ledger does not have. */
-export function microsOfMinor(minor: bigint, currency: string): bigint | null {
-  const exponent = CURRENCY_EXPONENTS[currency];
-  return exponent === undefined ? null : microsFromMinor(minor, exponent);
-}
-
 function differenceOf(
   problem: PaymentProblem,
   intent: StripeIntent,
@@ -146,8 +127,7 @@ function differenceOf(
     objectId: intent.id,
     problem,
     happenedAt: intent.createdAt,
-    walletId: topUp?.walletId ?? null,
-    topUpId: topUp?.topUpId ?? null,
+    ...placeOf(topUp),
     atStripe: {
       status: intent.status,
       amount: amountText(receivedMicros(intent), intent.currency),
@@ -166,14 +146,6 @@ function describeTopUp(topUp: LedgerPayment): Record<string, string | null> {
     mode: modeName(topUp.livemode),
     payment: topUp.paymentIntentId,
   };
-}
-
-/** An amount as a difference shows it; null where there is none. */
-export function amountText(micros: bigint | null, currency: string): string | null {
-  const exponent = CURRENCY_EXPONENTS[currency];
-  return micros === null || exponent === undefined
-    ? null
-    : `${formatMicros(micros, exponent)} ${currency}`;
 }
 
 function modeName(livemode: boolean): string {

@@ -23,7 +23,7 @@ import {
   type RefundProblem,
   refundUnknownAtStripe,
 } from './compare-money-back.ts';
-import { SETTLING_MS } from './compare-payments.ts';
+import { isSettling } from './difference.ts';
 import { type Comparer, FIRST_UUID, LEDGER_PAGE, ledgerRows } from './reconciling.ts';
 
 /** Problems that applying what Stripe says may end. */
@@ -98,7 +98,7 @@ export function refundComparer(options: ComparerOptions<StripeRefund>): Comparer
         const refund = await findAtStripe(kept);
         if (refund !== null) {
           found.push(...compareRefund(refund, await ledgerPage([refund]), now));
-        } else if (now.getTime() - kept.updatedAt.getTime() >= SETTLING_MS) {
+        } else if (!isSettling(kept.updatedAt, now)) {
           found.push(refundUnknownAtStripe(kept));
         }
       }

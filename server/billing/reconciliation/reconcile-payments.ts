@@ -15,7 +15,7 @@ import {
   comparePayment,
   type LedgerPage,
   type PaymentProblem,
-  unknownAtStripe,
+  paymentUnknownAtStripe,
 } from './compare-payments.ts';
 import {
   type Comparer,
@@ -60,7 +60,7 @@ export function paymentComparer(options: {
     const intent =
       topUp.paymentIntentId === null ? null : await gateway.findIntent(topUp.paymentIntentId);
     return intent === null
-      ? [unknownAtStripe(topUp)]
+      ? [paymentUnknownAtStripe(topUp)]
       : comparePayment(intent, await ledgerPage([intent]), now);
   }
 

@@ -46,7 +46,7 @@ export interface Comparison {
   }): Promise<{ checked: number; differences: number }>;
 }
 
-/** Ids of rows of the ledger: their form, and what comes before all of them. */
+/** Comes before every id of a row of the ledger. */
 export const FIRST_UUID = '00000000-0000-0000-0000-000000000000';
 /** Rows of the ledger that are read at a time. */
 export const LEDGER_PAGE = 500;
