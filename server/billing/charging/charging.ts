@@ -53,33 +53,23 @@ export type Refusal =
       shortfallMicros: bigint;
     };
 
-export type ChargeAnswer =
-  | {
-      ok: true;
-      replayed: boolean;
-      seq: bigint;
-      amountMicros: bigint;
-      balanceMicros: bigint;
-      availableMicros: bigint;
-      arrearsMicros: bigint;
-      breakdown: Breakdown;
-    }
-  | Refusal;
+/** What was posted, and the wallet after it. */
+interface Posted {
+  ok: true;
+  replayed: boolean;
+  seq: bigint;
+  amountMicros: bigint;
+  balanceMicros: bigint;
+  availableMicros: bigint;
+}
+
+export type ChargeAnswer = (Posted & { arrearsMicros: bigint; breakdown: Breakdown }) | Refusal;
 
 export type QuoteAnswer =
   | { ok: true; amountMicros: bigint; currency: string; breakdown: Breakdown }
   | Extract<Refusal, { code: 'WALLET_NOT_FOUND' | 'NO_RATE' }>;
 
-export type GrantAnswer =
-  | {
-      ok: true;
-      replayed: boolean;
-      seq: bigint;
-      amountMicros: bigint;
-      balanceMicros: bigint;
-      availableMicros: bigint;
-    }
-  | Refusal;
+export type GrantAnswer = Posted | Refusal;
 
 export interface Charging {
   /** Prices usage for a wallet and writes nothing. */
