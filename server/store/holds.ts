@@ -78,10 +78,15 @@ export interface OpenHold {
   expiresAt: Date;
 }
 
-/** A hold to be placed. */
-export interface HoldPlacing extends WriteKey {
+/** Whose hold is written, and by whom. */
+interface HoldWrite {
   readonly walletId: string;
   readonly holdId: string;
+  readonly actor: string;
+}
+
+/** A hold to be placed. */
+export interface HoldPlacing extends HoldWrite, WriteKey {
   /**
    * Null when no rate was found, so that the database can still answer a replay, or name what
    * stands before the rate in the order of refusals.
@@ -94,36 +99,25 @@ export interface HoldPlacing extends WriteKey {
   readonly usageType: string | null;
   readonly destination: string | null;
   readonly ttlSeconds: number;
-  readonly actor: string;
   readonly detail: Record<string, unknown>;
 }
 
 /** Usage so far, at `amountMicros` (null without a rate), and a later expiry. */
-export interface HoldHeartbeat {
-  readonly walletId: string;
-  readonly holdId: string;
+export interface HoldHeartbeat extends HoldWrite {
   readonly report: Report | null;
   readonly amountMicros: bigint | null;
   readonly addMicros: bigint | null;
   readonly ttlSeconds: number | null;
-  readonly actor: string;
 }
 
 /** The final usage of a hold: `report` at `amountMicros`, or what was reported last. */
-export interface HoldCapture extends WriteKey {
-  readonly walletId: string;
-  readonly holdId: string;
+export interface HoldCapture extends HoldWrite, WriteKey {
   readonly report: Report | null;
   readonly amountMicros: bigint | null;
   readonly overrun: 'refuse' | 'arrears';
-  readonly actor: string;
 }
 
-export interface HoldVoid extends WriteKey {
-  readonly walletId: string;
-  readonly holdId: string;
-  readonly actor: string;
-}
+export interface HoldVoid extends HoldWrite, WriteKey {}
 
 /** Places holds in one transaction, and answers each, in order. */
 export async function authorizeHolds(
@@ -135,10 +129,7 @@ export async function authorizeHolds(
     (column) => sql`
       select w.place, ${outcomeColumns(sql)}
       from unnest(
-        ${column(({ walletId }) => walletId)}::uuid[],
-        ${column(({ holdId }) => holdId)}::uuid[],
-        ${column(({ key }) => key)}::uuid[],
-        ${column(({ requestHash }) => requestHash)}::bytea[],
+        ${nameAndKey(sql, column)},
         ${column(({ amountMicros }) => amountMicros)}::bigint[],
         ${column(({ referenceId }) => referenceId)}::text[],
         ${column(({ rateCardId }) => rateCardId)}::uuid[],
@@ -190,10 +181,7 @@ export async function captureHolds(
     (column) => sql`
       select w.place, ${outcomeColumns(sql)}
       from unnest(
-        ${column(({ walletId }) => walletId)}::uuid[],
-        ${column(({ holdId }) => holdId)}::uuid[],
-        ${column(({ key }) => key)}::uuid[],
-        ${column(({ requestHash }) => requestHash)}::bytea[],
+        ${nameAndKey(sql, column)},
         ${column(({ report }) => json(report))}::jsonb[],
         ${column(({ amountMicros }) => amountMicros)}::bigint[],
         ${column(({ overrun }) => overrun)}::text[],
@@ -214,10 +202,7 @@ export async function voidHolds(
     (column) => sql`
       select w.place, ${outcomeColumns(sql)}
       from unnest(
-        ${column(({ walletId }) => walletId)}::uuid[],
-        ${column(({ holdId }) => holdId)}::uuid[],
-        ${column(({ key }) => key)}::uuid[],
-        ${column(({ requestHash }) => requestHash)}::bytea[],
+        ${nameAndKey(sql, column)},
         ${column(({ actor }) => actor)}::text[]
       ) with ordinality w(wallet, hold, write_key, request, by, place)
       cross join lateral void_hold(w.wallet, w.hold, w.write_key, w.request, w.by)`,
@@ -225,6 +210,15 @@ export async function voidHolds(
 }
 
 type Column<Write> = (value: (write: Write) => ArrayElement) => string;
+
+/** The first columns of a write that happens once: wallet, hold, write_key, request. */
+function nameAndKey(sql: Sql, column: Column<HoldWrite & WriteKey>) {
+  return sql`
+    ${column(({ walletId }) => walletId)}::uuid[],
+    ${column(({ holdId }) => holdId)}::uuid[],
+    ${column(({ key }) => key)}::uuid[],
+    ${column(({ requestHash }) => requestHash)}::bytea[]`;
+}
 
 /**
  * Sends writes as columns in the order of their wallets' ids, so that batches of several processes
