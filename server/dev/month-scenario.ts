@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createMonthWork, type MonthWork } from '../billing/month/month.ts';
 import { createStatements, type Statements } from '../billing/month/statements.ts';
+import { EVERY_WALLET } from '../store/ledger.ts';
 import type { RangeOutcome } from '../store/month.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
@@ -40,6 +41,9 @@ export interface MonthScenario {
     headHash: string;
   }>;
 }
+
+/** All wallets as one range of a month's plan. */
+export const WHOLE_RANGE = { fromWalletId: EVERY_WALLET.from, toWalletId: EVERY_WALLET.to };
 
 const aCall = { usage: { type: 'call' }, units: 60 };
 
@@ -87,12 +91,7 @@ export async function createMonthScenario(database?: TestDatabase): Promise<Mont
     async run(at, period) {
       const runId = await request(at, period);
       await month.planMonth(runId, null);
-      return month.closeRange({
-        runId,
-        period,
-        fromWalletId: '00000000-0000-0000-0000-000000000000',
-        toWalletId: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-      });
+      return month.closeRange({ runId, period, ...WHOLE_RANGE });
     },
 
     async runPlan(runId, period) {

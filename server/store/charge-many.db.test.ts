@@ -6,15 +6,10 @@ import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
-import { verifyRange } from './ledger.ts';
+import { EVERY_WALLET, verifyRange } from './ledger.ts';
 import { setLimits } from './limits.ts';
 import { connect } from './sql.ts';
 import { openWallet, type WalletMode } from './wallets.ts';
-
-const EVERY_WALLET = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let database: TestDatabase;
 

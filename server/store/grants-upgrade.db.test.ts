@@ -1,12 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestDatabase } from '../dev/test-database.ts';
-import { rebuildRange, verifyRange } from './ledger.ts';
+import { EVERY_WALLET, rebuildRange, verifyRange } from './ledger.ts';
 import { createOldDatabase, type OldDatabase } from './old-database.fixtures.ts';
-
-const everyWallet = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let old: OldDatabase;
 let database: TestDatabase;
@@ -104,12 +99,12 @@ test('credit that was granted before is counted, oldest first, and followed from
   await expectSound();
   await database.owner`update grants set left_micros = 1 where wallet_id = ${deferred.id}`;
   expect(await problems()).toEqual(['GRANT_SUM']);
-  await rebuildRange(database.owner, everyWallet, true);
+  await rebuildRange(database.owner, EVERY_WALLET, true);
   await expectSound();
 });
 
 async function problems(): Promise<string[]> {
-  const { differences } = await verifyRange(database.owner, everyWallet, 100);
+  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 100);
   return differences
     .map(({ problem }) => problem)
     .filter((problem) => problem !== 'EVENT_WITHOUT_TOP_UP');
@@ -117,5 +112,5 @@ async function problems(): Promise<string[]> {
 
 async function expectSound(): Promise<void> {
   expect(await problems()).toEqual([]);
-  expect((await rebuildRange(database.owner, everyWallet, false)).differences).toEqual([]);
+  expect((await rebuildRange(database.owner, EVERY_WALLET, false)).differences).toEqual([]);
 }

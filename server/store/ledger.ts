@@ -8,8 +8,10 @@ export interface WalletRange {
   readonly to: string;
 }
 
-const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
-const HIGHEST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+export const EVERY_WALLET: WalletRange = {
+  from: '00000000-0000-0000-0000-000000000000',
+  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
+};
 
 /**
  * Cuts all possible wallet ids into ranges of about so many events, so that one range after the
@@ -20,10 +22,10 @@ export async function walletRanges(sql: Sql, eventsPerRange: number): Promise<Wa
     select distinct on (part) id
     from (select id, div(sum(seq) over (order by id) - seq, ${eventsPerRange}) as part from wallets) w
     order by part, id`;
-  const froms = [LOWEST_ID, ...starts.slice(1).map(({ id }) => id)];
+  const froms = [EVERY_WALLET.from, ...starts.slice(1).map(({ id }) => id)];
   return froms.map((from, index) => {
     const next = froms[index + 1];
-    return { from, to: next === undefined ? HIGHEST_ID : idBefore(next) };
+    return { from, to: next === undefined ? EVERY_WALLET.to : idBefore(next) };
   });
 }
 

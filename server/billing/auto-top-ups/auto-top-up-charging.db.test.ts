@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { reserveAutoTopUp } from '../../store/auto-top-ups.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { AutoTopUpUser, type AutoTopUpWorld, startAutoTopUpWorld } from './auto-top-up.fixtures.ts';
 
 let world: AutoTopUpWorld;
@@ -19,11 +19,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  const everyWallet = {
-    from: '00000000-0000-0000-0000-000000000000',
-    to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  };
-  expect((await verifyRange(world.database.owner, everyWallet, 5)).differences).toEqual([]);
+  expect((await verifyRange(world.database.owner, EVERY_WALLET, 5)).differences).toEqual([]);
 });
 
 const dollars = (amount: number) => BigInt(amount) * 1_000_000n;

@@ -1,7 +1,7 @@
 /** What automatic top-ups do when a card is refused, and when the bank asks its holder. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CardBehaviour } from '../../dev/stripe/cards.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { AutoTopUpUser, type AutoTopUpWorld, startAutoTopUpWorld } from './auto-top-up.fixtures.ts';
 
 let world: AutoTopUpWorld;
@@ -18,11 +18,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  const everyWallet = {
-    from: '00000000-0000-0000-0000-000000000000',
-    to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  };
-  expect((await verifyRange(world.database.owner, everyWallet, 5)).differences).toEqual([]);
+  expect((await verifyRange(world.database.owner, EVERY_WALLET, 5)).differences).toEqual([]);
 });
 
 const DECLINING = 'pm_card_chargeCustomerFail';

@@ -5,7 +5,7 @@ import { createTestDatabase, type TestDatabase } from '../../dev/test-database.t
 import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { connect, type Sql } from '../../store/sql.ts';
 import { createMonthWork } from '../month/month.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
@@ -20,10 +20,6 @@ const ROUNDS = Number(process.env.ALL_AT_ONCE_ROUNDS ?? 8);
 const CALLS_A_ROUND = 150;
 /** Two days of eight rounds end October. */
 const startMs = Date.parse('2026-10-30T06:00:00Z');
-const EVERY_WALLET = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let database: TestDatabase;
 let many: Sql;

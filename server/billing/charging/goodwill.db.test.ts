@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { createRerating } from '../rate-cards/rerating.ts';
 import { actor, callOf, createPricingWorld, type PricingWorld } from './pricing.fixtures.ts';
 
@@ -171,11 +171,7 @@ it('the books earn the price and give it away, and everything verifies', async (
     'expenses:goodwill': (before['expenses:goodwill'] ?? 0n) - 375_000n,
     'income:usage': (before['income:usage'] ?? 0n) + 375_000n,
   });
-  const everything = {
-    from: '00000000-0000-0000-0000-000000000000',
-    to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  };
-  expect((await verifyRange(world.database.owner, everything, 10)).differences).toEqual([]);
+  expect((await verifyRange(world.database.owner, EVERY_WALLET, 10)).differences).toEqual([]);
 });
 
 it('the database takes no goodwill that moves money', async () => {

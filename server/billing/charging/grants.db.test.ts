@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
-import { rebuildRange, trialBalance, verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, rebuildRange, trialBalance, verifyRange } from '../../store/ledger.ts';
 import { createStatements } from '../month/statements.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets, type Wallets } from '../wallets/wallets.ts';
@@ -13,10 +13,6 @@ import { createHolds, type Holds } from './holds.ts';
 
 const actor = 'test:grants';
 const startMs = Date.parse('2026-10-05T12:00:00Z');
-const everyWallet = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let database: TestDatabase;
 let wallets: Wallets;
@@ -46,7 +42,7 @@ afterEach(async () => {
 
 /** What verification finds, but for top-ups, which come without a payment here. */
 async function problems(): Promise<string[]> {
-  const { differences } = await verifyRange(database.owner, everyWallet, 100);
+  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 100);
   return differences
     .map(({ problem }) => problem)
     .filter((problem) => problem !== 'EVENT_WITHOUT_TOP_UP')

@@ -5,7 +5,7 @@ import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { createMonthWork } from '../month/month.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets, type Wallets } from '../wallets/wallets.ts';
@@ -16,10 +16,6 @@ import { createHolds, type Holds } from './holds.ts';
 const actor = 'test:holds';
 const logger = createLogger('silent');
 const startMs = Date.parse('2026-10-05T12:00:00Z');
-const everyWallet = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let database: TestDatabase;
 let wallets: Wallets;
@@ -42,7 +38,7 @@ afterAll(() => database?.close());
 beforeEach(() => setNow(startMs));
 
 afterEach(async () => {
-  const { differences } = await verifyRange(database.owner, everyWallet, 10);
+  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 10);
   expect(differences).toEqual([]);
 });
 

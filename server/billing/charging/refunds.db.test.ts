@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets, type Wallets } from '../wallets/wallets.ts';
 import { type Charging, createCharging } from './charging.ts';
@@ -49,11 +49,7 @@ async function setNow(atMs: number): Promise<void> {
 }
 
 async function problems(): Promise<string[]> {
-  const everyWallet = {
-    from: '00000000-0000-0000-0000-000000000000',
-    to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  };
-  const { differences, found } = await verifyRange(database.owner, everyWallet, 10);
+  const { differences, found } = await verifyRange(database.owner, EVERY_WALLET, 10);
   expect(found).toBe(BigInt(differences.length));
   return differences.map(({ seq, problem }) => `${seq} ${problem}`);
 }

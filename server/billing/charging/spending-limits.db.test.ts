@@ -4,7 +4,7 @@ import { createTestDatabase, type TestDatabase } from '../../dev/test-database.t
 import type { WalletView } from '../../http/views/wallets.ts';
 import type { SpendingLimit } from '../../ledger/limit-list.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets, type Wallets } from '../wallets/wallets.ts';
 import { type Charging, createCharging } from './charging.ts';
@@ -13,10 +13,6 @@ import { createSpendingLimits, type SpendingLimits } from './spending-limits.ts'
 
 const actor = 'test:limits';
 const startMs = Date.parse('2026-10-05T12:00:00Z');
-const everyWallet = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let database: TestDatabase;
 let wallets: Wallets;
@@ -41,7 +37,7 @@ afterAll(() => database?.close());
 beforeEach(() => setNow('2026-10-05T12:00:00Z'));
 
 afterEach(async () => {
-  const { differences } = await verifyRange(database.owner, everyWallet, 10);
+  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 10);
   expect(differences).toEqual([]);
 });
 

@@ -4,15 +4,12 @@ import {
   createMonthScenario,
   type MonthScenario,
   type TestWallet,
+  WHOLE_RANGE,
 } from '../../dev/month-scenario.ts';
 import { closeRange, fenceRange } from '../../store/month.ts';
 import { connect, type Sql } from '../../store/sql.ts';
 
 const AUGUST_ENDS = '2026-09-01T00:00:00Z';
-const EVERYTHING = {
-  fromWalletId: '00000000-0000-0000-0000-000000000000',
-  toWalletId: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 
 let scenario: MonthScenario;
 /** Hardly waits for a lock, so that a wallet that is locked is an error. */
@@ -142,7 +139,7 @@ describe('while a month is closed', () => {
     await scenario.db.setClock('2026-09-01T02:00:00Z');
     const runs = [await planned('2026-07'), await planned('2026-08'), await planned('2026-06')];
     const outcomes = await Promise.all(
-      runs.map((run) => scenario.month.closeRange({ ...run, ...EVERYTHING })),
+      runs.map((run) => scenario.month.closeRange({ ...run, ...WHOLE_RANGE })),
     );
     expect(outcomes).toEqual(runs.map(() => ({ closed: 10, failed: 0, pending: 0 })));
     expect(await scenario.db.app`select from billing_failures`).toHaveLength(0);
@@ -163,7 +160,7 @@ describe('a run that dies after its fence', () => {
     const before = await scenario.wallet(wallet);
     await scenario.db.setClock('2026-09-01T02:00:00Z');
     const run = await planned('2026-08');
-    const { inUse } = await fenceRange(scenario.db.app, { ...run, ...EVERYTHING }, null);
+    const { inUse } = await fenceRange(scenario.db.app, { ...run, ...WHOLE_RANGE }, null);
 
     expect(inUse).toBe(0);
     expect(await scenario.wallet(wallet)).toEqual(before);
@@ -183,7 +180,7 @@ describe('a wallet that no fence stands before', () => {
   it('is not closed, and waits for the next attempt', async () => {
     const wallet = await scenario.open('2026-08-10T00:00:00Z');
     await scenario.db.setClock('2026-09-01T02:00:00Z');
-    const range = { ...(await planned('2026-08')), ...EVERYTHING };
+    const range = { ...(await planned('2026-08')), ...WHOLE_RANGE };
     expect(await closeRange(scenario.db.app, range, AUGUST_ENDS, null)).toEqual({
       closed: 0,
       failed: 0,
@@ -198,7 +195,7 @@ describe('a wallet that no fence stands before', () => {
 
   it('cannot be kept from its events by a fence in the future', async () => {
     await scenario.db.setClock(AUGUST_ENDS);
-    const range = { runId: randomUUID(), period: '2026-08', ...EVERYTHING };
+    const range = { runId: randomUUID(), period: '2026-08', ...WHOLE_RANGE };
     await expect(fenceRange(scenario.db.app, range, '2026-09-01T00:00:00.001Z')).rejects.toThrow(
       /future/,
     );
@@ -218,8 +215,8 @@ describe('a plan', () => {
     const { runId } = await planned('2026-08');
     const { ranges, nextCursor } = await scenario.month.planMonth(runId, null);
     expect(ranges).toEqual([
-      { fromWalletId: EVERYTHING.fromWalletId, toWalletId: second },
-      { fromWalletId: second, toWalletId: EVERYTHING.toWalletId },
+      { fromWalletId: WHOLE_RANGE.fromWalletId, toWalletId: second },
+      { fromWalletId: second, toWalletId: WHOLE_RANGE.toWalletId },
     ]);
     expect(nextCursor).toBeNull();
   });

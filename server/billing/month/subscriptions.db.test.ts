@@ -3,6 +3,7 @@ import {
   createMonthScenario,
   type MonthScenario,
   type TestWallet,
+  WHOLE_RANGE,
 } from '../../dev/month-scenario.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { fenceRange } from '../../store/month.ts';
@@ -163,16 +164,7 @@ describe('a subscription', () => {
     const wallet = await scenario.open('2026-08-01T00:00:00Z');
     const runId = await scenario.request('2026-09-01T00:00:00Z', '2026-08');
     await scenario.month.planMonth(runId, null);
-    await fenceRange(
-      scenario.db.app,
-      {
-        runId,
-        period: '2026-08',
-        fromWalletId: '00000000-0000-0000-0000-000000000000',
-        toWalletId: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-      },
-      null,
-    );
+    await fenceRange(scenario.db.app, { runId, period: '2026-08', ...WHOLE_RANGE }, null);
     // Another server's clock is behind: there the month still goes on.
     await expect(subscribe('2026-08-31T23:59:59Z', wallet)).rejects.toThrow('MONTH_CLOSED');
   });

@@ -7,7 +7,7 @@ import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import { reratingDue } from '../../rating/rerating.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import type { ReratingTerms } from '../../store/reratings.ts';
 import { type Charging, createCharging } from '../charging/charging.ts';
 import { createExplaining } from '../charging/explaining.ts';
@@ -21,10 +21,6 @@ import { createRerating } from './rerating.ts';
 const actor = 'support:ada';
 const NOW = Date.parse('2026-06-10T12:00:00Z');
 const june = { from: new Date('2026-06-01T00:00:00Z'), to: new Date('2026-07-01T00:00:00Z') };
-const ALL = {
-  from: '00000000-0000-0000-0000-000000000000',
-  to: 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-};
 /** $0.02 each by the default card. */
 const sms = (segments: number): Usage => ({ type: 'sms', to: '+14155550132', segments });
 
@@ -122,7 +118,10 @@ async function standing(of = wallet) {
 
 /** Everything that the ledger can check about itself. */
 async function expectSound(): Promise<void> {
-  expect(await verifyRange(database.owner, ALL, 10)).toMatchObject({ found: 0n, differences: [] });
+  expect(await verifyRange(database.owner, EVERY_WALLET, 10)).toMatchObject({
+    found: 0n,
+    differences: [],
+  });
 }
 
 describe('a price that was too high', () => {
@@ -346,7 +345,7 @@ it.each([
   await owner.unsafe('alter table rerated_usage disable trigger all');
   const copy = await owner`select * from rerated_usage where rerating_id = ${id}`;
   await owner.unsafe(`${tampering} where rerating_id = '${id}'`);
-  const found = await verifyRange(owner, ALL, 10);
+  const found = await verifyRange(owner, EVERY_WALLET, 10);
   await owner`delete from rerated_usage where rerating_id = ${id}`;
   await owner`insert into rerated_usage select * from jsonb_populate_recordset(
     null::rerated_usage, ${JSON.stringify(copy, (_key, value) => (typeof value === 'bigint' ? `${value}` : value))}::text::jsonb)`;

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { InboxFilter, StripeDesk } from '../../http/views/stripe-desk.ts';
 import { createLogger } from '../../log.ts';
+import { EVERY_WALLET } from '../../store/ledger.ts';
 import { createStripeGateway } from '../../stripe/gateway.ts';
 import { createPayloadTrimmer } from './payload-trimmer.ts';
 import { createStripeDesk } from './stripe-desk.ts';
@@ -83,8 +84,7 @@ async function creditsOf(paymentIntentId: string) {
 
 async function wholeLedgerIsSound(): Promise<void> {
   const [checked] = await owner()<{ found: bigint; differences: unknown }[]>`
-    select found, differences from verify_wallets(
-      '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 10)`;
+    select found, differences from verify_wallets(${EVERY_WALLET.from}, ${EVERY_WALLET.to}, 10)`;
   expect(checked?.differences ?? []).toEqual([]);
 }
 
