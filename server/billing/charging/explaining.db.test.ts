@@ -1,102 +1,45 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
-import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { createRateCards, type RateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
-import { type Charging, createCharging } from './charging.ts';
+import type { ChargeName, Explanation } from './explaining.ts';
 import {
-  type ChargeName,
-  createExplaining,
-  type Explaining,
-  type Explanation,
-} from './explaining.ts';
-import { createHolds, type Holds } from './holds.ts';
-import { createRefunds, type Refunds } from './refunds.ts';
+  actor,
+  callOf,
+  createPricingWorld,
+  type PricingWorld,
+  startsAt,
+  to,
+} from './pricing.fixtures.ts';
 
-const actor = 'test:explaining';
-const startMs = Date.parse('2026-10-05T12:00:00Z');
-const to = '+14155550132';
-
-let database: TestDatabase;
-let wallets: Wallets;
-let rateCards: RateCards;
-let charging: Charging;
-let holds: Holds;
-let refunds: Refunds;
-let explaining: Explaining;
+let world: PricingWorld;
 let wallet: WalletView;
-let nowMs = startMs;
-let cardVersion = 1;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const now = () => new Date(nowMs);
-  rateCards = createRateCards({ sql, nowMs: () => nowMs });
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
-  refunds = createRefunds({ sql });
-  explaining = createExplaining({ sql, rateCards });
+  world = await createPricingWorld();
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
 beforeEach(async () => {
-  await setNow(nowMs);
-  wallet = await walletWith(5_000_000n);
+  wallet = await world.walletWith(5_000_000n);
 });
 
-async function setNow(atMs: number): Promise<void> {
-  nowMs = atMs;
-  await database.setClock(new Date(atMs).toISOString());
-}
-
-async function walletWith(
-  amountMicros: bigint,
-  mode: 'live' | 'deferred' = 'live',
-): Promise<WalletView> {
-  const opened = await wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
-  await charging.grant({ wallet: opened, amountMicros, key: 'fund', reason: 'test' }, actor);
-  return opened;
-}
-
-/** Publishes the next card, and waits until it is in effect. */
-async function publish(rules: RateCardJson['rules']): Promise<RateCardJson> {
-  cardVersion += 1;
-  const effectiveFrom = new Date(nowMs + 60_000).toISOString();
-  const id = randomUUID();
-  const card = { ...defaultRateCard, id, version: cardVersion, effectiveFrom, rules };
-  await rateCards.publish(card, actor);
-  await setNow(nowMs + 120_000);
-  return card;
-}
-
 function charge(usage: Usage, overrun: 'refuse' | 'arrears' = 'refuse', referenceId = 'r') {
-  return charging.charge({ wallet, usage, referenceId, overrun }, actor);
+  return world.charging.charge({ wallet, usage, referenceId, overrun }, actor);
 }
 
 async function explain(name: ChargeName): Promise<Explanation[]> {
-  const answer = await explaining.explain(wallet, name);
+  const answer = await world.explaining.explain(wallet, name);
   expect.assert(answer.ok);
   expect(answer).toMatchObject({ walletId: wallet.walletId, currency: 'USD' });
   return answer.charges;
 }
 
-const call = (durationSeconds: number, number = to): Usage => ({
-  type: 'call',
-  durationSeconds,
-  to: number,
-});
-
 const usages: [string, Usage][] = [
-  ['a call', call(330)],
-  ['a call of no whole minute', call(61)],
-  ['a call that was not answered', { ...call(20), answered: false } as Usage],
+  ['a call', callOf(330)],
+  ['a call of no whole minute', callOf(61)],
+  ['a call that was not answered', { ...callOf(20), answered: false } as Usage],
   ['an SMS by segments', { type: 'sms', to, segments: 3 }],
   ['an SMS by its text', { type: 'sms', to, body: 'ß'.repeat(200) }],
   ['an email', { type: 'email', recipients: 7 }],
@@ -129,36 +72,38 @@ describe('a charge priced anew costs the same micros', () => {
   describe('with increments, tiers, prefixes, limits and roundings', () => {
     let card: RateCardJson;
     beforeAll(async () => {
-      await setNow(startMs);
+      await world.setNow(startsAt);
       const common = { prefix: '', connectionFeeMicros: '0' } as const;
       const callPrice = { type: 'call', initialSeconds: 30, nextSeconds: 6 } as const;
-      card = await publish([
-        { ...common, ...callPrice, id: 'call', pricePerMinuteMicros: '12345', rounding: 'up' },
-        {
-          ...callPrice,
-          id: 'call-us',
-          prefix: '1415',
-          connectionFeeMicros: '7',
-          pricePerMinuteMicros: '33333',
-          minimumMicros: '20000',
-        },
-        { ...common, id: 'sms', type: 'sms', pricePerUnitMicros: '12001' },
-        { ...common, id: 'email', type: 'email', pricePerUnitMicros: '3', maximumMicros: '20' },
-        { ...common, id: 'fax', type: 'fax', pricePerUnitMicros: '150001' },
-        {
-          ...common,
-          id: 'file',
-          type: 'file_transfer',
-          pricePerUnitMicros: '5',
-          sizeTiers: [
-            { upToBytes: 1_000, pricePerUnitMicros: '11' },
-            { upToBytes: null, pricePerUnitMicros: '99' },
-          ],
-        },
-      ]);
+      card = await world.publish({
+        rules: [
+          { ...common, ...callPrice, id: 'call', pricePerMinuteMicros: '12345', rounding: 'up' },
+          {
+            ...callPrice,
+            id: 'call-us',
+            prefix: '1415',
+            connectionFeeMicros: '7',
+            pricePerMinuteMicros: '33333',
+            minimumMicros: '20000',
+          },
+          { ...common, id: 'sms', type: 'sms', pricePerUnitMicros: '12001' },
+          { ...common, id: 'email', type: 'email', pricePerUnitMicros: '3', maximumMicros: '20' },
+          { ...common, id: 'fax', type: 'fax', pricePerUnitMicros: '150001' },
+          {
+            ...common,
+            id: 'file',
+            type: 'file_transfer',
+            pricePerUnitMicros: '5',
+            sizeTiers: [
+              { upToBytes: 1_000, pricePerUnitMicros: '11' },
+              { upToBytes: null, pricePerUnitMicros: '99' },
+            ],
+          },
+        ],
+      });
     });
 
-    it.each([...usages, ['a call abroad', call(31, '+498912345')] as [string, Usage]])(
+    it.each([...usages, ['a call abroad', callOf(31, '+498912345')] as [string, Usage]])(
       '%s',
       async (_what, usage) => {
         const charged = await charge(usage);
@@ -174,7 +119,7 @@ describe('a charge priced anew costs the same micros', () => {
     );
 
     it('says the rule and the increments', async () => {
-      await charge(call(31));
+      await charge(callOf(31));
       expect(await explain({ type: 'call', referenceId: 'r' })).toMatchObject([
         {
           ruleId: 'call-us',
@@ -191,10 +136,10 @@ describe('a charge priced anew costs the same micros', () => {
     });
 
     it('also after a newer card was published', async () => {
-      const charged = await charge(call(61));
-      await publish(defaultRateCard.rules);
+      const charged = await charge(callOf(61));
+      await world.publish({});
       expect.assert(charged.ok);
-      const quote = await charging.quote(wallet, call(61));
+      const quote = await world.charging.quote(wallet, callOf(61));
       expect(quote).not.toMatchObject({ amountMicros: charged.amountMicros });
       expect(await explain({ type: 'call', referenceId: 'r' })).toMatchObject([
         { rateCardId: card.id, recomputedMicros: charged.amountMicros, matches: true },
@@ -207,10 +152,10 @@ describe('an explanation', () => {
   const name = { type: 'call', referenceId: 'r' } as const;
 
   it('says what was taken, owed and refunded, and the wallet before and after', async () => {
-    await publish(defaultRateCard.rules);
+    await world.publish({});
     // 100 minutes: $5.10 of $5.00.
-    await charge(call(6_000), 'arrears');
-    await refunds.refund(
+    await charge(callOf(6_000), 'arrears');
+    await world.refunds.refund(
       { wallet, type: 'call', referenceId: 'r', amountMicros: 50_000n, key: 'k', reason: 'noise' },
       actor,
     );
@@ -219,7 +164,7 @@ describe('an explanation', () => {
       {
         actor,
         referenceId: 'r',
-        usage: { ...call(6_000), answered: true },
+        usage: { ...callOf(6_000), answered: true },
         takenMicros: 5_000_000n,
         reservedMicros: 0n,
         owedMicros: 100_000n,
@@ -236,7 +181,7 @@ describe('an explanation', () => {
   });
 
   it('of a deferred wallet says what was reserved', async () => {
-    wallet = await walletWith(5_000_000n, 'deferred');
+    wallet = await world.walletWith(5_000_000n, { mode: 'deferred' });
     await charge({ type: 'email' });
     expect(await explain({ type: 'email', referenceId: 'r' })).toMatchObject([
       { type: 'accrual', takenMicros: 0n, reservedMicros: 10_000n, matches: true },
@@ -249,12 +194,12 @@ describe('an explanation', () => {
     ['an event that bills nothing', { seq: 2n }],
     ['an event that is not there', { seq: 99n }],
   ] as [string, ChargeName][])('of %s is none', async (_what, unknown) => {
-    await charge(call(1));
-    expect(await explaining.explain(wallet, unknown)).toEqual({
+    await charge(callOf(1));
+    expect(await world.explaining.explain(wallet, unknown)).toEqual({
       ok: false,
       code: 'USAGE_NOT_FOUND',
     });
-    expect(await explaining.explain({ userId: 'nobody' }, unknown)).toEqual({
+    expect(await world.explaining.explain({ userId: 'nobody' }, unknown)).toEqual({
       ok: false,
       code: 'WALLET_NOT_FOUND',
     });
@@ -265,19 +210,19 @@ describe.each(['live', 'deferred'] as const)('a hold of a %s wallet', (mode) => 
   const name = { type: 'call', referenceId: 'call-1' } as const;
   let holdId: string;
   beforeEach(async () => {
-    wallet = await walletWith(5_000_000n, mode);
-    const estimate = { usage: call(60) };
+    wallet = await world.walletWith(5_000_000n, { mode });
+    const estimate = { usage: callOf(60) };
     const request = { wallet, key: 'call-1', estimate, ttlSeconds: 300 };
-    const placed = await holds.authorize(request, actor);
+    const placed = await world.holds.authorize(request, actor);
     expect.assert(placed.ok);
     holdId = placed.holdId;
   });
 
   const capture = (seconds: number) =>
-    holds.capture({ holdId, usage: call(seconds), overrun: 'refuse' }, actor);
+    world.holds.capture({ holdId, usage: callOf(seconds), overrun: 'refuse' }, actor);
   async function runOut(seconds: number): Promise<void> {
-    await holds.extend({ holdId, usageSoFar: call(seconds) }, actor);
-    await setNow(nowMs + 301_000);
+    await world.holds.extend({ holdId, usageSoFar: callOf(seconds) }, actor);
+    await world.wait(301);
   }
   const billed = (explanations: Explanation[]) =>
     explanations.map(({ billedMicros, alreadyBilledMicros, matches }) => ({
@@ -298,7 +243,7 @@ describe.each(['live', 'deferred'] as const)('a hold of a %s wallet', (mode) => 
 
   it('that ran out is explained with its late corrections, each by what came before', async () => {
     await runOut(60);
-    await holds.extend({ holdId, usageSoFar: call(90) }, actor);
+    await world.holds.extend({ holdId, usageSoFar: callOf(90) }, actor);
     await capture(30);
     expect(billed(await explain(name))).toEqual([
       { billedMicros: 150_000n, alreadyBilledMicros: 0n, matches: true },
@@ -310,8 +255,8 @@ describe.each(['live', 'deferred'] as const)('a hold of a %s wallet', (mode) => 
   it('that ran out and was voided is explained as given back, also after a refund', async () => {
     await runOut(60);
     const refund = { wallet, ...name, amountMicros: 40_000n, key: 'k', reason: 'noise' };
-    await refunds.refund(refund, actor);
-    await holds.void({ holdId }, actor);
+    await world.refunds.refund(refund, actor);
+    await world.holds.void({ holdId }, actor);
     expect(billed(await explain(name))).toEqual([
       { billedMicros: 150_000n, alreadyBilledMicros: 0n, matches: true },
       { billedMicros: -110_000n, alreadyBilledMicros: 150_000n, matches: true },
@@ -334,18 +279,18 @@ describe('a charge that was tampered with does not match', () => {
     ['its usage, gone', `detail = (detail::jsonb - 'usage')::json`],
     ['whoever made it', `actor = 'service:other'`],
   ])('in %s', async (_what, change) => {
-    await publish(defaultRateCard.rules);
-    await charge(call(60));
+    await world.publish({});
+    await charge(callOf(60));
     expect(await explain({ seq: 3n })).toMatchObject([{ matches: true }]);
-    await database.owner.unsafe(`set local session_replication_role = replica;
+    await world.database.owner.unsafe(`set local session_replication_role = replica;
       update wallet_events set ${change} where wallet_id = '${wallet.walletId}' and seq = 3`);
     expect(await explain({ seq: 3n })).toMatchObject([{ intact: false, matches: false }]);
   });
 
   it('not even when its hash was made anew', async () => {
-    await publish(defaultRateCard.rules);
-    await charge(call(60));
-    await database.owner.unsafe(`set local session_replication_role = replica;
+    await world.publish({});
+    await charge(callOf(60));
+    await world.database.owner.unsafe(`set local session_replication_role = replica;
       update wallet_events set balance_delta_micros = -1 where wallet_id = '${wallet.walletId}' and seq = 3;
       update wallet_events e set hash = event_hash(
         (select hash from wallet_events p where p.wallet_id = e.wallet_id and p.seq = 2), e)

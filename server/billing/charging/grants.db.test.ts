@@ -1,66 +1,42 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
-import { EVERY_WALLET, rebuildRange, trialBalance, verifyRange } from '../../store/ledger.ts';
+import { rebuildRange, trialBalance } from '../../store/ledger.ts';
 import { createStatements } from '../month/statements.ts';
-import { createRateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
-import { type Charging, createCharging } from './charging.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
-import { createHolds, type Holds } from './holds.ts';
+import { actor, createPricingWorld, type PricingWorld, startsAt } from './pricing.fixtures.ts';
 
-const actor = 'test:grants';
-const startMs = Date.parse('2026-10-05T12:00:00Z');
-
-let database: TestDatabase;
-let wallets: Wallets;
-let charging: Charging;
-let holds: Holds;
-let nowMs = startMs;
+let world: PricingWorld;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const rateCards = createRateCards({ sql, nowMs: () => nowMs });
-  const now = () => new Date(nowMs);
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
+  world = await createPricingWorld();
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
-beforeEach(() => setNow(startMs));
+beforeEach(() => world.setNow(startsAt));
 
 afterEach(async () => {
   expect(await problems()).toEqual([]);
-  const accounts = await trialBalance(database.owner);
+  const accounts = await trialBalance(world.database.owner);
   expect(accounts.reduce((sum, { journalMicros }) => sum + journalMicros, 0n)).toBe(0n);
 });
 
 /** What verification finds, but for top-ups, which come without a payment here. */
 async function problems(): Promise<string[]> {
-  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 100);
-  return differences
+  return (await world.differences())
     .map(({ problem }) => problem)
     .filter((problem) => problem !== 'EVENT_WITHOUT_TOP_UP')
     .sort();
 }
 
-async function setNow(atMs: number): Promise<void> {
-  nowMs = atMs;
-  await database.setClock(new Date(atMs).toISOString());
-}
-
-const wait = (seconds: number) => setNow(nowMs + seconds * 1_000);
-const inSeconds = (seconds: number) => new Date(nowMs + seconds * 1_000);
+const inSeconds = (seconds: number) => new Date(world.now().getTime() + seconds * 1_000);
 
 async function openedWallet(mode: 'live' | 'deferred' = 'live', paidMicros = 0n) {
-  const wallet = await wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
+  const wallet = await world.wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
   if (paidMicros > 0n) {
-    await database.owner`
+    await world.database.owner`
       select credit_wallet(w, 'top_up', ${randomUUID()}, sha256('paid'), ${paidMicros}, ${actor},
         null, '{}')
       from wallets w where w.id = ${wallet.walletId}`;
@@ -74,42 +50,43 @@ function grant(
   expiresAt?: Date,
   key: string = randomUUID(),
 ) {
-  return charging.grant({ wallet, amountMicros, key, reason: 'welcome', expiresAt }, actor);
+  return world.charging.grant({ wallet, amountMicros, key, reason: 'welcome', expiresAt }, actor);
 }
 
 /** Email costs $0.01 a recipient. */
 function charge(wallet: WalletView, recipients: number, overrun: 'refuse' | 'arrears' = 'refuse') {
   const usage = { type: 'email', recipients } as const;
-  return charging.charge({ wallet, usage, referenceId: randomUUID(), overrun }, actor);
+  return world.charging.charge({ wallet, usage, referenceId: randomUUID(), overrun }, actor);
 }
 
 async function authorize(wallet: WalletView, amountMicros: bigint): Promise<string> {
   const estimate = { amountMicros };
   const key = randomUUID();
-  const answer = await holds.authorize({ wallet, key, estimate, ttlSeconds: 300 }, actor);
+  const answer = await world.holds.authorize({ wallet, key, estimate, ttlSeconds: 300 }, actor);
   expect.assert(answer.ok);
   return answer.holdId;
 }
 
 async function creditOf({ walletId }: WalletView) {
-  const { balanceMicros, availableMicros, grantsMicros, grantsExpireAt } = await wallets.get({
+  const { balanceMicros, availableMicros, grantsMicros, grantsExpireAt } = await world.wallets.get({
     walletId,
   });
   return { balanceMicros, availableMicros, grantsMicros, grantsExpireAt };
 }
 
 async function grantsOf({ walletId }: WalletView) {
-  const { grants } = await wallets.grants(walletId, {});
+  const { grants } = await world.wallets.grants(walletId, {});
   return grants.map(({ seq, status, leftMicros, expiredMicros }) => {
     return { seq, status, leftMicros, expiredMicros };
   });
 }
 
-const typesOf = async ({ walletId }: WalletView) =>
-  (await wallets.events(walletId, {})).events.map(({ type }) => type).reverse();
-
 const sweeper = () =>
-  createHoldSweeper({ sql: database.app, intervalMs: 60_000, logger: createLogger('silent') });
+  createHoldSweeper({
+    sql: world.database.app,
+    intervalMs: 60_000,
+    logger: createLogger('silent'),
+  });
 
 describe('a grant', () => {
   it('is there once, until it expires, whatever key it comes with again', async () => {
@@ -125,7 +102,7 @@ describe('a grant', () => {
     expect(await grant(wallet, 50_000n, undefined, 'welcome')).toMatchObject({
       code: 'KEY_REUSED',
     });
-    await wait(60);
+    await world.wait(60);
     expect(await grant(wallet, 50_000n, until, 'welcome')).toEqual({ ...answer, replayed: true });
     await expect(grant(wallet, 50_000n, until)).rejects.toMatchObject({
       code: 'BAD_REQUEST',
@@ -138,7 +115,7 @@ describe('a grant', () => {
     await grant(wallet, 50_000n, inSeconds(60));
     await grant(wallet, 10_000n);
     await charge(wallet, 2);
-    await wait(60);
+    await world.wait(60);
     const seen = {
       balanceMicros: 30_000n,
       availableMicros: 30_000n,
@@ -151,9 +128,9 @@ describe('a grant', () => {
     ];
     expect(await creditOf(wallet)).toEqual(seen);
     expect(await grantsOf(wallet)).toEqual(grants);
-    expect(await typesOf(wallet)).not.toContain('grant_expired');
+    expect(await world.typesOf(wallet)).not.toContain('grant_expired');
     await sweeper().tick();
-    expect(await typesOf(wallet)).toContain('grant_expired');
+    expect(await world.typesOf(wallet)).toContain('grant_expired');
     expect(await creditOf(wallet)).toEqual(seen);
     expect(await grantsOf(wallet)).toEqual(grants);
     expect(await sweeper().tick()).toBe(0);
@@ -164,7 +141,7 @@ describe('a grant', () => {
     await grant(wallet, 10_000n);
     await grant(wallet, 10_000n, inSeconds(60));
     await charge(wallet, 1);
-    const first = await wallets.grants(wallet.walletId, { limit: 1 });
+    const first = await world.wallets.grants(wallet.walletId, { limit: 1 });
     expect(first).toEqual({
       grants: [
         {
@@ -174,13 +151,13 @@ describe('a grant', () => {
           leftMicros: 0n,
           expiredMicros: 0n,
           expiresAt: inSeconds(60),
-          grantedAt: new Date(nowMs),
+          grantedAt: world.now(),
           reason: 'welcome',
         },
       ],
       nextCursor: '3',
     });
-    const rest = await wallets.grants(wallet.walletId, { limit: 1, cursor: '3' });
+    const rest = await world.wallets.grants(wallet.walletId, { limit: 1, cursor: '3' });
     expect(rest).toMatchObject({ grants: [{ seq: 2n, status: 'open' }], nextCursor: null });
   });
 });
@@ -191,13 +168,13 @@ describe('a charge', () => {
     await grant(wallet, 15_000n);
     await grant(wallet, 10_000n, inSeconds(60));
     await charge(wallet, 3);
-    const [event] = (await wallets.events(wallet.walletId, { limit: 1 })).events;
+    const [event] = (await world.wallets.events(wallet.walletId, { limit: 1 })).events;
     expect(event?.detail.grants).toEqual([
       { seq: '4', micros: '10000' },
       { seq: '3', micros: '15000' },
     ]);
     await charge(wallet, 3);
-    const [paid] = (await wallets.events(wallet.walletId, { limit: 1 })).events;
+    const [paid] = (await world.wallets.events(wallet.walletId, { limit: 1 })).events;
     expect(paid?.detail).not.toHaveProperty('grants');
   });
 
@@ -215,15 +192,15 @@ describe('credit that a hold reserves', () => {
     const wallet = await openedWallet('live', 10_000n);
     await grant(wallet, 50_000n, inSeconds(60));
     const holdId = await authorize(wallet, 60_000n);
-    await wait(61);
+    await world.wait(61);
     expect(await grantsOf(wallet)).toMatchObject([{ status: 'held', leftMicros: 50_000n }]);
     await sweeper().tick();
     expect(await sweeper().tick()).toBe(0);
     expect(await problems()).toEqual([]);
-    await holds.void({ holdId }, actor);
+    await world.holds.void({ holdId }, actor);
     expect(await creditOf(wallet)).toMatchObject({ balanceMicros: 10_000n, grantsMicros: 0n });
     await sweeper().tick();
-    expect((await typesOf(wallet)).slice(-2)).toEqual(['hold_voided', 'grant_expired']);
+    expect((await world.typesOf(wallet)).slice(-2)).toEqual(['hold_voided', 'grant_expired']);
   });
 
   it.each(['live', 'deferred'] as const)(
@@ -232,9 +209,9 @@ describe('credit that a hold reserves', () => {
       const wallet = await openedWallet(mode, 10_000n);
       await grant(wallet, 50_000n, inSeconds(60));
       const holdId = await authorize(wallet, 60_000n);
-      await wait(61);
+      await world.wait(61);
       const usage = { type: 'email', recipients: 2 } as const;
-      await holds.capture({ holdId, usage, overrun: 'refuse' }, actor);
+      await world.holds.capture({ holdId, usage, overrun: 'refuse' }, actor);
       expect(await creditOf(wallet)).toMatchObject({ availableMicros: 10_000n, grantsMicros: 0n });
       expect(await grantsOf(wallet)).toMatchObject([{ status: 'expired', expiredMicros: 30_000n }]);
     },
@@ -244,14 +221,14 @@ describe('credit that a hold reserves', () => {
     const wallet = await openedWallet('live', 30_000n);
     await grant(wallet, 50_000n, inSeconds(600));
     const holdId = await authorize(wallet, 60_000n);
-    await holds.extend({ holdId, usageSoFar: { type: 'email', recipients: 6 } }, actor);
-    await wait(310);
+    await world.holds.extend({ holdId, usageSoFar: { type: 'email', recipients: 6 } }, actor);
+    await world.wait(310);
     expect(await creditOf(wallet)).toMatchObject({ balanceMicros: 20_000n, grantsMicros: 0n });
     const usage = { type: 'email', recipients: 2 } as const;
-    const captured = await holds.capture({ holdId, usage, overrun: 'refuse' }, actor);
+    const captured = await world.holds.capture({ holdId, usage, overrun: 'refuse' }, actor);
     expect(captured).toMatchObject({ ok: true, balanceMicros: 60_000n });
     expect(await creditOf(wallet)).toMatchObject({ grantsMicros: 30_000n });
-    await wait(300);
+    await world.wait(300);
     expect(await creditOf(wallet)).toMatchObject({ balanceMicros: 30_000n, grantsMicros: 0n });
   });
 });
@@ -260,16 +237,17 @@ it('a deferred wallet burns credit when usage is reserved; its month settles no 
   const wallet = await openedWallet('deferred');
   await grant(wallet, 50_000n, inSeconds(60));
   await charge(wallet, 2);
-  await wait(60);
+  await world.wait(60);
   expect(await creditOf(wallet)).toMatchObject({ availableMicros: 0n, balanceMicros: 20_000n });
   await charge(wallet, 1, 'arrears');
-  await setNow(Date.parse('2026-11-02T00:00:00Z'));
-  await database.owner`
+  await world.setNow(Date.parse('2026-11-02T00:00:00Z'));
+  await world.database.owner`
     select close_wallets(array[${wallet.walletId}::uuid], '2026-10', ledger_now())`;
   expect(await creditOf(wallet)).toMatchObject({ availableMicros: 0n, balanceMicros: 0n });
-  const [statement] = await createStatements({ sql: database.app, appName: 'Prepaid Wallet' }).list(
-    wallet.userId,
-  );
+  const [statement] = await createStatements({
+    sql: world.database.app,
+    appName: 'Prepaid Wallet',
+  }).list(wallet.userId);
   expect(statement).toMatchObject({ grantsMicros: 20_000n, closingBalanceMicros: 20_000n });
 });
 
@@ -278,35 +256,35 @@ it('verification finds credit that nobody would end, and what a hold burned; reb
   await grant(wallet, 50_000n, inSeconds(60));
   const { walletId } = wallet;
   const holdId = await authorize(wallet, 20_000n);
-  await holds.capture(
+  await world.holds.capture(
     { holdId, usage: { type: 'email', recipients: 2 }, overrun: 'refuse' },
     actor,
   );
-  await database.owner`update wallets set next_due_at = null where id = ${walletId}`;
+  await world.database.owner`update wallets set next_due_at = null where id = ${walletId}`;
   expect(await problems()).toEqual(['GRANT_DUE']);
-  await database.owner`update wallets set next_due_at = ledger_now() where id = ${walletId}`;
-  await database.owner`update holds set burned = '[]' where id = ${holdId}`;
+  await world.database.owner`update wallets set next_due_at = ledger_now() where id = ${walletId}`;
+  await world.database.owner`update holds set burned = '[]' where id = ${holdId}`;
   expect(await problems()).toEqual(['HOLD_BURNED']);
-  await database.owner`
+  await world.database.owner`
     update holds set burned = '[{"seq": "2", "micros": "20000"}]' where id = ${holdId}`;
-  await database.owner`
+  await world.database.owner`
     update wallets set grants_micros = 1, next_due_at = null where id = ${walletId}`;
-  await database.owner`
+  await world.database.owner`
     update grants set left_micros = 1, expires_at = null where wallet_id = ${walletId}`;
   expect(await problems()).toEqual(['GRANT_SUM', 'WALLET_GRANTS']);
   const range = { from: walletId, to: walletId };
-  expect(await rebuildRange(database.owner, range, true)).toMatchObject({
+  expect(await rebuildRange(world.database.owner, range, true)).toMatchObject({
     differences: [{ problem: 'WALLET_DIFFERS', repaired: true }],
   });
-  expect(await rebuildRange(database.owner, range, true)).toMatchObject({ differences: [] });
-  await wait(60);
+  expect(await rebuildRange(world.database.owner, range, true)).toMatchObject({ differences: [] });
+  await world.wait(60);
   expect(await creditOf(wallet)).toMatchObject({ balanceMicros: 0n, grantsMicros: 0n });
 });
 
 it('the application cannot write a grant past its functions, and nobody can delete one', async () => {
   await grant(await openedWallet(), 1n);
-  await expect(database.app`update grants set left_micros = 0`).rejects.toThrow(
+  await expect(world.database.app`update grants set left_micros = 0`).rejects.toThrow(
     'permission denied',
   );
-  await expect(database.owner`delete from grants`).rejects.toThrow('refused');
+  await expect(world.database.owner`delete from grants`).rejects.toThrow('refused');
 });

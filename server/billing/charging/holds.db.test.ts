@@ -1,106 +1,64 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
+import { verifyRange } from '../../store/ledger.ts';
 import { createMonthWork } from '../month/month.ts';
-import { createRateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
-import { type Charging, createCharging } from './charging.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
-import { createHolds, type Holds } from './holds.ts';
+import {
+  actor,
+  callOf,
+  createPricingWorld,
+  type PricingWorld,
+  startsAt,
+} from './pricing.fixtures.ts';
 
-const actor = 'test:holds';
 const logger = createLogger('silent');
-const startMs = Date.parse('2026-10-05T12:00:00Z');
 
-let database: TestDatabase;
-let wallets: Wallets;
-let charging: Charging;
-let holds: Holds;
-let nowMs = startMs;
+let world: PricingWorld;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const rateCards = createRateCards({ sql, nowMs: () => nowMs });
-  const now = () => new Date(nowMs);
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
+  world = await createPricingWorld();
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
-beforeEach(() => setNow(startMs));
+beforeEach(() => world.setNow(startsAt));
 
 afterEach(async () => {
-  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 10);
-  expect(differences).toEqual([]);
+  expect(await world.differences()).toEqual([]);
 });
 
-async function setNow(atMs: number): Promise<void> {
-  nowMs = atMs;
-  await database.setClock(new Date(atMs).toISOString());
-}
-
-const wait = (seconds: number) => setNow(nowMs + seconds * 1_000);
-
-async function walletWith(
-  amountMicros: bigint,
-  mode: 'live' | 'deferred' = 'live',
-): Promise<WalletView> {
-  const wallet = await wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
-  await fund(wallet, amountMicros);
-  return wallet;
-}
-
 function fund(wallet: WalletView, amountMicros: bigint) {
-  return charging.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
+  return world.charging.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
 }
 
 /** $0.10, and $0.05 a minute. */
-const call = (durationSeconds: number): Usage => ({
-  type: 'call',
-  durationSeconds,
-  to: '+14155550132',
-});
 const priceOf = (seconds: number) => 100_000n + BigInt(Math.round((seconds * 50_000) / 60));
 
 async function authorize(wallet: WalletView, seconds = 60, key: string = randomUUID()) {
-  const estimate = { usage: call(seconds) };
-  const answer = await holds.authorize({ wallet, key, estimate, ttlSeconds: 300 }, actor);
+  const estimate = { usage: callOf(seconds) };
+  const answer = await world.holds.authorize({ wallet, key, estimate, ttlSeconds: 300 }, actor);
   expect.assert(answer.ok);
   return answer;
 }
 
 const extend = (holdId: string, seconds: number) =>
-  holds.extend({ holdId, usageSoFar: call(seconds) }, actor);
+  world.holds.extend({ holdId, usageSoFar: callOf(seconds) }, actor);
 const capture = (
   holdId: string,
   seconds: number | null,
   overrun: 'refuse' | 'arrears' = 'refuse',
 ) => {
-  const usage = seconds === null ? undefined : call(seconds);
-  return holds.capture({ holdId, usage, overrun }, actor);
+  const usage = seconds === null ? undefined : callOf(seconds);
+  return world.holds.capture({ holdId, usage, overrun }, actor);
 };
-
-async function moneyOf({ walletId }: WalletView) {
-  const { balanceMicros, heldMicros, availableMicros, arrearsMicros } = await wallets.get({
-    walletId,
-  });
-  return { balanceMicros, heldMicros, availableMicros, arrearsMicros };
-}
-
-const typesOf = async ({ walletId }: WalletView) =>
-  (await wallets.events(walletId, {})).events.map(({ type }) => type).reverse();
 
 describe('a hold', () => {
   it('tells how many seconds the wallet affords, and is listed until it ends', async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const { holdId, ...placed } = await authorize(wallet, 60, 'call-1');
     expect(placed).toEqual({
       ok: true,
@@ -112,15 +70,15 @@ describe('a hold', () => {
       maxSeconds: 1_080,
       maxUnits: 1_080,
     });
-    expect(await holds.list(wallet)).toMatchObject([
-      { holdId, referenceId: 'call-1', heldMicros: 150_000n, placedAt: new Date(startMs) },
+    expect(await world.holds.list(wallet)).toMatchObject([
+      { holdId, referenceId: 'call-1', heldMicros: 150_000n, placedAt: new Date(startsAt) },
     ]);
     await capture(holdId, 60);
-    expect(await holds.list(wallet)).toEqual([]);
+    expect(await world.holds.list(wallet)).toEqual([]);
   });
 
   it.each([
-    ['usage without a price', { usage: call(0), expected: { ok: true, heldMicros: 0n } }],
+    ['usage without a price', { usage: callOf(0), expected: { ok: true, heldMicros: 0n } }],
     [
       'messages',
       {
@@ -142,15 +100,15 @@ describe('a hold', () => {
       },
     ],
   ])('of %s is answered for', async (_what, { usage, expected }) => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const request = { wallet, key: 'k', estimate: { usage }, ttlSeconds: 60 };
-    expect(await holds.authorize(request, actor)).toMatchObject(expected);
+    expect(await world.holds.authorize(request, actor)).toMatchObject(expected);
   });
 
   it('of an amount knows how far it reaches when it knows for what', async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const place = (key: string, about: object) =>
-      holds.authorize(
+      world.holds.authorize(
         { wallet, key, estimate: { amountMicros: 200_000n, ...about }, ttlSeconds: 60 },
         actor,
       );
@@ -162,20 +120,26 @@ describe('a hold', () => {
   });
 
   it('is placed once per key; its key with another request is refused', async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const first = await authorize(wallet, 60, 'k');
     await capture(first.holdId, 60);
     expect(await authorize(wallet, 60, 'k')).toEqual({ ...first, replayed: true });
-    const other = { wallet, key: 'k', estimate: { usage: call(61) }, ttlSeconds: 300 };
-    expect(await holds.authorize(other, actor)).toMatchObject({ ok: false, code: 'KEY_REUSED' });
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 850_000n, heldMicros: 0n });
+    const other = { wallet, key: 'k', estimate: { usage: callOf(61) }, ttlSeconds: 300 };
+    expect(await world.holds.authorize(other, actor)).toMatchObject({
+      ok: false,
+      code: 'KEY_REUSED',
+    });
+    expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros: 850_000n, heldMicros: 0n });
   });
 
   it('belongs to its wallet, and is found by its id alone', async () => {
-    const [wallet, another] = [await walletWith(1_000_000n), await walletWith(1_000_000n)];
+    const [wallet, another] = [
+      await world.walletWith(1_000_000n),
+      await world.walletWith(1_000_000n),
+    ];
     const { holdId } = await authorize(wallet);
     const ask = (name: { userId: string } | undefined, id = holdId) =>
-      holds.extend({ wallet: name, holdId: id }, actor);
+      world.holds.extend({ wallet: name, holdId: id }, actor);
     expect(await ask(undefined)).toMatchObject({ ok: true });
     expect(await ask({ userId: wallet.userId })).toMatchObject({ ok: true });
     expect(await ask({ userId: another.userId })).toEqual({ ok: false, code: 'HOLD_NOT_FOUND' });
@@ -184,19 +148,21 @@ describe('a hold', () => {
   });
 
   it('of calls bills nothing but calls', async () => {
-    const { holdId } = await authorize(await walletWith(1_000_000n));
+    const { holdId } = await authorize(await world.walletWith(1_000_000n));
     const sms: Usage = { type: 'sms', to: '+14155550132' };
-    await expect(holds.extend({ holdId, usageSoFar: sms }, actor)).rejects.toThrow('usageSoFar');
-    await expect(holds.capture({ holdId, usage: sms, overrun: 'refuse' }, actor)).rejects.toThrow(
-      'usage.type',
+    await expect(world.holds.extend({ holdId, usageSoFar: sms }, actor)).rejects.toThrow(
+      'usageSoFar',
     );
+    await expect(
+      world.holds.capture({ holdId, usage: sms, overrun: 'refuse' }, actor),
+    ).rejects.toThrow('usage.type');
     await expect(capture(holdId, null)).rejects.toThrow('usage: is required');
   });
 });
 
 describe('a running call', () => {
   it('reserves ahead of what it has used, is warned, and is refused when funds end', async () => {
-    const wallet = await walletWith(300_000n);
+    const wallet = await world.walletWith(300_000n);
     const { holdId } = await authorize(wallet, 60);
     expect(await extend(holdId, 60)).toMatchObject({
       ok: true,
@@ -219,13 +185,15 @@ describe('a running call', () => {
   });
 
   it('keeps the prices that it began with', async () => {
-    const wallet = await wallets.open({ userId: 'prices', currency: 'EUR' }, actor);
+    const wallet = await world.wallets.open({ userId: 'prices', currency: 'EUR' }, actor);
     await fund(wallet, 1_000_000n);
     await publishInEuros(1, '100000');
     await publishInEuros(2, '900000');
     const { holdId } = await authorize(wallet, 60);
-    await wait(61);
-    expect(await charging.quote(wallet, call(60))).toMatchObject({ amountMicros: 950_000n });
+    await world.wait(61);
+    expect(await world.charging.quote(wallet, callOf(60))).toMatchObject({
+      amountMicros: 950_000n,
+    });
     expect(await extend(holdId, 60)).toMatchObject({ amountSoFarMicros: 150_000n });
     expect(await capture(holdId, 120)).toMatchObject({
       amountMicros: 200_000n,
@@ -235,20 +203,20 @@ describe('a running call', () => {
 
   /** A card takes effect a minute after it is published; of the first one that is waited for. */
   async function publishInEuros(version: number, connectionFeeMicros: string): Promise<void> {
-    const effectiveFrom = new Date(nowMs + 60_000).toISOString();
+    const effectiveFrom = new Date(world.now().getTime() + 60_000).toISOString();
     const rules = [{ ...defaultRateCard.rules[0], connectionFeeMicros }];
     const about = { id: randomUUID(), currency: 'EUR', version, effectiveFrom, rules };
-    const [published] = await database.app`
+    const [published] = await world.database.app`
       select code from publish_rate_card(
         ${JSON.stringify({ ...defaultRateCard, ...about })}::text::jsonb, ${actor})`;
     expect(published).toEqual({ code: 'OK' });
-    await wait(version === 1 ? 60 : 0);
+    await world.wait(version === 1 ? 60 : 0);
   }
 });
 
 describe('a lost reply', () => {
   it('changes nothing: each operation twice, at once or late, ends in the same state', async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const twice = <T>(operation: () => Promise<T>) => Promise.all([operation(), operation()]);
     const [placed, again] = await twice(() => authorize(wallet, 60, 'k'));
     const { holdId } = placed;
@@ -260,11 +228,11 @@ describe('a lost reply', () => {
     const captured = await twice(() => capture(holdId, 100));
     expect(captured.map((answer) => answer.ok && answer.replayed).sort()).toEqual([false, true]);
     expect(await extend(holdId, 90)).toEqual({ ok: false, code: 'HOLD_NOT_OPEN' });
-    expect(await holds.void({ holdId }, actor)).toEqual({ ok: false, code: 'HOLD_NOT_OPEN' });
+    expect(await world.holds.void({ holdId }, actor)).toEqual({ ok: false, code: 'HOLD_NOT_OPEN' });
     expect(await capture(holdId, 101)).toEqual({ ok: false, code: 'HOLD_NOT_OPEN' });
-    await wait(86_400);
+    await world.wait(86_400);
     expect(await capture(holdId, 100)).toMatchObject({ replayed: true, amountMicros: 183_333n });
-    expect(await moneyOf(wallet)).toEqual({
+    expect(await world.moneyOf(wallet)).toEqual({
       balanceMicros: 816_667n,
       heldMicros: 0n,
       availableMicros: 816_667n,
@@ -273,33 +241,40 @@ describe('a lost reply', () => {
   });
 
   it('of a void releases once, and what is voided stays unbilled', async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const { holdId } = await authorize(wallet);
     await extend(holdId, 30);
-    const first = await holds.void({ holdId }, actor);
+    const first = await world.holds.void({ holdId }, actor);
     expect(first).toMatchObject({ ok: true, replayed: false, availableMicros: 1_000_000n });
-    expect(await holds.void({ holdId }, actor)).toEqual({ ...first, replayed: true });
+    expect(await world.holds.void({ holdId }, actor)).toEqual({ ...first, replayed: true });
     expect(await capture(holdId, 30)).toEqual({ ok: false, code: 'HOLD_NOT_OPEN' });
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n, heldMicros: 0n });
+    expect(await world.moneyOf(wallet)).toMatchObject({
+      balanceMicros: 1_000_000n,
+      heldMicros: 0n,
+    });
   });
 });
 
 describe('a hold that ran out', () => {
   it('counts as ended for everybody at that instant, without the sweeper', async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     const { holdId } = await authorize(wallet, 600);
     const idle = await authorize(wallet, 60);
     await extend(holdId, 60);
-    await wait(299);
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n });
-    await wait(1);
+    await world.wait(299);
+    expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n });
+    await world.wait(1);
     const ended = { balanceMicros: 850_000n, heldMicros: 0n, availableMicros: 850_000n };
-    expect(await moneyOf(wallet)).toMatchObject(ended);
-    expect(await holds.list(wallet)).toEqual([]);
-    expect(await typesOf(wallet)).not.toContain('hold_expired');
-    const all = { wallet, usage: call(900), referenceId: 'r', overrun: 'refuse' } as const;
-    expect(await charging.charge(all, actor)).toMatchObject({ ok: true, balanceMicros: 0n });
-    expect((await typesOf(wallet)).slice(-3)).toEqual(['hold_expired', 'hold_expired', 'charge']);
+    expect(await world.moneyOf(wallet)).toMatchObject(ended);
+    expect(await world.holds.list(wallet)).toEqual([]);
+    expect(await world.typesOf(wallet)).not.toContain('hold_expired');
+    const all = { wallet, usage: callOf(900), referenceId: 'r', overrun: 'refuse' } as const;
+    expect(await world.charging.charge(all, actor)).toMatchObject({ ok: true, balanceMicros: 0n });
+    expect((await world.typesOf(wallet)).slice(-3)).toEqual([
+      'hold_expired',
+      'hold_expired',
+      'charge',
+    ]);
     expect(await extend(idle.holdId, 1)).toEqual({ ok: false, code: 'HOLD_NOT_OPEN' });
   });
 
@@ -310,55 +285,69 @@ describe('a hold that ran out', () => {
   ])(
     'posts only the difference to a late final record of %s',
     async (_how, seconds, type, spent) => {
-      const wallet = await walletWith(1_000_000n);
+      const wallet = await world.walletWith(1_000_000n);
       const { holdId } = await authorize(wallet);
       await extend(holdId, 60);
-      await wait(300);
+      await world.wait(300);
       const late = await capture(holdId, seconds);
       expect(late).toMatchObject({ replayed: false, amountMicros: spent });
       expect(late).toMatchObject({ alreadyBilledMicros: 150_000n });
       expect(await capture(holdId, seconds)).toEqual({ ...late, replayed: true });
-      expect((await typesOf(wallet)).slice(-2)).toEqual(['hold_expired', type]);
-      expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n - spent });
-      const [used] = await database.app`
+      expect((await world.typesOf(wallet)).slice(-2)).toEqual(['hold_expired', type]);
+      expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n - spent });
+      const [used] = await world.database.app`
         select sum(count)::int as count from usage_since_day(${wallet.walletId}, '2000-01-01')`;
       expect(used).toEqual({ count: 1 });
     },
   );
 
   it('books what the wallet lacks as arrears, which the next credit repays', async () => {
-    const wallet = await walletWith(150_000n);
+    const wallet = await world.walletWith(150_000n);
     const { holdId } = await authorize(wallet);
     await extend(holdId, 120);
-    await wait(300);
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 0n, arrearsMicros: 50_000n });
+    await world.wait(300);
+    expect(await world.moneyOf(wallet)).toMatchObject({
+      balanceMicros: 0n,
+      arrearsMicros: 50_000n,
+    });
     await fund(wallet, 80_000n);
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 30_000n, arrearsMicros: 0n });
+    expect(await world.moneyOf(wallet)).toMatchObject({
+      balanceMicros: 30_000n,
+      arrearsMicros: 0n,
+    });
   });
 
   it('is settled once, however many sweepers run at once', async () => {
-    const many = await Promise.all(Array.from({ length: 30 }, () => walletWith(1_000_000n)));
+    const many = await Promise.all(Array.from({ length: 30 }, () => world.walletWith(1_000_000n)));
     for (const wallet of many) {
       await extend((await authorize(wallet)).holdId, 60);
     }
-    await wait(300);
-    const sweeper = createHoldSweeper({ sql: database.app, intervalMs: 1, logger });
+    await world.wait(300);
+    const sweeper = createHoldSweeper({ sql: world.database.app, intervalMs: 1, logger });
     const passes = await Promise.all([sweeper.tick(), sweeper.tick(), sweeper.tick()]);
     expect(passes.reduce((sum, settled) => sum + settled, 0)).toBeGreaterThanOrEqual(many.length);
     expect(await sweeper.tick()).toBe(0);
     for (const wallet of many) {
-      expect((await typesOf(wallet)).filter((type) => type === 'hold_expired')).toHaveLength(1);
-      expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 850_000n, heldMicros: 0n });
+      expect((await world.typesOf(wallet)).filter((type) => type === 'hold_expired')).toHaveLength(
+        1,
+      );
+      expect(await world.moneyOf(wallet)).toMatchObject({
+        balanceMicros: 850_000n,
+        heldMicros: 0n,
+      });
     }
   });
 });
 
 describe('a deferred wallet', () => {
   it('has the same available and the same debts as a live one, at every step', async () => {
-    const pair = [await walletWith(500_000n), await walletWith(500_000n, 'deferred')] as const;
+    const pair = [
+      await world.walletWith(500_000n),
+      await world.walletWith(500_000n, { mode: 'deferred' }),
+    ] as const;
     const onBoth = async <T>(operation: (wallet: WalletView) => Promise<T>) => {
       const answers = [await operation(pair[0]), await operation(pair[1])] as const;
-      const [live, deferred] = [await moneyOf(pair[0]), await moneyOf(pair[1])];
+      const [live, deferred] = [await world.moneyOf(pair[0]), await world.moneyOf(pair[1])];
       expect(deferred.availableMicros).toBe(live.availableMicros);
       expect(deferred.arrearsMicros).toBe(live.arrearsMicros);
       return answers;
@@ -372,51 +361,59 @@ describe('a deferred wallet', () => {
     await onBoth((wallet) => capture(idOf(first, wallet), 80));
     const second = await place();
     await onBoth((wallet) => extend(idOf(second, wallet), 120));
-    await wait(300);
+    await world.wait(300);
     await onBoth((wallet) => capture(idOf(second, wallet), 100));
     const third = await place();
     await onBoth((wallet) => capture(idOf(third, wallet), 600, 'arrears'));
     await onBoth((wallet) => fund(wallet, 2_000_000n));
-    expect(await moneyOf(pair[1])).toMatchObject({ arrearsMicros: 0n });
+    expect(await world.moneyOf(pair[1])).toMatchObject({ arrearsMicros: 0n });
   });
 });
 
 it('verification finds a hold that is not what its events say, or that nobody would settle', async () => {
-  const wallet = await walletWith(1_000_000n);
+  const wallet = await world.walletWith(1_000_000n);
   const { holdId } = await authorize(wallet);
   const range = { from: wallet.walletId, to: wallet.walletId };
   const problems = async () =>
-    (await verifyRange(database.owner, range, 10)).differences.map(({ problem }) => problem);
+    (await verifyRange(world.database.owner, range, 10)).differences.map(({ problem }) => problem);
   expect(await problems()).toEqual([]);
-  await database.owner`update holds set held_micros = held_micros + 1 where id = ${holdId}`;
+  await world.database.owner`update holds set held_micros = held_micros + 1 where id = ${holdId}`;
   expect(await problems()).toEqual(['HOLD_SUM']);
-  await database.owner`update holds set held_micros = held_micros - 1 where id = ${holdId}`;
-  await database.owner`update wallets set next_due_at = null where id = ${wallet.walletId}`;
+  await world.database.owner`update holds set held_micros = held_micros - 1 where id = ${holdId}`;
+  await world.database.owner`update wallets set next_due_at = null where id = ${wallet.walletId}`;
   expect(await problems()).toEqual(['HOLD_DUE']);
-  await database.owner`
+  await world.database.owner`
     update wallets set next_due_at = ledger_now() where id = ${wallet.walletId}`;
 });
 
 it('the application cannot write a hold past its functions, and nobody can delete one', async () => {
-  const { holdId } = await authorize(await walletWith(1_000_000n));
-  await expect(database.app`update holds set held_micros = 0 where id = ${holdId}`).rejects.toThrow(
-    'permission denied',
+  const { holdId } = await authorize(await world.walletWith(1_000_000n));
+  await expect(
+    world.database.app`update holds set held_micros = 0 where id = ${holdId}`,
+  ).rejects.toThrow('permission denied');
+  await expect(world.database.owner`delete from holds where id = ${holdId}`).rejects.toThrow(
+    'refused',
   );
-  await expect(database.owner`delete from holds where id = ${holdId}`).rejects.toThrow('refused');
 });
 
 it('statements tell of captured, expired and corrected usage once, whatever the mode', async () => {
-  const pair = [await walletWith(2_000_000n), await walletWith(2_000_000n, 'deferred')] as const;
+  const pair = [
+    await world.walletWith(2_000_000n),
+    await world.walletWith(2_000_000n, { mode: 'deferred' }),
+  ] as const;
   for (const wallet of pair) {
     const [captured, expired] = [await authorize(wallet), await authorize(wallet)];
     await authorize(wallet);
     await capture(captured.holdId, 60);
     await extend(expired.holdId, 60);
-    await wait(300);
+    await world.wait(300);
     await capture(expired.holdId, 120);
-    await charging.charge({ wallet, usage: call(60), referenceId: 'r', overrun: 'refuse' }, actor);
+    await world.charging.charge(
+      { wallet, usage: callOf(60), referenceId: 'r', overrun: 'refuse' },
+      actor,
+    );
   }
-  await setNow(Date.parse('2026-11-02T00:00:00Z'));
+  await world.setNow(Date.parse('2026-11-02T00:00:00Z'));
   await closeMonth('2026-10');
   const lines = [{ type: 'call', count: 3, units: 240, amountMicros: '500000' }];
   expect(await statementOf(pair[0])).toEqual({
@@ -432,12 +429,15 @@ it('statements tell of captured, expired and corrected usage once, whatever the 
     accrued_micros: 500_000n,
   });
   for (const wallet of pair) {
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 1_500_000n, heldMicros: 0n });
+    expect(await world.moneyOf(wallet)).toMatchObject({
+      balanceMicros: 1_500_000n,
+      heldMicros: 0n,
+    });
   }
 });
 
 async function statementOf({ walletId }: WalletView) {
-  const [statement] = await database.app`
+  const [statement] = await world.database.app`
     select lines, accrued_lines, usage_micros, accrued_micros
     from statements where wallet_id = ${walletId}`;
   return statement;
@@ -445,9 +445,9 @@ async function statementOf({ walletId }: WalletView) {
 
 async function closeMonth(period: string): Promise<void> {
   const month = createMonthWork({
-    sql: database.app,
-    longSql: database.app,
-    clock: () => new Date(nowMs),
+    sql: world.database.app,
+    longSql: world.database.app,
+    clock: () => world.now(),
   });
   const requested = await month.request({ period, actor });
   expect.assert(requested.ok);
@@ -462,16 +462,16 @@ describe('200 calls at once on a wallet of $1', () => {
   it('never spend more than there was, and no second that was reported is unbilled', {
     timeout: 60_000,
   }, async () => {
-    const wallet = await walletWith(1_000_000n);
+    const wallet = await world.walletWith(1_000_000n);
     /** By hold, the seconds that are to be billed. */
     const delivered = new Map<string, number>();
 
     async function runCall(number: number): Promise<void> {
-      const estimate = { usage: call(1) };
+      const estimate = { usage: callOf(1) };
       const request = { wallet, key: `call-${number}`, estimate, ttlSeconds: 300 };
-      let answer = await holds.authorize(request, actor);
+      let answer = await world.holds.authorize(request, actor);
       if (number % 3 === 0) {
-        answer = await holds.authorize(request, actor);
+        answer = await world.holds.authorize(request, actor);
       }
       if (!answer.ok) {
         expect(answer.code).toBe('INSUFFICIENT_FUNDS');
@@ -499,9 +499,10 @@ describe('200 calls at once on a wallet of $1', () => {
       }
     }
     await Promise.all(Array.from({ length: 200 }, (_, number) => runCall(number)));
-    await wait(301);
+    await world.wait(301);
 
-    const { balanceMicros, heldMicros, availableMicros, arrearsMicros } = await moneyOf(wallet);
+    const { balanceMicros, heldMicros, availableMicros, arrearsMicros } =
+      await world.moneyOf(wallet);
     const spentMicros = 1_000_000n - balanceMicros;
     const owedForMicros = [...delivered.values()]
       .map(priceOf)

@@ -5,6 +5,7 @@ import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
+import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';
 import { createCharging } from './charging.ts';
@@ -14,14 +15,15 @@ import { createRefunds } from './refunds.ts';
 import { createSpendingLimits } from './spending-limits.ts';
 
 export const actor = 'service:pricing';
+export const startsAt = '2026-10-05T12:00:00Z';
 export const to = '+14155550132';
 
 export type PricingWorld = Awaited<ReturnType<typeof createPricingWorld>>;
 
-export async function createPricingWorld(startsAt = '2026-10-05T12:00:00Z') {
+export async function createPricingWorld(from = startsAt) {
   const database = await createTestDatabase();
   const sql = database.app;
-  let nowMs = Date.parse(startsAt);
+  let nowMs = Date.parse(from);
   let cardVersion = 1;
   const now = () => new Date(nowMs);
   const rateCards = createRateCards({ sql, nowMs: () => nowMs });
@@ -34,7 +36,7 @@ export async function createPricingWorld(startsAt = '2026-10-05T12:00:00Z') {
     await database.setClock(now().toISOString());
   }
 
-  await setNow(startsAt);
+  await setNow(from);
   return {
     database,
     rateCards,
@@ -46,6 +48,7 @@ export async function createPricingWorld(startsAt = '2026-10-05T12:00:00Z') {
     limits: createSpendingLimits(sql),
     now,
     setNow,
+    wait: (seconds: number) => setNow(nowMs + seconds * 1_000),
 
     /** Publishes the next card, the default one with these changes, and waits until it counts. */
     async publish(change: Partial<RateCardJson>): Promise<RateCardJson> {
@@ -83,6 +86,23 @@ export async function createPricingWorld(startsAt = '2026-10-05T12:00:00Z') {
       const { walletId } = wallet;
       const request = { wallet: { walletId }, key, estimate: { usage }, ttlSeconds: 300 };
       return holds.authorize(request, actor);
+    },
+
+    async moneyOf({ walletId }: WalletView) {
+      const { balanceMicros, heldMicros, availableMicros, arrearsMicros } = await wallets.get({
+        walletId,
+      });
+      return { balanceMicros, heldMicros, availableMicros, arrearsMicros };
+    },
+
+    /** The types of the wallet's events, oldest first. */
+    async typesOf({ walletId }: WalletView): Promise<string[]> {
+      return (await wallets.events(walletId, {})).events.map(({ type }) => type).reverse();
+    },
+
+    /** What verification finds wrong in the whole ledger. */
+    async differences() {
+      return (await verifyRange(database.owner, EVERY_WALLET, 100)).differences;
     },
 
     /** What every account of the journal stands at. */

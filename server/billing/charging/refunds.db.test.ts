@@ -1,91 +1,48 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
-import type { Usage } from '../../rating/usage.ts';
 import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
-import { createRateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
-import { type Charging, createCharging } from './charging.ts';
-import { createHolds, type Holds } from './holds.ts';
-import { createRefunds, type RefundRequest, type Refunds } from './refunds.ts';
+import {
+  actor,
+  callOf,
+  createPricingWorld,
+  type PricingWorld,
+  startsAt,
+} from './pricing.fixtures.ts';
+import type { RefundRequest } from './refunds.ts';
 
-const actor = 'test:refunds';
-const startMs = Date.parse('2026-10-05T12:00:00Z');
-
-let database: TestDatabase;
-let wallets: Wallets;
-let charging: Charging;
-let holds: Holds;
-let refunds: Refunds;
+let world: PricingWorld;
 let wallet: WalletView;
-let nowMs = startMs;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const now = () => new Date(nowMs);
-  const rateCards = createRateCards({ sql, nowMs: () => nowMs });
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
-  refunds = createRefunds({ sql });
+  world = await createPricingWorld();
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
 beforeEach(async () => {
-  await setNow(startMs);
-  wallet = await walletWith(1_000_000n);
+  await world.setNow(startsAt);
+  wallet = await world.walletWith(1_000_000n);
 });
 
 afterEach(async () => {
   expect(await problems()).toEqual([]);
 });
 
-async function setNow(atMs: number): Promise<void> {
-  nowMs = atMs;
-  await database.setClock(new Date(atMs).toISOString());
-}
-
 async function problems(): Promise<string[]> {
-  const { differences, found } = await verifyRange(database.owner, EVERY_WALLET, 10);
+  const { differences, found } = await verifyRange(world.database.owner, EVERY_WALLET, 10);
   expect(found).toBe(BigInt(differences.length));
   return differences.map(({ seq, problem }) => `${seq} ${problem}`);
 }
 
-async function walletWith(
-  amountMicros: bigint,
-  mode: 'live' | 'deferred' = 'live',
-): Promise<WalletView> {
-  const opened = await wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
-  const grant = { wallet: opened, amountMicros, key: 'fund', reason: 'test' };
-  await charging.grant(grant, actor);
-  return opened;
-}
-
 /** $0.10, and $0.05 a minute: 60 seconds are 150,000 micros. */
-const call = (durationSeconds: number): Usage => ({
-  type: 'call',
-  durationSeconds,
-  to: '+14155550132',
-});
-
 function charge(of: WalletView, seconds: number, overrun: 'refuse' | 'arrears' = 'refuse') {
-  const usage = call(seconds);
-  return charging.charge({ wallet: of, usage, referenceId: 'call-1', overrun }, actor);
+  const usage = callOf(seconds);
+  return world.charging.charge({ wallet: of, usage, referenceId: 'call-1', overrun }, actor);
 }
 
 function refund(change: Partial<RefundRequest> = {}) {
   const request = { wallet, type: 'call', referenceId: 'call-1', key: 'r1', reason: 'bad line' };
-  return refunds.refund({ ...request, ...change } as RefundRequest, actor);
-}
-
-async function moneyOf({ walletId }: WalletView) {
-  const { balanceMicros, heldMicros, availableMicros, arrearsMicros } = await wallets.get({
-    walletId,
-  });
-  return { balanceMicros, heldMicros, availableMicros, arrearsMicros };
+  return world.refunds.refund({ ...request, ...change } as RefundRequest, actor);
 }
 
 describe('a refund of a charge', () => {
@@ -109,7 +66,7 @@ describe('a refund of a charge', () => {
       code: 'NOT_REFUNDABLE',
       refundableMicros: 0n,
     });
-    const { events } = await wallets.events(wallet.walletId, { limit: 1 });
+    const { events } = await world.wallets.events(wallet.walletId, { limit: 1 });
     expect(events).toMatchObject([
       {
         type: 'usage_refund',
@@ -139,7 +96,7 @@ describe('a refund of a charge', () => {
       ),
     );
     expect(answers.filter(({ ok }) => ok)).toHaveLength(7);
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 990_000n });
+    expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros: 990_000n });
     expect(await refund()).toMatchObject({ amountMicros: 10_000n });
   });
 
@@ -149,7 +106,7 @@ describe('a refund of a charge', () => {
       Array.from({ length: 40 }, () => refund({ amountMicros: 20_000n })),
     );
     expect(answers.filter((answer) => answer.ok && !answer.replayed)).toHaveLength(1);
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 870_000n });
+    expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros: 870_000n });
   });
 
   it('refuses its key for another amount, original or reason', async () => {
@@ -175,7 +132,7 @@ describe('a refund of a charge', () => {
 
   it('finds nothing in another wallet, and no wallet of nobody', async () => {
     await charge(wallet, 60);
-    const other = await walletWith(1n);
+    const other = await world.walletWith(1n);
     expect(await refund({ wallet: other })).toMatchObject({ code: 'NOT_REFUNDABLE' });
     expect(await refund({ wallet: { userId: 'nobody' } })).toEqual({
       ok: false,
@@ -186,7 +143,10 @@ describe('a refund of a charge', () => {
   it('that was owed repays the arrears first', async () => {
     // 20 minutes: $1.10 of $1.00.
     await charge(wallet, 1_200, 'arrears');
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 0n, arrearsMicros: 100_000n });
+    expect(await world.moneyOf(wallet)).toMatchObject({
+      balanceMicros: 0n,
+      arrearsMicros: 100_000n,
+    });
     expect(await refund({ amountMicros: 150_000n })).toMatchObject({
       ok: true,
       balanceMicros: 50_000n,
@@ -195,7 +155,7 @@ describe('a refund of a charge', () => {
   });
 
   it('leaves as much available in a deferred wallet as in a live one', async () => {
-    const deferred = await walletWith(1_000_000n, 'deferred');
+    const deferred = await world.walletWith(1_000_000n, { mode: 'deferred' });
     await charge(wallet, 60);
     await charge(deferred, 60);
     const change = { amountMicros: 100_000n };
@@ -203,7 +163,7 @@ describe('a refund of a charge', () => {
     expect(await refund({ ...change, wallet: deferred })).toMatchObject({
       availableMicros: 950_000n,
     });
-    expect(await moneyOf(deferred)).toMatchObject({
+    expect(await world.moneyOf(deferred)).toMatchObject({
       balanceMicros: 1_100_000n,
       heldMicros: 150_000n,
     });
@@ -212,19 +172,19 @@ describe('a refund of a charge', () => {
 
 describe('a refund of a hold', () => {
   async function hold(seconds = 60) {
-    const estimate = { usage: call(seconds) };
+    const estimate = { usage: callOf(seconds) };
     const request = { wallet, key: 'call-1', estimate, ttlSeconds: 300 };
-    const answer = await holds.authorize(request, actor);
+    const answer = await world.holds.authorize(request, actor);
     expect.assert(answer.ok);
     return answer.holdId;
   }
   const capture = (holdId: string, seconds: number) =>
-    holds.capture({ holdId, usage: call(seconds), overrun: 'arrears' }, actor);
+    world.holds.capture({ holdId, usage: callOf(seconds), overrun: 'arrears' }, actor);
 
   async function expiredHold(): Promise<string> {
     const holdId = await hold();
-    await holds.extend({ holdId, usageSoFar: call(60) }, actor);
-    await setNow(nowMs + 301_000);
+    await world.holds.extend({ holdId, usageSoFar: callOf(60) }, actor);
+    await world.wait(301);
     return holdId;
   }
 
@@ -234,7 +194,7 @@ describe('a refund of a hold', () => {
   });
 
   it.each(['live', 'deferred'] as const)('that was captured, in a %s wallet', async (mode) => {
-    wallet = await walletWith(1_000_000n, mode);
+    wallet = await world.walletWith(1_000_000n, { mode });
     await capture(await hold(), 60);
     expect(await refund({ amountMicros: 50_000n })).toMatchObject({
       ok: true,
@@ -254,14 +214,14 @@ describe('a refund of a hold', () => {
     const holdId = await expiredHold();
     expect(await refund({ amountMicros: 120_000n })).toMatchObject({ balanceMicros: 970_000n });
     expect(await capture(holdId, seconds)).toMatchObject({ ok: true });
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros });
+    expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros });
   });
 
   it('that ran out and is voided late is given back once', async () => {
     const holdId = await expiredHold();
     await refund({ amountMicros: 50_000n });
-    expect(await holds.void({ holdId }, actor)).toMatchObject({ releasedMicros: 100_000n });
-    expect(await moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n });
+    expect(await world.holds.void({ holdId }, actor)).toMatchObject({ releasedMicros: 100_000n });
+    expect(await world.moneyOf(wallet)).toMatchObject({ balanceMicros: 1_000_000n });
     expect(await refund({ key: 'r2' })).toMatchObject({ code: 'NOT_REFUNDABLE' });
   });
 });
@@ -271,11 +231,13 @@ describe('verification finds', () => {
     await charge(wallet, 60);
     await refund({ amountMicros: 20_000n });
     const id = `wallet_id = '${wallet.walletId}'`;
-    const before = await database.owner.unsafe(`select * from usage_refunds where ${id}`);
-    await database.owner.unsafe(`set local session_replication_role = replica; ${change} ${id}`);
+    const before = await world.database.owner.unsafe(`select * from usage_refunds where ${id}`);
+    await world.database.owner.unsafe(
+      `set local session_replication_role = replica; ${change} ${id}`,
+    );
     expect(await problems()).toEqual(expected);
-    await database.owner`
-      insert into usage_refunds ${database.owner(before as unknown as Record<string, string>[])}
+    await world.database.owner`
+      insert into usage_refunds ${world.database.owner(before as unknown as Record<string, string>[])}
       on conflict (wallet_id, original_seq) do update set
         refunded_micros = excluded.refunded_micros`;
   }
@@ -289,11 +251,11 @@ describe('verification finds', () => {
   it('refunds above their original', async () => {
     await charge(wallet, 60);
     await refund();
-    await database.owner.unsafe(`set local session_replication_role = replica;
+    await world.database.owner.unsafe(`set local session_replication_role = replica;
       update wallet_events set balance_delta_micros = -149999
       where wallet_id = '${wallet.walletId}' and seq = 3`);
     expect(await problems()).toContain('3 REFUND_ABOVE_ORIGINAL');
-    await database.owner.unsafe(`set local session_replication_role = replica;
+    await world.database.owner.unsafe(`set local session_replication_role = replica;
       update wallet_events set balance_delta_micros = -150000
       where wallet_id = '${wallet.walletId}' and seq = 3`);
   });
@@ -302,8 +264,8 @@ describe('verification finds', () => {
 it('the application cannot write refunds past their function, and nobody can delete one', async () => {
   await charge(wallet, 60);
   await refund();
-  await expect(database.app`update usage_refunds set refunded_micros = 1`).rejects.toThrow(
+  await expect(world.database.app`update usage_refunds set refunded_micros = 1`).rejects.toThrow(
     'permission denied',
   );
-  await expect(database.owner`delete from usage_refunds`).rejects.toThrow('refused');
+  await expect(world.database.owner`delete from usage_refunds`).rejects.toThrow('refused');
 });

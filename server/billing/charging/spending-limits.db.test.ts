@@ -1,95 +1,61 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import type { SpendingLimit } from '../../ledger/limit-list.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
-import { createRateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
-import { type Charging, createCharging } from './charging.ts';
-import { createHolds, type Holds } from './holds.ts';
-import { createSpendingLimits, type SpendingLimits } from './spending-limits.ts';
+import { verifyRange } from '../../store/ledger.ts';
+import {
+  actor,
+  callOf,
+  createPricingWorld,
+  type PricingWorld,
+  startsAt,
+  to,
+} from './pricing.fixtures.ts';
 
-const actor = 'test:limits';
-const startMs = Date.parse('2026-10-05T12:00:00Z');
-
-let database: TestDatabase;
-let wallets: Wallets;
-let charging: Charging;
-let holds: Holds;
-let limits: SpendingLimits;
-let nowMs = startMs;
+let world: PricingWorld;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const rateCards = createRateCards({ sql, nowMs: () => nowMs });
-  const now = () => new Date(nowMs);
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
-  limits = createSpendingLimits(sql);
+  world = await createPricingWorld();
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
-beforeEach(() => setNow('2026-10-05T12:00:00Z'));
+beforeEach(() => world.setNow(startsAt));
 
 afterEach(async () => {
-  const { differences } = await verifyRange(database.owner, EVERY_WALLET, 10);
-  expect(differences).toEqual([]);
+  expect(await world.differences()).toEqual([]);
 });
-
-async function setNow(iso: string): Promise<void> {
-  nowMs = Date.parse(iso);
-  await database.setClock(iso);
-}
 
 /** A wallet with $100 and these limits. */
 async function walletWith(
   terms: Partial<SpendingLimit>[],
   about: { timezone?: string; mode?: 'live' | 'deferred' } = {},
 ): Promise<WalletView> {
-  const wallet = await wallets.open({ userId: `user-${randomUUID()}`, ...about }, actor);
-  const grant = { wallet, amountMicros: 100_000_000n, key: randomUUID(), reason: 'test' };
-  await charging.grant(grant, actor);
+  const wallet = await world.walletWith(100_000_000n, about);
   await setLimits(wallet, terms);
   return wallet;
 }
 
 async function setLimits(wallet: WalletView, terms: Partial<SpendingLimit>[]) {
-  return limits.set(wallet, terms.map(limitOf), actor);
+  return world.limits.set(wallet, terms.map(limitOf), actor);
 }
 
 function limitOf(terms: Partial<SpendingLimit>): SpendingLimit {
   return { period: 'day', amountMicros: 1_000_000n, type: null, prefix: null, ...terms };
 }
 
-/** $0.10, and $0.05 a minute. */
-const call = (durationSeconds: number, to = '+14155550132'): Usage => ({
-  type: 'call',
-  durationSeconds,
-  to,
-});
 /** $0.02 a segment. */
-const sms = (segments: number, to = '+14155550132'): Usage => ({ type: 'sms', segments, to });
+const sms = (segments: number, number = to): Usage => ({ type: 'sms', segments, to: number });
 
-const charge = (
-  wallet: WalletView,
-  usage: Usage,
-  { overrun = 'refuse' as 'refuse' | 'arrears', referenceId = randomUUID() as string } = {},
-) => charging.charge({ wallet, usage, referenceId, overrun }, actor);
-
-const authorize = (wallet: WalletView, usage: Usage, key: string = randomUUID()) =>
-  holds.authorize({ wallet, key, estimate: { usage }, ttlSeconds: 300 }, actor);
-const extend = (holdId: string, usageSoFar: Usage) => holds.extend({ holdId, usageSoFar }, actor);
+const extend = (holdId: string, usageSoFar: Usage) =>
+  world.holds.extend({ holdId, usageSoFar }, actor);
 const capture = (holdId: string, usage: Usage, overrun: 'refuse' | 'arrears' = 'refuse') =>
-  holds.capture({ holdId, usage, overrun }, actor);
+  world.holds.capture({ holdId, usage, overrun }, actor);
 
 /** What the wallet's limits say, in their order: spent, reserved, left. */
 async function standing(wallet: WalletView): Promise<[bigint, bigint, bigint][]> {
-  const { limits: kept } = await limits.get(wallet);
+  const { limits: kept } = await world.limits.get(wallet);
   return kept.map(({ spentMicros, reservedMicros, leftMicros }) => [
     spentMicros,
     reservedMicros,
@@ -100,8 +66,8 @@ async function standing(wallet: WalletView): Promise<[bigint, bigint, bigint][]>
 describe('a limit', () => {
   it('refuses what is above what is left of it, says which it is, and lets pass what is not', async () => {
     const wallet = await walletWith([{ amountMicros: 50_000n, type: 'sms' }]);
-    expect(await charge(wallet, sms(2))).toMatchObject({ ok: true });
-    expect(await charge(wallet, sms(1))).toEqual({
+    expect(await world.charge(wallet, sms(2))).toMatchObject({ ok: true });
+    expect(await world.charge(wallet, sms(1))).toEqual({
       ok: false,
       code: 'LIMIT_EXCEEDED',
       limit: { period: 'day', type: 'sms' },
@@ -113,8 +79,8 @@ describe('a limit', () => {
       leftMicros: 10_000n,
       resetsAt: '2026-10-06T00:00:00.000Z',
     });
-    expect(await charge(wallet, call(600))).toMatchObject({ ok: true });
-    expect(await limits.get(wallet)).toMatchObject({
+    expect(await world.charge(wallet, callOf(600))).toMatchObject({ ok: true });
+    expect(await world.limits.get(wallet)).toMatchObject({
       timezone: 'UTC',
       limits: [{ period: 'day', type: 'sms', spentMicros: 40_000n, leftMicros: 10_000n }],
     });
@@ -125,15 +91,17 @@ describe('a limit', () => {
       { prefix: '1', amountMicros: 300_000n },
       { prefix: '1900', amountMicros: 0n },
     ]);
-    expect(await charge(wallet, call(60, 'sip:+1-415-555-0132@pbx'))).toMatchObject({ ok: true });
+    expect(await world.charge(wallet, callOf(60, 'sip:+1-415-555-0132@pbx'))).toMatchObject({
+      ok: true,
+    });
     for (const premium of ['+19005550101', '001 (900) 555-0101', 'tel:+1.900.555.0101']) {
-      expect(await charge(wallet, call(1, premium))).toMatchObject({
+      expect(await world.charge(wallet, callOf(1, premium))).toMatchObject({
         code: 'LIMIT_EXCEEDED',
         limit: { period: 'day', prefix: '1900' },
       });
     }
-    expect(await charge(wallet, call(120))).toMatchObject({ limit: { prefix: '1' } });
-    expect(await charge(wallet, call(120, '+4930123456'))).toMatchObject({ ok: true });
+    expect(await world.charge(wallet, callOf(120))).toMatchObject({ limit: { prefix: '1' } });
+    expect(await world.charge(wallet, callOf(120, '+4930123456'))).toMatchObject({ ok: true });
     expect(await standing(wallet)).toEqual([
       [150_000n, 0n, 150_000n],
       [0n, 0n, 0n],
@@ -145,8 +113,8 @@ describe('a limit', () => {
       { period: 'month', amountMicros: 30_000n },
       { period: 'day', amountMicros: 25_000n, type: 'sms' },
     ]);
-    await charge(wallet, sms(1));
-    expect(await charge(wallet, sms(1))).toMatchObject({
+    await world.charge(wallet, sms(1));
+    expect(await world.charge(wallet, sms(1))).toMatchObject({
       limit: { period: 'day', type: 'sms' },
       leftMicros: 5_000n,
     });
@@ -154,12 +122,12 @@ describe('a limit', () => {
 
   it('never refuses a replay, nor what was delivered already, which it counts', async () => {
     const wallet = await walletWith([{ amountMicros: 20_000n }]);
-    const first = await charge(wallet, sms(1), { referenceId: 'r' });
-    expect(await charge(wallet, sms(1), { referenceId: 'r' })).toEqual({
+    const first = await world.charge(wallet, sms(1), { referenceId: 'r' });
+    expect(await world.charge(wallet, sms(1), { referenceId: 'r' })).toEqual({
       ...first,
       replayed: true,
     });
-    expect(await charge(wallet, sms(2), { overrun: 'arrears' })).toMatchObject({
+    expect(await world.charge(wallet, sms(2), { overrun: 'arrears' })).toMatchObject({
       ok: true,
       arrearsMicros: 0n,
     });
@@ -168,32 +136,32 @@ describe('a limit', () => {
 
   it('comes before funds and after the rate', async () => {
     const wallet = await walletWith([{ amountMicros: 0n }]);
-    expect(await charge(wallet, call(1_000_000))).toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    expect(await world.charge(wallet, callOf(1_000_000))).toMatchObject({ code: 'LIMIT_EXCEEDED' });
     const old = { wallet, usage: sms(1), referenceId: 'r', overrun: 'refuse' as const };
     expect(
-      await charging.charge({ ...old, occurredAt: new Date('1999-01-01T00:00:00Z') }, actor),
+      await world.charging.charge({ ...old, occurredAt: new Date('1999-01-01T00:00:00Z') }, actor),
     ).toMatchObject({ code: 'NO_RATE' });
-    expect(await charge(wallet, call(0))).toMatchObject({ ok: true, amountMicros: 0n });
+    expect(await world.charge(wallet, callOf(0))).toMatchObject({ ok: true, amountMicros: 0n });
   });
 
   it('counts what is reserved in a deferred wallet, and what is owed', async () => {
     const wallet = await walletWith([{ period: 'month', amountMicros: 110_000_000n }], {
       mode: 'deferred',
     });
-    await charge(wallet, { type: 'fax', pages: 700, to: '+1415' }, { overrun: 'arrears' });
+    await world.charge(wallet, { type: 'fax', pages: 700, to: '+1415' }, { overrun: 'arrears' });
     expect(await standing(wallet)).toEqual([[105_000_000n, 0n, 5_000_000n]]);
   });
 
   it('shows in what any usage may cost', async () => {
     const wallet = await walletWith([{ amountMicros: 30_000n }, { amountMicros: 0n, type: 'fax' }]);
-    await charge(wallet, sms(1));
-    expect(await wallets.get(wallet)).toMatchObject({
+    await world.charge(wallet, sms(1));
+    expect(await world.wallets.get(wallet)).toMatchObject({
       limited: true,
       availableMicros: 99_980_000n,
       affordableMicros: 10_000n,
     });
     await setLimits(wallet, []);
-    expect(await wallets.get(wallet)).toMatchObject({
+    expect(await world.wallets.get(wallet)).toMatchObject({
       limited: false,
       affordableMicros: 99_980_000n,
     });
@@ -206,7 +174,7 @@ describe('setting limits', () => {
     const terms = [{ prefix: '1900', amountMicros: 5n }, { period: 'month' as const }];
     expect(await setLimits(wallet, terms)).toMatchObject({ ok: true, changed: true, seq: 3n });
     expect(await setLimits(wallet, terms.toReversed())).toMatchObject({ changed: false, seq: 3n });
-    const { events } = await wallets.events(wallet.walletId, { limit: 1 });
+    const { events } = await world.wallets.events(wallet.walletId, { limit: 1 });
     expect(events).toMatchObject([
       {
         seq: 3n,
@@ -225,10 +193,10 @@ describe('setting limits', () => {
 
   it('in the middle of a window counts what was spent in it, and nothing before', async () => {
     const wallet = await walletWith([]);
-    await charge(wallet, sms(1));
-    await setNow('2026-10-06T09:00:00Z');
-    await charge(wallet, sms(2));
-    await charge(wallet, call(60));
+    await world.charge(wallet, sms(1));
+    await world.setNow('2026-10-06T09:00:00Z');
+    await world.charge(wallet, sms(2));
+    await world.charge(wallet, callOf(60));
     await setLimits(wallet, [{ type: 'sms' }, { period: 'month', type: 'sms' }, { prefix: '1' }]);
     expect(await standing(wallet)).toEqual([
       [190_000n, 0n, 810_000n],
@@ -238,33 +206,39 @@ describe('setting limits', () => {
   });
 
   it('may be done to a frozen wallet, and not to a closed one', async () => {
-    const wallet = await wallets.open({ userId: `user-${randomUUID()}` }, actor);
-    await wallets.changeStatus({ wallet, status: 'frozen', reason: 'test' }, actor);
+    const wallet = await world.wallets.open({ userId: `user-${randomUUID()}` }, actor);
+    await world.wallets.changeStatus({ wallet, status: 'frozen', reason: 'test' }, actor);
     expect(await setLimits(wallet, [{}])).toMatchObject({ ok: true });
-    await wallets.changeStatus({ wallet, status: 'closed', reason: 'test' }, actor);
+    await world.wallets.changeStatus({ wallet, status: 'closed', reason: 'test' }, actor);
     expect(await setLimits(wallet, [])).toEqual({ ok: false, code: 'WALLET_CLOSED' });
     expect(await setLimits(wallet, [{}])).toMatchObject({ ok: true, changed: false });
   });
 
   it('of no wallet is refused', async () => {
     const nobody = { userId: 'nobody' };
-    await expect(limits.set(nobody, [], actor)).rejects.toMatchObject({ code: 'WALLET_NOT_FOUND' });
-    await expect(limits.get(nobody)).rejects.toMatchObject({ code: 'WALLET_NOT_FOUND' });
+    await expect(world.limits.set(nobody, [], actor)).rejects.toMatchObject({
+      code: 'WALLET_NOT_FOUND',
+    });
+    await expect(world.limits.get(nobody)).rejects.toMatchObject({ code: 'WALLET_NOT_FOUND' });
   });
 });
 
 describe('a window', () => {
   it('ends at midnight of the wallet, on the day that clocks change too', async () => {
-    await setNow('2026-10-24T21:59:59Z');
+    await world.setNow('2026-10-24T21:59:59Z');
     const wallet = await walletWith([{ amountMicros: 20_000n }], { timezone: 'Europe/Berlin' });
-    await charge(wallet, sms(1));
-    expect(await charge(wallet, sms(1))).toMatchObject({ resetsAt: '2026-10-24T22:00:00.000Z' });
-    await setNow('2026-10-24T22:00:00Z');
-    await charge(wallet, sms(1));
-    await setNow('2026-10-25T22:59:59Z');
-    expect(await charge(wallet, sms(1))).toMatchObject({ resetsAt: '2026-10-25T23:00:00.000Z' });
-    await setNow('2026-10-25T23:00:00Z');
-    expect(await charge(wallet, sms(1))).toMatchObject({ ok: true });
+    await world.charge(wallet, sms(1));
+    expect(await world.charge(wallet, sms(1))).toMatchObject({
+      resetsAt: '2026-10-24T22:00:00.000Z',
+    });
+    await world.setNow('2026-10-24T22:00:00Z');
+    await world.charge(wallet, sms(1));
+    await world.setNow('2026-10-25T22:59:59Z');
+    expect(await world.charge(wallet, sms(1))).toMatchObject({
+      resetsAt: '2026-10-25T23:00:00.000Z',
+    });
+    await world.setNow('2026-10-25T23:00:00Z');
+    expect(await world.charge(wallet, sms(1))).toMatchObject({ ok: true });
     expect(await standing(wallet)).toEqual([[20_000n, 0n, 0n]]);
   });
 
@@ -272,7 +246,7 @@ describe('a window', () => {
     const wallet = await walletWith([{ amountMicros: 20_000n }]);
     const yesterday = new Date('2026-10-04T12:00:00Z');
     const late = { wallet, usage: sms(1), referenceId: 'r', overrun: 'refuse' as const };
-    expect(await charging.charge({ ...late, occurredAt: yesterday }, actor)).toMatchObject({
+    expect(await world.charging.charge({ ...late, occurredAt: yesterday }, actor)).toMatchObject({
       ok: true,
     });
     expect(await standing(wallet)).toEqual([[20_000n, 0n, 0n]]);
@@ -283,32 +257,32 @@ describe('a window', () => {
       { period: 'month', amountMicros: 30_000n },
       { period: 'day', amountMicros: 20_000n },
     ]);
-    await charge(wallet, sms(1));
-    await setNow('2026-10-31T23:59:59Z');
-    expect(await charge(wallet, sms(1))).toMatchObject({ limit: { period: 'month' } });
-    await setNow('2026-11-01T00:00:00Z');
-    expect(await charge(wallet, sms(1))).toMatchObject({ ok: true });
+    await world.charge(wallet, sms(1));
+    await world.setNow('2026-10-31T23:59:59Z');
+    expect(await world.charge(wallet, sms(1))).toMatchObject({ limit: { period: 'month' } });
+    await world.setNow('2026-11-01T00:00:00Z');
+    expect(await world.charge(wallet, sms(1))).toMatchObject({ ok: true });
   });
 });
 
 describe('a hold', () => {
   it('reserves of the limit, and is refused what other holds reserve', async () => {
     const wallet = await walletWith([{ amountMicros: 400_000n, type: 'call' }]);
-    const first = await authorize(wallet, call(60));
+    const first = await world.authorize(wallet, callOf(60));
     expect.assert(first.ok);
     // $0.30 after the connection fee, at $0.05 a minute.
     expect(first).toMatchObject({ heldMicros: 150_000n, maxSeconds: 360 });
-    expect(await authorize(wallet, call(60), 'k')).toMatchObject({ maxSeconds: 180 });
-    expect(await authorize(wallet, call(60))).toMatchObject({
+    expect(await world.authorize(wallet, callOf(60), 'k')).toMatchObject({ maxSeconds: 180 });
+    expect(await world.authorize(wallet, callOf(60))).toMatchObject({
       ok: false,
       code: 'LIMIT_EXCEEDED',
       reservedMicros: 300_000n,
       requiredMicros: 150_000n,
       leftMicros: 100_000n,
     });
-    expect(await charge(wallet, call(60))).toMatchObject({ code: 'LIMIT_EXCEEDED' });
-    await holds.void({ holdId: first.holdId }, actor);
-    expect(await authorize(wallet, call(60), 'k')).toMatchObject({
+    expect(await world.charge(wallet, callOf(60))).toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    await world.holds.void({ holdId: first.holdId }, actor);
+    expect(await world.authorize(wallet, callOf(60), 'k')).toMatchObject({
       replayed: true,
       maxSeconds: 180,
     });
@@ -317,22 +291,22 @@ describe('a hold', () => {
 
   it('goes on as far as the limit allows, is warned, and is refused at its end', async () => {
     const wallet = await walletWith([{ amountMicros: 300_000n }]);
-    const placed = await authorize(wallet, call(60));
+    const placed = await world.authorize(wallet, callOf(60));
     expect.assert(placed.ok);
     const { holdId } = placed;
-    expect(await extend(holdId, call(60))).toMatchObject({
+    expect(await extend(holdId, callOf(60))).toMatchObject({
       ok: true,
       heldMicros: 300_000n,
       lowBalance: false,
       maxSeconds: 240,
     });
-    expect(await extend(holdId, call(180))).toMatchObject({
+    expect(await extend(holdId, callOf(180))).toMatchObject({
       ok: true,
       heldMicros: 300_000n,
       lowBalance: true,
       maxSeconds: 240,
     });
-    expect(await extend(holdId, call(240))).toMatchObject({
+    expect(await extend(holdId, callOf(240))).toMatchObject({
       ok: false,
       code: 'LIMIT_EXCEEDED',
       limit: { period: 'day' },
@@ -343,12 +317,12 @@ describe('a hold', () => {
       heldMicros: 300_000n,
       amountSoFarMicros: 300_000n,
     });
-    expect(await extend(holdId, call(300))).toMatchObject({
+    expect(await extend(holdId, callOf(300))).toMatchObject({
       code: 'LIMIT_EXCEEDED',
       heldMicros: 350_000n,
     });
     expect(await standing(wallet)).toEqual([[0n, 350_000n, 0n]]);
-    expect(await capture(holdId, call(300))).toMatchObject({ ok: true, amountMicros: 350_000n });
+    expect(await capture(holdId, callOf(300))).toMatchObject({ ok: true, amountMicros: 350_000n });
     expect(await standing(wallet)).toEqual([[350_000n, 0n, 0n]]);
   });
 
@@ -358,47 +332,50 @@ describe('a hold', () => {
       { amountMicros: 900_000n },
     ]);
     const estimate = { amountMicros: 500_000n };
-    const placed = await holds.authorize({ wallet, key: 'k', estimate, ttlSeconds: 60 }, actor);
+    const placed = await world.holds.authorize(
+      { wallet, key: 'k', estimate, ttlSeconds: 60 },
+      actor,
+    );
     expect.assert(placed.ok);
     expect(await standing(wallet)).toEqual([
       [0n, 500_000n, 400_000n],
       [0n, 0n, 300_000n],
     ]);
-    const premium = call(60, '+1 900 555 0101');
+    const premium = callOf(60, '+1 900 555 0101');
     expect(await extend(placed.holdId, premium)).toMatchObject({ ok: true, maxSeconds: 480 });
     expect(await standing(wallet)).toEqual([
       [0n, 500_000n, 400_000n],
       [0n, 500_000n, 0n],
     ]);
-    expect(await authorize(wallet, premium)).toMatchObject({ limit: { prefix: '1900' } });
+    expect(await world.authorize(wallet, premium)).toMatchObject({ limit: { prefix: '1900' } });
   });
 
   it('captures what it holds; above that a limit refuses, and counts what was delivered', async () => {
     const wallet = await walletWith([{ amountMicros: 200_000n }]);
-    const placed = await authorize(wallet, call(60));
+    const placed = await world.authorize(wallet, callOf(60));
     expect.assert(placed.ok);
     await setLimits(wallet, [{ amountMicros: 100_000n }]);
-    expect(await capture(placed.holdId, call(120))).toMatchObject({
+    expect(await capture(placed.holdId, callOf(120))).toMatchObject({
       code: 'LIMIT_EXCEEDED',
       requiredMicros: 200_000n,
       leftMicros: 100_000n,
     });
-    expect(await capture(placed.holdId, call(60))).toMatchObject({ ok: true });
+    expect(await capture(placed.holdId, callOf(60))).toMatchObject({ ok: true });
     await setLimits(wallet, [{ amountMicros: 300_000n }]);
-    const next = await authorize(wallet, call(60));
+    const next = await world.authorize(wallet, callOf(60));
     expect.assert(next.ok);
-    expect(await capture(next.holdId, call(120), 'arrears')).toMatchObject({ ok: true });
+    expect(await capture(next.holdId, callOf(120), 'arrears')).toMatchObject({ ok: true });
     expect(await standing(wallet)).toEqual([[350_000n, 0n, 0n]]);
   });
 
   it('bills its last heartbeat when it runs out, and that counts, looked at or not', async () => {
     const wallet = await walletWith([{ amountMicros: 400_000n, prefix: '1' }]);
-    const placed = await authorize(wallet, call(60));
+    const placed = await world.authorize(wallet, callOf(60));
     expect.assert(placed.ok);
-    await extend(placed.holdId, call(30));
-    await setNow('2026-10-05T12:05:00Z');
+    await extend(placed.holdId, callOf(30));
+    await world.setNow('2026-10-05T12:05:00Z');
     expect(await standing(wallet)).toEqual([[125_000n, 0n, 275_000n]]);
-    await charge(wallet, sms(1));
+    await world.charge(wallet, sms(1));
     expect(await standing(wallet)).toEqual([[145_000n, 0n, 255_000n]]);
   });
 });
@@ -406,11 +383,11 @@ describe('a hold', () => {
 describe('usage that is given back', () => {
   /** A hold that has run out and billed $0.15 of calls. */
   async function expired(wallet: WalletView): Promise<string> {
-    const placed = await authorize(wallet, call(60));
+    const placed = await world.authorize(wallet, callOf(60));
     expect.assert(placed.ok);
-    await extend(placed.holdId, call(60));
-    await setNow('2026-10-05T12:05:00Z');
-    await charge(wallet, sms(1));
+    await extend(placed.holdId, callOf(60));
+    await world.setNow('2026-10-05T12:05:00Z');
+    await world.charge(wallet, sms(1));
     return placed.holdId;
   }
 
@@ -421,7 +398,7 @@ describe('usage that is given back', () => {
       [150_000n, 0n, 850_000n],
       [170_000n, 0n, 830_000n],
     ]);
-    expect(await capture(holdId, call(30))).toMatchObject({ amountMicros: 125_000n });
+    expect(await capture(holdId, callOf(30))).toMatchObject({ amountMicros: 125_000n });
     expect(await standing(wallet)).toEqual([
       [125_000n, 0n, 875_000n],
       [145_000n, 0n, 855_000n],
@@ -431,9 +408,9 @@ describe('usage that is given back', () => {
   it('leaves a later window as it is', async () => {
     const wallet = await walletWith([{ type: 'call' }, { period: 'month' }]);
     const holdId = await expired(wallet);
-    await setNow('2026-10-06T00:00:00Z');
-    await charge(wallet, call(0));
-    await holds.void({ holdId }, actor);
+    await world.setNow('2026-10-06T00:00:00Z');
+    await world.charge(wallet, callOf(0));
+    await world.holds.void({ holdId }, actor);
     expect(await standing(wallet)).toEqual([
       [0n, 0n, 1_000_000n],
       [20_000n, 0n, 980_000n],
@@ -443,7 +420,7 @@ describe('usage that is given back', () => {
   it('counts where its bill was counted, also when it names another destination', async () => {
     const wallet = await walletWith([{ prefix: '1' }, { prefix: '49' }]);
     const holdId = await expired(wallet);
-    expect(await capture(holdId, call(0, '+4930123456'))).toMatchObject({ amountMicros: 0n });
+    expect(await capture(holdId, callOf(0, '+4930123456'))).toMatchObject({ amountMicros: 0n });
     expect(await standing(wallet)).toEqual([
       [20_000n, 0n, 980_000n],
       [0n, 0n, 1_000_000n],
@@ -454,7 +431,9 @@ describe('usage that is given back', () => {
 describe('many at once', () => {
   it('500 charges on a limit for 100 are 100 charges', async () => {
     const wallet = await walletWith([{ amountMicros: 2_000_000n, type: 'sms', prefix: '1' }]);
-    const answers = await Promise.all(Array.from({ length: 500 }, () => charge(wallet, sms(1))));
+    const answers = await Promise.all(
+      Array.from({ length: 500 }, () => world.charge(wallet, sms(1))),
+    );
     const codes = answers.map((answer) => (answer.ok ? 'OK' : answer.code));
     expect(codes.filter((code) => code === 'OK')).toHaveLength(100);
     expect(codes.filter((code) => code === 'LIMIT_EXCEEDED')).toHaveLength(400);
@@ -465,8 +444,8 @@ describe('many at once', () => {
     const wallet = await walletWith([{ amountMicros: 2_000_000n }]);
     const held: string[] = [];
     const [charged, placed] = await Promise.all([
-      Promise.all(Array.from({ length: 150 }, () => charge(wallet, sms(1)))),
-      Promise.all(Array.from({ length: 50 }, () => authorize(wallet, sms(2)))),
+      Promise.all(Array.from({ length: 150 }, () => world.charge(wallet, sms(1)))),
+      Promise.all(Array.from({ length: 50 }, () => world.authorize(wallet, sms(2)))),
     ]);
     for (const hold of placed) {
       if (hold.ok) held.push(hold.holdId);
@@ -490,9 +469,9 @@ describe('verification finds', () => {
     ['a limit that nobody set', 'LIMIT_LIST', 'set amount_micros = amount_micros + 1'],
   ])('%s', async (_what, problem, change) => {
     const wallet = await walletWith([{ amountMicros: 50_000n, type: 'sms', prefix: '1' }]);
-    await charge(wallet, sms(1));
-    await setNow('2026-10-06T12:00:00Z');
-    await charge(wallet, sms(2));
+    await world.charge(wallet, sms(1));
+    await world.setNow('2026-10-06T12:00:00Z');
+    await world.charge(wallet, sms(2));
     await tamper(wallet, `update wallet_limits ${change}`);
     expect(await problemsOf(wallet)).toContain(problem);
     await restore(wallet);
@@ -500,25 +479,25 @@ describe('verification finds', () => {
 
   it('a limit that is gone, and a wallet that denies its limits', async () => {
     const wallet = await walletWith([{ amountMicros: 50_000n }]);
-    await database.owner`update wallets set limited = false where id = ${wallet.walletId}`;
+    await world.database.owner`update wallets set limited = false where id = ${wallet.walletId}`;
     expect(await problemsOf(wallet)).toEqual(['WALLET_LIMITED']);
-    await database.owner`update wallets set limited = true where id = ${wallet.walletId}`;
+    await world.database.owner`update wallets set limited = true where id = ${wallet.walletId}`;
     await tamper(wallet, 'delete from wallet_limits');
     expect(await problemsOf(wallet)).toEqual(['LIMIT_LIST']);
     await restore(wallet);
   });
 
   it('nothing to write for the application', async () => {
-    const write = database.app`update wallet_limits set spent_micros = 0`;
+    const write = world.database.app`update wallet_limits set spent_micros = 0`;
     await expect(write).rejects.toThrow('permission denied');
   });
 
   const tamper = ({ walletId }: WalletView, statement: string) =>
-    database.owner.unsafe(`${statement} where wallet_id = $1`, [walletId]);
+    world.database.owner.unsafe(`${statement} where wallet_id = $1`, [walletId]);
 
   async function problemsOf({ walletId }: WalletView): Promise<string[]> {
     const range = { from: walletId, to: walletId };
-    const { differences, found } = await verifyRange(database.owner, range, 10);
+    const { differences, found } = await verifyRange(world.database.owner, range, 10);
     expect(found).toBe(BigInt(differences.length));
     return differences.map(({ problem }) => problem);
   }
