@@ -1,26 +1,18 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { createCaller } from './router.ts';
-import { testServices } from './services.fixtures.ts';
+import { type TestCaller, testCaller, testServices } from './services.fixtures.ts';
 
 let database: TestDatabase;
-let api: ReturnType<typeof createCaller>;
-let reader: ReturnType<typeof createCaller>;
+let api: TestCaller;
+let reader: TestCaller;
 let users = 0;
 let userId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  const sql = database.app;
-  const services = testServices(sql);
-  const callerWith = (scope: 'all' | 'wallets:read') =>
-    createCaller({
-      services,
-      requestId: 'request-1',
-      apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope], limiter: null }),
-    });
-  api = callerWith('all');
-  reader = callerWith('wallets:read');
+  const services = testServices(database.app);
+  api = testCaller(services, 'all');
+  reader = testCaller(services, 'wallets:read');
 });
 
 afterAll(() => database?.close());

@@ -7,23 +7,17 @@ import {
   startRefundWorld,
 } from '../billing/money-back/payment-refunds.fixtures.ts';
 import { describeRefusal } from '../client/refusals.ts';
-import { createCaller } from './router.ts';
-import { testServices } from './services.fixtures.ts';
+import { type TestCaller, testCaller, testServices } from './services.fixtures.ts';
 
 let world: RefundWorld;
-let callerWith: (scope: Scope) => ReturnType<typeof createCaller>;
-let api: ReturnType<typeof createCaller>;
+let callerWith: (scope: Scope) => TestCaller;
+let api: TestCaller;
 let users = 0;
 
 beforeAll(async () => {
   world = await startRefundWorld();
   const services = testServices(world.database.app, world.gateway);
-  callerWith = (scope) =>
-    createCaller({
-      services,
-      requestId: 'request-1',
-      apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope], limiter: null }),
-    });
+  callerWith = (scope) => testCaller(services, scope);
   api = callerWith('refund:create');
 });
 

@@ -3,22 +3,16 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Scope } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
-import { createCaller } from './router.ts';
-import { testServices } from './services.fixtures.ts';
+import { type TestCaller, testCaller, testServices } from './services.fixtures.ts';
 
 let database: TestDatabase;
-let callerWith: (scope: Scope) => ReturnType<typeof createCaller>;
-let api: ReturnType<typeof createCaller>;
+let callerWith: (scope: Scope) => TestCaller;
+let api: TestCaller;
 
 beforeAll(async () => {
   database = await createTestDatabase();
   const services = testServices(database.app);
-  callerWith = (scope) =>
-    createCaller({
-      services,
-      requestId: 'request-1',
-      apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope], limiter: null }),
-    });
+  callerWith = (scope) => testCaller(services, scope);
   api = callerWith('all');
 });
 afterAll(() => database?.close());

@@ -1,4 +1,5 @@
-/** The use cases that procedures call, over a test's database. */
+/** The use cases that procedures call, over a test's database, and callers of the procedures. */
+import type { Scope } from '../billing/accounts/api-keys.ts';
 import { createCharging } from '../billing/charging/charging.ts';
 import { createExplaining } from '../billing/charging/explaining.ts';
 import { createHolds } from '../billing/charging/holds.ts';
@@ -14,6 +15,7 @@ import { createLogger } from '../log.ts';
 import type { Sql } from '../store/sql.ts';
 import { createStripeGateway, type StripeGateway } from '../stripe/gateway.ts';
 import type { RouterServices } from './context.ts';
+import { createCaller } from './router.ts';
 
 /** Nothing listens there. */
 const nowhere = () =>
@@ -37,4 +39,15 @@ export function testServices(sql: Sql, gateway: StripeGateway = nowhere()): Rout
     subscriptions: createSubscriptions(sql),
     month: createMonth({ sql, longSql: sql, clock, send: async () => {}, logger }),
   };
+}
+
+export type TestCaller = ReturnType<typeof createCaller>;
+
+/** Calls procedures by a key with this scope. */
+export function testCaller(services: RouterServices, scope: Scope): TestCaller {
+  return createCaller({
+    services,
+    requestId: 'request-1',
+    apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope], limiter: null }),
+  });
 }

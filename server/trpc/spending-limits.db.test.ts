@@ -2,25 +2,18 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Scope } from '../billing/accounts/api-keys.ts';
 import { describeRefusal } from '../client/refusals.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { createCaller } from './router.ts';
-import { testServices } from './services.fixtures.ts';
+import { type TestCaller, testCaller, testServices } from './services.fixtures.ts';
 
 let database: TestDatabase;
-let callerWith: (scope: Scope) => ReturnType<typeof createCaller>;
-let api: ReturnType<typeof createCaller>;
+let callerWith: (scope: Scope) => TestCaller;
+let api: TestCaller;
 let users = 0;
 let userId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  const sql = database.app;
-  const services = testServices(sql);
-  callerWith = (scope) =>
-    createCaller({
-      services,
-      requestId: 'request-1',
-      apiKey: async () => ({ id: 'key_test', name: 'test', scopes: [scope], limiter: null }),
-    });
+  const services = testServices(database.app);
+  callerWith = (scope) => testCaller(services, scope);
   api = callerWith('all');
 });
 
