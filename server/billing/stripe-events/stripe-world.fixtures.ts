@@ -44,8 +44,8 @@ export interface StripeWorld {
   pay(started: { clientSecret: string }, card?: string): Promise<string>;
   /** Waits until the event is in the inbox; its id. */
   arrived(objectId: string, type: string): Promise<string>;
-  /** Applies what waits in the inbox. */
-  applyInbox(): Promise<void>;
+  /** Applies what waits in the inbox; what each event came to. */
+  applyInbox(): Promise<string[]>;
   balanceOf(userId: string): Promise<bigint>;
   stop(): Promise<void>;
 }
@@ -138,7 +138,9 @@ export async function startStripeWorld(
     async applyInbox() {
       const waiting = await sql<{ eventId: string }[]>`
         select event_id as "eventId" from stripe_inbox where status = 'waiting'`;
-      for (const { eventId } of waiting) await events.apply(eventId);
+      const outcomes: string[] = [];
+      for (const { eventId } of waiting) outcomes.push((await events.apply(eventId)).outcome);
+      return outcomes;
     },
 
     balanceOf: async (userId) => (await wallets.ofUser(userId)).balanceMicros,

@@ -1,18 +1,6 @@
 /** Top-ups from the form to the ledger, against the Stripe stand-in and a real database. */
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
-import { Hono } from 'hono';
-import Stripe from 'stripe';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type StripeStandIn, startStripeStandIn } from '../../dev/stripe/server.ts';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
-import type { AppEnv } from '../../http/app.ts';
-import { errorResponse } from '../../http/errors.ts';
 import { createMetrics } from '../../http/operations.ts';
-import { requestId } from '../../http/request-id.ts';
-import { stripeWebhook } from '../../http/stripe-webhook.ts';
-import type { StartTopUp } from '../../http/views/top-ups.ts';
 import { createLogger } from '../../log.ts';
 import { inboxSummary } from '../../store/stripe-inbox.ts';
 import { createStripeGateway } from '../../stripe/gateway.ts';
@@ -21,138 +9,59 @@ import {
   createStripeEvents,
   type StripeEvents,
 } from '../stripe-events/stripe-events.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
-import { createTopUps, type TopUps } from './top-ups.ts';
+import {
+  type StripeWorld,
+  startStripeWorld,
+  WORLD_SECRET_KEY,
+  WORLD_WEBHOOK_SECRET,
+} from '../stripe-events/stripe-world.fixtures.ts';
+import { createTopUps } from './top-ups.ts';
 
-const SECRET_KEY = 'sk_test_topups';
-const WEBHOOK_SECRET = 'whsec_topups';
 const logger = createLogger('silent');
 
-let database: TestDatabase;
-let server: Server;
-let webhookUrl: string;
-let standIn: StripeStandIn;
-let stripe: Stripe;
-let wallets: Wallets;
-let topUps: TopUps;
-let events: StripeEvents;
+let world: StripeWorld;
 let eventsWithoutStripe: StripeEvents;
 let users = 0;
 let userId: string;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const app = new Hono<AppEnv>();
-  app.use(requestId());
-  app.onError((error, c) => errorResponse(error, c.get('requestId')));
-  app.post('/hook', (c, next) =>
-    stripeWebhook({
-      stripeEvents: events,
-      webhookSecrets: [WEBHOOK_SECRET],
-      notifyStripeEvent: () => {},
-      logger,
-    })(c, next),
-  );
-  server = createServer(getRequestListener(app.fetch));
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  webhookUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
-  standIn = await startStripeStandIn({
-    port: 0,
-    secretKey: SECRET_KEY,
-    publishableKey: 'pk_test_topups',
-    webhooks: [{ url: webhookUrl, secret: WEBHOOK_SECRET }],
-  });
-  const { hostname, port } = new URL(standIn.url);
-  stripe = new Stripe(SECRET_KEY, { host: hostname, port: Number(port), protocol: 'http' });
-  const gateway = createStripeGateway({ secretKey: SECRET_KEY, apiBase: standIn.url });
-  wallets = createWallets(sql);
-  topUps = createTopUps({ sql, wallets, gateway, livemode: false, logger });
-  events = createStripeEvents({ sql, gateway });
+  world = await startStripeWorld();
   eventsWithoutStripe = createStripeEvents({
-    sql,
-    gateway: createStripeGateway({ secretKey: SECRET_KEY, apiBase: 'http://127.0.0.1:1' }),
+    sql: world.database.app,
+    gateway: createStripeGateway({ secretKey: WORLD_SECRET_KEY, apiBase: 'http://127.0.0.1:1' }),
   });
 });
 
-afterAll(async () => {
-  await standIn?.stop();
-  server?.close();
-  await database?.close();
-});
+afterAll(() => world?.stop());
 
 beforeEach(() => {
   users += 1;
   userId = `payer-${users}`;
-  standIn.controls.clearFaults();
+  world.standIn.controls.clearFaults();
 });
 
-async function start(amount: string, attemptKey = `attempt-${userId}`) {
-  const started = await topUps.start({ userId, attemptKey, amount });
-  if (!started.ok) {
-    throw new Error(started.code);
-  }
-  return started;
-}
-
-/** What the browser does with the client secret, by the secret key and a test card. */
-async function pay(started: Extract<StartTopUp, { ok: true }>, card = 'pm_card_visa') {
-  const [intentId = ''] = started.clientSecret.split('_secret_');
-  await stripe.paymentIntents
-    .confirm(intentId, { payment_method: card, return_url: 'http://localhost/done' })
-    .catch((error: unknown) => {
-      if (!(error instanceof Stripe.errors.StripeCardError)) {
-        throw error;
-      }
-    });
-  return intentId;
-}
-
-/** Waits until the stand-in has delivered the event of the intent; its id. */
-async function arrived(intentId: string, type: string): Promise<string> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const [event] = await database.app<{ eventId: string }[]>`
-      select event_id as "eventId" from stripe_inbox
-      where object_id = ${intentId} and type = ${type}`;
-    if (event !== undefined) {
-      return event.eventId;
-    }
-    await new Promise((done) => setTimeout(done, 25));
-  }
-  throw new Error(`${type} was not delivered`);
-}
+const start = (amount: string, attemptKey?: string) => world.start(userId, amount, attemptKey);
 
 async function statusOf(eventId: string): Promise<string | undefined> {
-  const [event] = await database.app<{ status: string }[]>`
+  const [event] = await world.database.app<{ status: string }[]>`
     select status from stripe_inbox where event_id = ${eventId}`;
   return event?.status;
 }
 
 /** Waits until the stand-in has delivered what concerns the intent, and applies the whole inbox. */
 async function applyInbox(intentId: string, type: string): Promise<string[]> {
-  const sql = database.app;
-  await arrived(intentId, type);
-  const waiting = await sql<{ eventId: string }[]>`
-    select event_id as "eventId" from stripe_inbox where status = 'waiting'`;
-  const outcomes: string[] = [];
-  for (const { eventId } of waiting) {
-    outcomes.push((await events.apply(eventId)).outcome);
-  }
-  return outcomes;
-}
-
-async function balanceOf(user: string): Promise<bigint> {
-  return (await wallets.ofUser(user)).balanceMicros;
+  await world.arrived(intentId, type);
+  return world.applyInbox();
 }
 
 describe('a top-up', () => {
   it('is credited by the webhook, not by the payment itself', async () => {
     const started = await start('25');
-    const intentId = await pay(started);
-    expect(await balanceOf(userId)).toBe(0n);
+    const intentId = await world.pay(started);
+    expect(await world.balanceOf(userId)).toBe(0n);
     await applyInbox(intentId, 'payment_intent.succeeded');
-    expect(await balanceOf(userId)).toBe(25_000_000n);
-    expect(await topUps.get(userId, started.topUpId)).toMatchObject({
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
+    expect(await world.topUps.get(userId, started.topUpId)).toMatchObject({
       status: 'succeeded',
       creditedSeq: 2n,
     });
@@ -163,75 +72,77 @@ describe('a top-up', () => {
     expect(second).toEqual(first);
     expect(await start('25.00')).toEqual(first);
     expect(
-      await topUps.start({ userId, attemptKey: `attempt-${userId}`, amount: '26' }),
+      await world.topUps.start({ userId, attemptKey: `attempt-${userId}`, amount: '26' }),
     ).toMatchObject({ ok: false, code: 'KEY_REUSED' });
   });
 
   it('that was paid already is not offered for payment again', async () => {
     const started = await start('25');
-    await pay(started);
+    await world.pay(started);
     expect(await start('25')).toMatchObject({ topUpId: started.topUpId, status: 'processing' });
-    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ status: 'processing' });
+    expect(await world.topUps.get(userId, started.topUpId)).toMatchObject({ status: 'processing' });
   });
 
   it('whose page was told that it is paid is on its way, and credited by the webhook alone', async () => {
     const started = await start('25');
     const { topUpId } = started;
-    const status = async () => (await topUps.get(userId, topUpId))?.status;
-    await topUps.noteConfirmed(userId, topUpId);
+    const status = async () => (await world.topUps.get(userId, topUpId))?.status;
+    await world.topUps.noteConfirmed(userId, topUpId);
     expect(await status(), 'whatever the page says').toBe('created');
-    const intentId = await pay(started);
-    await topUps.noteConfirmed('somebody-else', topUpId);
+    const intentId = await world.pay(started);
+    await world.topUps.noteConfirmed('somebody-else', topUpId);
     expect(await status()).toBe('created');
-    await topUps.noteConfirmed(userId, topUpId);
+    await world.topUps.noteConfirmed(userId, topUpId);
     expect(await status()).toBe('processing');
-    expect(await balanceOf(userId)).toBe(0n);
+    expect(await world.balanceOf(userId)).toBe(0n);
     await applyInbox(intentId, 'payment_intent.succeeded');
-    await topUps.noteConfirmed(userId, topUpId);
+    await world.topUps.noteConfirmed(userId, topUpId);
     expect(await status()).toBe('succeeded');
-    expect(await balanceOf(userId)).toBe(25_000_000n);
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
   });
 
   it('that is declined changes nothing, and a late failure never undoes a success', async () => {
     const started = await start('25');
-    const intentId = await pay(started, 'pm_card_chargeDeclined');
+    const intentId = await world.pay(started, 'pm_card_chargeDeclined');
     await applyInbox(intentId, 'payment_intent.payment_failed');
-    expect(await balanceOf(userId)).toBe(0n);
-    expect(await topUps.get(userId, started.topUpId)).toMatchObject({
+    expect(await world.balanceOf(userId)).toBe(0n);
+    expect(await world.topUps.get(userId, started.topUpId)).toMatchObject({
       status: 'failed',
       failureCode: 'generic_decline',
     });
-    await pay(started);
+    await world.pay(started);
     await applyInbox(intentId, 'payment_intent.succeeded');
-    const [failure] = await database.owner<{ eventId: string }[]>`
+    const [failure] = await world.database.owner<{ eventId: string }[]>`
       update stripe_inbox set status = 'waiting'
       where object_id = ${intentId} and type = 'payment_intent.payment_failed'
       returning event_id as "eventId"`;
-    await events.apply(failure?.eventId ?? '');
-    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ status: 'succeeded' });
-    expect(await balanceOf(userId)).toBe(25_000_000n);
+    await world.events.apply(failure?.eventId ?? '');
+    expect(await world.topUps.get(userId, started.topUpId)).toMatchObject({ status: 'succeeded' });
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
   });
 
   it('is credited once however often its events are applied, also at once', async () => {
     const started = await start('25');
-    const intentId = await pay(started);
+    const intentId = await world.pay(started);
     await applyInbox(intentId, 'payment_intent.succeeded');
-    const stored = await database.owner<{ eventId: string }[]>`
+    const stored = await world.database.owner<{ eventId: string }[]>`
       update stripe_inbox set status = 'waiting' where object_id = ${intentId}
       returning event_id as "eventId"`;
     await Promise.all(
-      stored.flatMap(({ eventId }) => Array.from({ length: 10 }, () => events.apply(eventId))),
+      stored.flatMap(({ eventId }) =>
+        Array.from({ length: 10 }, () => world.events.apply(eventId)),
+      ),
     );
-    expect(await balanceOf(userId)).toBe(25_000_000n);
-    expect((await wallets.ofUser(userId)).seq).toBe(2n);
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
+    expect((await world.wallets.ofUser(userId)).seq).toBe(2n);
   });
 
   it('survives an answer of Stripe that was lost after it was carried out', async () => {
-    standIn.controls.api('cut_after_commit', { count: 5, pathPrefix: '/v1/payment_intents' });
-    await topUps.start({ userId, attemptKey: `attempt-${userId}`, amount: '25' });
-    standIn.controls.clearFaults();
+    world.standIn.controls.api('cut_after_commit', { count: 5, pathPrefix: '/v1/payment_intents' });
+    await world.topUps.start({ userId, attemptKey: `attempt-${userId}`, amount: '25' });
+    world.standIn.controls.clearFaults();
     const started = await start('25');
-    const intents = await stripe.paymentIntents.list({ limit: 100 });
+    const intents = await world.stripe.paymentIntents.list({ limit: 100 });
     expect(
       intents.data.filter(({ metadata }) => metadata.topupId === started.topUpId),
     ).toHaveLength(1);
@@ -239,20 +150,20 @@ describe('a top-up', () => {
 
   it('is credited after an outage of Stripe, however often it was tried meanwhile', async () => {
     const started = await start('25');
-    const intentId = await pay(started);
-    const eventId = await arrived(intentId, 'payment_intent.succeeded');
-    await database.owner`update stripe_inbox set failures = 1000 where event_id = ${eventId}`;
+    const intentId = await world.pay(started);
+    const eventId = await world.arrived(intentId, 'payment_intent.succeeded');
+    await world.database.owner`update stripe_inbox set failures = 1000 where event_id = ${eventId}`;
     await expect(eventsWithoutStripe.apply(eventId)).rejects.toThrow('did not answer');
     expect(await statusOf(eventId)).toBe('waiting');
     await applyInbox(intentId, 'payment_intent.succeeded');
-    expect(await balanceOf(userId)).toBe(25_000_000n);
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
   });
 
   it('that cannot be applied for a week waits for a person', async () => {
     const started = await start('25');
-    const intentId = await pay(started);
-    const eventId = await arrived(intentId, 'payment_intent.succeeded');
-    await database.owner`
+    const intentId = await world.pay(started);
+    const eventId = await world.arrived(intentId, 'payment_intent.succeeded');
+    await world.database.owner`
       update stripe_inbox set waiting_since = now() - interval '8 days' where event_id = ${eventId}`;
     await expect(eventsWithoutStripe.apply(eventId)).rejects.toThrow('did not answer');
     expect(await statusOf(eventId)).toBe('dead');
@@ -261,25 +172,25 @@ describe('a top-up', () => {
   it('is not lost when its success is announced before it can be read', async () => {
     const started = await start('25');
     const [intentId = ''] = started.clientSecret.split('_secret_');
-    await database.owner`
+    await world.database.owner`
       insert into stripe_inbox (event_id, type, object_id, livemode, payload)
       values (${`evt_early_${userId}`}, 'payment_intent.succeeded', ${intentId}, false, '{}')`;
-    await expect(events.apply(`evt_early_${userId}`)).rejects.toThrow('still read as');
-    await pay(started);
-    await events.apply(`evt_early_${userId}`);
-    expect(await balanceOf(userId)).toBe(25_000_000n);
+    await expect(world.events.apply(`evt_early_${userId}`)).rejects.toThrow('still read as');
+    await world.pay(started);
+    await world.events.apply(`evt_early_${userId}`);
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
   });
 
   it('is credited by the sweep when no webhook ever comes', async () => {
-    standIn.controls.webhooks('drop', { count: 100 });
+    world.standIn.controls.webhooks('drop', { count: 100 });
     const started = await start('25');
-    await pay(started);
-    await database.owner`
+    await world.pay(started);
+    await world.database.owner`
       update top_ups set created_at = now() - interval '1 hour' where id = ${started.topUpId}`;
-    await events.sweep(new Date());
-    await events.sweep(new Date());
-    expect(await balanceOf(userId)).toBe(25_000_000n);
-    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ status: 'succeeded' });
+    await world.events.sweep(new Date());
+    await world.events.sweep(new Date());
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
+    expect(await world.topUps.get(userId, started.topUpId)).toMatchObject({ status: 'succeeded' });
   });
 
   it('is refused when too many were started in an hour', async () => {
@@ -287,7 +198,7 @@ describe('a top-up', () => {
       await start('25', `attempt-${userId}-${attempt}`);
     }
     expect(
-      await topUps.start({ userId, attemptKey: `attempt-${userId}-more`, amount: '25' }),
+      await world.topUps.start({ userId, attemptKey: `attempt-${userId}-more`, amount: '25' }),
     ).toMatchObject({ ok: false, code: 'THROTTLED' });
   });
 
@@ -300,20 +211,20 @@ describe('a top-up', () => {
     ['4.99', 'BELOW_MINIMUM'],
     ['1000.01', 'ABOVE_MAXIMUM'],
   ])('of "%s" is refused with %s and writes nothing', async (amount, code) => {
-    expect(await topUps.start({ userId, attemptKey: 'attempt-bad', amount })).toMatchObject({
+    expect(await world.topUps.start({ userId, attemptKey: 'attempt-bad', amount })).toMatchObject({
       ok: false,
       code,
     });
-    expect(await topUps.list(userId)).toEqual([]);
+    expect(await world.topUps.list(userId)).toEqual([]);
   });
 
   it('of the test mode is not paid in the live one', async () => {
     const attemptKey = `attempt-${userId}`;
     await start('25', attemptKey);
     const live = createTopUps({
-      sql: database.app,
-      wallets,
-      gateway: createStripeGateway({ secretKey: SECRET_KEY, apiBase: standIn.url }),
+      sql: world.database.app,
+      wallets: world.wallets,
+      gateway: world.gateway,
       livemode: true,
       logger,
     });
@@ -325,10 +236,10 @@ describe('a top-up', () => {
 
   it('cannot claim the credit of another, whoever writes it', async () => {
     const started = await start('25');
-    const intentId = await pay(started);
+    const intentId = await world.pay(started);
     await applyInbox(intentId, 'payment_intent.succeeded');
     await expect(
-      database.owner`
+      world.database.owner`
         insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
           livemode, status, credited_seq)
         select gen_random_uuid(), wallet_id, 'attempt-copy', currency, amount_micros, amount_minor,
@@ -339,14 +250,14 @@ describe('a top-up', () => {
 
   it('stays in sight when the user gets a wallet in another currency', async () => {
     const started = await start('25');
-    await wallets.open({ userId, currency: 'EUR' }, 'system:test');
-    expect((await wallets.ofUser(userId)).currency).toBe('USD');
-    expect(await topUps.get(userId, started.topUpId)).toMatchObject({ currency: 'USD' });
+    await world.wallets.open({ userId, currency: 'EUR' }, 'system:test');
+    expect((await world.wallets.ofUser(userId)).currency).toBe('USD');
+    expect(await world.topUps.get(userId, started.topUpId)).toMatchObject({ currency: 'USD' });
   });
 
   it('of another user cannot be seen', async () => {
     const started = await start('25');
-    expect(await topUps.get('somebody-else', started.topUpId)).toBeNull();
+    expect(await world.topUps.get('somebody-else', started.topUpId)).toBeNull();
   });
 });
 
@@ -358,18 +269,18 @@ describe('a payment that does not match is quarantined and not credited', () => 
     ['livemode', {}],
   ])('another %s', async (field, change) => {
     // The page's own intent is left unpaid; somebody pays one that claims the same top-up.
-    const wallet = await wallets.ofUser(userId);
+    const wallet = await world.wallets.ofUser(userId);
     const topUpId = crypto.randomUUID();
-    const customer = await stripe.customers.create({});
-    const stranger = await stripe.customers.create({});
-    await database.owner`
+    const customer = await world.stripe.customers.create({});
+    const stranger = await world.stripe.customers.create({});
+    await world.database.owner`
       insert into stripe_customers (user_id, livemode, stripe_customer_id)
       values (${userId}, false, ${customer.id})`;
-    await database.owner`
+    await world.database.owner`
       insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor, livemode)
       values (${topUpId}, ${wallet.walletId}, 'attempt-x', 'USD', 25000000, 2500,
               ${field === 'livemode'})`;
-    const intent = await stripe.paymentIntents.create({
+    const intent = await world.stripe.paymentIntents.create({
       amount: 2_500,
       currency: 'usd',
       ...change,
@@ -381,18 +292,18 @@ describe('a payment that does not match is quarantined and not credited', () => 
       return_url: 'http://localhost/done',
     });
     await applyInbox(intent.id, 'payment_intent.succeeded');
-    expect(await balanceOf(userId)).toBe(0n);
-    const [held] = await database.app`
+    expect(await world.balanceOf(userId)).toBe(0n);
+    const [held] = await world.database.app`
       select reason from stripe_quarantine where payment_intent_id = ${intent.id}`;
     expect(held).toEqual({ reason: `${field} differs` });
-    expect(await topUps.get(userId, topUpId)).toMatchObject({ status: 'quarantined' });
+    expect(await world.topUps.get(userId, topUpId)).toMatchObject({ status: 'quarantined' });
   });
 });
 
 describe('what a person has to look at', () => {
   /** The charge of a payment that names a top-up which there is not. */
   async function disputedCharge(): Promise<string> {
-    const intent = await stripe.paymentIntents.create({
+    const intent = await world.stripe.paymentIntents.create({
       amount: 500,
       currency: 'usd',
       metadata: { topupId: 'none' },
@@ -405,24 +316,24 @@ describe('what a person has to look at', () => {
   }
 
   it('is counted for operators: payments in quarantine, refunds and disputes, events given up', async () => {
-    const before = await inboxSummary(database.app);
-    await database.owner`
+    const before = await inboxSummary(world.database.app);
+    await world.database.owner`
       insert into stripe_quarantine (payment_intent_id, reason) values ('pi_look', 'amount differs')`;
     // A dispute of a payment in quarantine, and an event that moves no money.
-    const dispute = standIn.controls.disputeCharge(await disputedCharge());
-    const disputeEventId = await arrived(dispute.id, 'charge.dispute.created');
-    await database.owner`
+    const dispute = world.standIn.controls.disputeCharge(await disputedCharge());
+    const disputeEventId = await world.arrived(dispute.id, 'charge.dispute.created');
+    await world.database.owner`
       insert into stripe_inbox (event_id, type, object_id, livemode, payload)
       values ('evt_customer', 'customer.updated', 'x', false, '{}')`;
-    await events.apply(disputeEventId);
-    await events.apply('evt_customer');
-    expect(await inboxSummary(database.app)).toMatchObject({
+    await world.events.apply(disputeEventId);
+    await world.events.apply('evt_customer');
+    expect(await inboxSummary(world.database.app)).toMatchObject({
       quarantined: before.quarantined + 2,
       unhandled: before.unhandled + 1,
       ignored: before.ignored + 1,
     });
     const metrics = await createMetrics({
-      inbox: () => inboxSummary(database.app),
+      inbox: () => inboxSummary(world.database.app),
       openDifferences: async () => 0,
       mail: async () => ({ waiting: 0, dead: 0, oldestSeconds: 0 }),
     }).text();
@@ -444,10 +355,10 @@ describe('the webhook', () => {
   });
   const nowSeconds = () => Math.floor(Date.now() / 1000);
   const sign = (payload: string, secret: string, timestamp: number, scheme = 'v1') =>
-    stripe.webhooks.generateTestHeaderString({ payload, secret, timestamp, scheme });
+    world.stripe.webhooks.generateTestHeaderString({ payload, secret, timestamp, scheme });
 
   async function deliver(payload: string, header: string | null): Promise<number> {
-    const response = await fetch(webhookUrl, {
+    const response = await fetch(world.webhookUrl, {
       method: 'POST',
       body: payload,
       ...(header !== null && { headers: { 'stripe-signature': header } }),
@@ -461,49 +372,53 @@ describe('the webhook', () => {
     ['a signature of nonsense', () => [body, 'nonsense']],
     ['a foreign secret', () => [body, sign(body, 'whsec_foreign', nowSeconds())]],
     ['an empty secret', () => [body, sign(body, ' ', nowSeconds())]],
-    ['a tampered body', () => [`${body} `, sign(body, WEBHOOK_SECRET, nowSeconds())]],
+    ['a tampered body', () => [`${body} `, sign(body, WORLD_WEBHOOK_SECRET, nowSeconds())]],
     [
       'a body that was parsed and written again',
-      () => [JSON.stringify(JSON.parse(body), null, 2), sign(body, WEBHOOK_SECRET, nowSeconds())],
+      () => [
+        JSON.stringify(JSON.parse(body), null, 2),
+        sign(body, WORLD_WEBHOOK_SECRET, nowSeconds()),
+      ],
     ],
-    ['301 seconds of age', () => [body, sign(body, WEBHOOK_SECRET, nowSeconds() - 301)]],
-    ['the old scheme', () => [body, sign(body, WEBHOOK_SECRET, nowSeconds(), 'v0')]],
-    ['no time', () => [body, sign(body, WEBHOOK_SECRET, nowSeconds()).replace(/t=\d+,/, '')]],
+    ['301 seconds of age', () => [body, sign(body, WORLD_WEBHOOK_SECRET, nowSeconds() - 301)]],
+    ['the old scheme', () => [body, sign(body, WORLD_WEBHOOK_SECRET, nowSeconds(), 'v0')]],
+    ['no time', () => [body, sign(body, WORLD_WEBHOOK_SECRET, nowSeconds()).replace(/t=\d+,/, '')]],
     [
       'another time than was signed',
       () => [
         body,
-        sign(body, WEBHOOK_SECRET, nowSeconds()).replace(/t=\d+/, `t=${nowSeconds() - 9}`),
+        sign(body, WORLD_WEBHOOK_SECRET, nowSeconds()).replace(/t=\d+/, `t=${nowSeconds() - 9}`),
       ],
     ],
-    ['an empty body', () => ['', sign(body, WEBHOOK_SECRET, nowSeconds())]],
+    ['an empty body', () => ['', sign(body, WORLD_WEBHOOK_SECRET, nowSeconds())]],
   ])('refuses %s with 400 and stores nothing', async (_name, make) => {
     const [payload, header] = make();
     expect(await deliver(payload, header)).toBe(400);
-    expect(await database.app`select 1 from stripe_inbox where event_id = 'evt_forged'`).toEqual(
-      [],
-    );
+    expect(
+      await world.database.app`select 1 from stripe_inbox where event_id = 'evt_forged'`,
+    ).toEqual([]);
   });
 
   it('stores an event once however often it is delivered', async () => {
     const genuine = body.replace('evt_forged', 'evt_twice');
     for (let delivery = 0; delivery < 3; delivery += 1) {
-      expect(await deliver(genuine, sign(genuine, WEBHOOK_SECRET, nowSeconds()))).toBe(200);
+      expect(await deliver(genuine, sign(genuine, WORLD_WEBHOOK_SECRET, nowSeconds()))).toBe(200);
     }
-    expect(await database.app`select type from stripe_inbox where event_id = 'evt_twice'`).toEqual([
-      { type: 'payment_intent.succeeded' },
-    ]);
-    await database.owner`update stripe_inbox set status = 'dead' where event_id = 'evt_twice'`;
+    expect(
+      await world.database.app`select type from stripe_inbox where event_id = 'evt_twice'`,
+    ).toEqual([{ type: 'payment_intent.succeeded' }]);
+    await world.database
+      .owner`update stripe_inbox set status = 'dead' where event_id = 'evt_twice'`;
   });
 });
 
 describe('the dispatcher', () => {
   it('sends what is not applied again, each time under another id, and stops when it is applied', async () => {
     const started = await start('25');
-    const intentId = await pay(started);
+    const intentId = await world.pay(started);
     const sent: { eventId: string; dispatchId: string }[] = [];
     const dispatcher = createStripeDispatcher({
-      sql: database.app,
+      sql: world.database.app,
       send: async (event) => {
         sent.push(event);
       },
@@ -511,9 +426,10 @@ describe('the dispatcher', () => {
       logger,
     });
     const due = () =>
-      database.owner`update stripe_inbox set next_dispatch_at = now() where object_id = ${intentId}`;
+      world.database
+        .owner`update stripe_inbox set next_dispatch_at = now() where object_id = ${intentId}`;
     const sentFor = async () => {
-      const mine = await database.app<{ eventId: string }[]>`
+      const mine = await world.database.app<{ eventId: string }[]>`
         select event_id as "eventId" from stripe_inbox
         where object_id = ${intentId} and type = 'payment_intent.succeeded'`;
       return sent.filter(({ eventId }) => eventId === mine[0]?.eventId);
@@ -532,26 +448,27 @@ describe('the dispatcher', () => {
     await due();
     await dispatcher.tick();
     expect(sent.slice(before)).toEqual([]);
-    expect(await balanceOf(userId)).toBe(25_000_000n);
+    expect(await world.balanceOf(userId)).toBe(25_000_000n);
   });
 
   it('has every event due again at once that Inngest did not take', async () => {
     const ids = [1, 2, 3].map((number) => `evt_untaken_${number}`);
     for (const id of ids) {
-      await database.owner`
+      await world.database.owner`
         insert into stripe_inbox (event_id, type, livemode, payload, dispatches, next_dispatch_at)
         values (${id}, 'payment_intent.succeeded', false, '{}', 12, now() - interval '1 day')`;
     }
     const sent: string[] = [];
     let isDown = true;
     const dispatcher = createStripeDispatcher({
-      sql: database.app,
+      sql: world.database.app,
       send: async ({ eventId, dispatchId }) => {
         if (isDown) {
           throw new Error('Inngest is down');
         }
         sent.push(dispatchId);
-        await database.owner`update stripe_inbox set status = 'ignored' where event_id = ${eventId}`;
+        await world.database
+          .owner`update stripe_inbox set status = 'ignored' where event_id = ${eventId}`;
       },
       intervalMs: 1_000,
       logger,
