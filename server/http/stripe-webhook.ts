@@ -1,6 +1,7 @@
 import type { Handler } from 'hono';
 import type { Logger } from 'pino';
-import type { StripeEvents } from '../billing/stripe-events/stripe-events.ts';
+import type Stripe from 'stripe';
+import type { ReceivedEvent, StripeEvents } from '../billing/stripe-events/stripe-events.ts';
 import { Fault } from '../faults.ts';
 import { verifyWebhook } from '../stripe/signature.ts';
 import type { AppEnv } from './app.ts';
@@ -29,20 +30,25 @@ export function stripeWebhook(options: {
       throw new Fault('BAD_SIGNATURE', { message: verified.reason });
     }
     const { event } = verified;
-    const { object } = event.data;
-    const isNew = await options.stripeEvents.receive({
-      id: event.id,
-      type: event.type,
-      livemode: event.livemode,
-      apiVersion: event.api_version,
-      objectId: 'id' in object && typeof object.id === 'string' ? object.id : null,
-      payload: rawBody,
-    });
+    const isNew = await options.stripeEvents.receive(receivedEvent(event, rawBody));
     options.logger.info(
       { requestId: c.get('requestId'), eventId: event.id, type: event.type, isNew },
       'stripe event stored',
     );
     options.notifyStripeEvent(event.id);
     return c.json({ received: true });
+  };
+}
+
+/** What is kept of a verified event: what it is about, and all of it as it came. */
+export function receivedEvent(event: Stripe.Event, payload: string): ReceivedEvent {
+  const { object } = event.data;
+  return {
+    id: event.id,
+    type: event.type,
+    livemode: event.livemode,
+    apiVersion: event.api_version,
+    objectId: 'id' in object && typeof object.id === 'string' ? object.id : null,
+    payload,
   };
 }

@@ -2,6 +2,7 @@
 import Stripe from 'stripe';
 import { type StripeStandIn, startStripeStandIn } from '../../dev/stripe/server.ts';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
+import { receivedEvent } from '../../http/stripe-webhook.ts';
 import { createLogger } from '../../log.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { createStripeGateway, type StripeGateway } from '../../stripe/gateway.ts';
@@ -82,15 +83,7 @@ export async function startMoneyBackWorld(): Promise<MoneyBackWorld> {
   };
 
   async function deliver(event: Stripe.Event, through = events): Promise<string> {
-    const { object } = event.data;
-    await through.receive({
-      id: event.id,
-      type: event.type,
-      livemode: event.livemode,
-      apiVersion: event.api_version,
-      objectId: 'id' in object && typeof object.id === 'string' ? object.id : null,
-      payload: JSON.stringify(event),
-    });
+    await through.receive(receivedEvent(event, JSON.stringify(event)));
     return through.apply(event.id).then(
       ({ outcome }) => outcome,
       (error: unknown) => `not applied: ${error instanceof Error ? error.message : error}`,

@@ -5,6 +5,7 @@ import type Stripe from 'stripe';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { SECRET_KEY, startTestWorld, type TestWorld } from '../../dev/stripe/test-world.ts';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
+import { receivedEvent } from '../../http/stripe-webhook.ts';
 import type { CardServices } from '../../http/views/cards.ts';
 import { createLogger } from '../../log.ts';
 import { savedCards } from '../../store/saved-cards.ts';
@@ -79,15 +80,7 @@ function knownEvents(): Set<string> {
 
 /** Brings an event by the way of the webhook, and applies it. */
 async function deliver(event: Stripe.Event): Promise<string> {
-  const { object } = event.data;
-  await events.receive({
-    id: event.id,
-    type: event.type,
-    livemode: event.livemode,
-    apiVersion: event.api_version,
-    objectId: 'id' in object && typeof object.id === 'string' ? object.id : null,
-    payload: JSON.stringify(event),
-  });
+  await events.receive(receivedEvent(event, JSON.stringify(event)));
   return (await events.apply(event.id)).outcome;
 }
 
