@@ -3,9 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { EnvSource } from '../env.ts';
 import { chainStart, eventHash } from '../ledger/hash.ts';
-import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { chargeWallet, grantCredit } from '../store/charges.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
+import { actor, identity } from '../store/wallets.fixtures.ts';
 import { openWallet } from '../store/wallets.ts';
 import { captured, type Said } from './captured.fixtures.ts';
 import { runLedger } from './ledger.ts';
@@ -22,12 +22,6 @@ function ledger(
 ): Promise<Said> {
   return captured((output) => runLedger(args, source, output));
 }
-
-const actor = 'service:test';
-const identity = (reference: string) => ({
-  key: ledgerKey('test', reference),
-  requestHash: requestHash({ reference }),
-});
 
 /** A wallet with five events: opened, granted, charged into arrears, granted, arrears repaid. */
 async function newWallet(currency: 'USD' | 'JPY' = 'USD'): Promise<string> {

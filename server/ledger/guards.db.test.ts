@@ -1,43 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { chargeWallet, grantCredit } from '../store/charges.ts';
+import { chargeWallet } from '../store/charges.ts';
 import { verifyRange } from '../store/ledger.ts';
 import { connect, type Sql } from '../store/sql.ts';
+import { actor, identity, walletWith } from '../store/wallets.fixtures.ts';
 import { openWallet } from '../store/wallets.ts';
-import { ledgerKey, requestHash } from './key.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
 });
 afterAll(() => database.close());
-
-const actor = 'service:test';
-
-async function walletWith(amountMicros: bigint): Promise<string> {
-  const walletId = randomUUID();
-  await openWallet(database.app, {
-    walletId,
-    userId: `user-${walletId}`,
-    currency: 'USD',
-    timezone: 'UTC',
-    mode: 'live',
-    actor,
-  });
-  await grantCredit(database.app, {
-    walletId,
-    ...identity('grant'),
-    amountMicros,
-    actor,
-    detail: {},
-  });
-  return walletId;
-}
-
-function identity(reference: string) {
-  return { key: ledgerKey('test', reference), requestHash: requestHash({ reference }) };
-}
 
 function charge(
   sql: Sql,
@@ -79,7 +53,7 @@ function writeEvent(sql: Sql, walletId: string, { seq, type, delta, balance }: F
 describe('the database refuses, even to its owner,', () => {
   let walletId: string;
   beforeAll(async () => {
-    walletId = await walletWith(100n);
+    walletId = await walletWith(database.app, 100n);
   });
 
   test.each([
@@ -190,7 +164,7 @@ describe('the application’s role', () => {
 
 describe('under concurrency', () => {
   test('one key from 40 connections charges once', async () => {
-    const walletId = await walletWith(1_000n);
+    const walletId = await walletWith(database.app, 1_000n);
     const many = connect(database.appUrl, { max: 40 });
     try {
       const outcomes = await Promise.all(
@@ -208,7 +182,7 @@ describe('under concurrency', () => {
   });
 
   test('500 charges on a balance of 100 take 100 and never overdraw', async () => {
-    const walletId = await walletWith(100n);
+    const walletId = await walletWith(database.app, 100n);
     const many = connect(database.appUrl, { max: 20 });
     try {
       const outcomes = await Promise.all(
@@ -252,7 +226,7 @@ describe('under concurrency', () => {
 describe('time', () => {
   test('recorded_at never decreases within a wallet, also when the clock steps back', async () => {
     await database.setClock('2026-03-01T12:00:00Z');
-    const walletId = await walletWith(100n);
+    const walletId = await walletWith(database.app, 100n);
     await database.setClock('2026-03-01T11:59:00Z');
     await charge(database.app, walletId, 1n, 'while-behind');
     await database.setClock('2026-03-01T12:00:01Z');

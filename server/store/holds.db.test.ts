@@ -2,32 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { ledgerKey, requestHash } from '../ledger/key.ts';
-import { grantCredit } from './charges.ts';
+import { requestHash } from '../ledger/key.ts';
 import { authorizeHolds, captureHolds, findHolds, type HoldPlacing, voidHolds } from './holds.ts';
 import { verifyRange } from './ledger.ts';
-import { openWallet } from './wallets.ts';
+import { actor, identity, walletWith } from './wallets.fixtures.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
 });
 afterAll(() => database.close());
-
-const actor = 'service:test';
-
-function identity(reference: string) {
-  return { key: ledgerKey('test', reference), requestHash: requestHash({ reference }) };
-}
-
-async function walletWith(amountMicros: bigint): Promise<string> {
-  const walletId = randomUUID();
-  const user = { userId: `user-${walletId}`, currency: 'USD', timezone: 'UTC' };
-  await openWallet(database.app, { walletId, ...user, mode: 'live', actor });
-  const grant = { walletId, actor, amountMicros, detail: {} };
-  await grantCredit(database.app, { ...grant, ...identity('grant') });
-  return walletId;
-}
 
 function placing(walletId: string, reference: string, amountMicros: bigint): HoldPlacing {
   return {
@@ -48,7 +32,11 @@ function placing(walletId: string, reference: string, amountMicros: bigint): Hol
 }
 
 test('holds that are placed together are answered in the order of asking, each by itself', async () => {
-  const wallets = await Promise.all([walletWith(100n), walletWith(100n), walletWith(100n)]);
+  const wallets = await Promise.all([
+    walletWith(database.app, 100n),
+    walletWith(database.app, 100n),
+    walletWith(database.app, 100n),
+  ]);
   // Against the order in which they are written, which is that of the ids.
   const [first = '', second = '', third = ''] = wallets.sort().reverse();
   const call = placing(first, 'call-1', 60n);
@@ -90,7 +78,7 @@ test('holds that are placed together are answered in the order of asking, each b
 });
 
 test('one hold captured and voided in one batch of each ends once', async () => {
-  const walletId = await walletWith(100n);
+  const walletId = await walletWith(database.app, 100n);
   const hold = placing(walletId, 'call', 60n);
   await authorizeHolds(database.app, [hold]);
   const { holdId } = hold;

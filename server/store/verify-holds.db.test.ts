@@ -2,11 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { ledgerKey, requestHash } from '../ledger/key.ts';
-import { grantCredit } from './charges.ts';
 import { authorizeHolds, extendHolds } from './holds.ts';
 import { verifyRange } from './ledger.ts';
-import { openWallet } from './wallets.ts';
+import { actor, identity, walletWith } from './wallets.fixtures.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -14,25 +12,10 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-const actor = 'service:test';
-
-function identity(reference: string) {
-  return { key: ledgerKey('test', reference), requestHash: requestHash({ reference }) };
-}
-
 /** A wallet with one open hold, which has had a heartbeat. */
 async function holdingWallet(): Promise<string> {
-  const walletId = randomUUID();
+  const walletId = await walletWith(database.app, 100n);
   const common = { walletId, actor };
-  const userId = `user-${walletId}`;
-  const opened = { userId, currency: 'USD', timezone: 'UTC', mode: 'live' } as const;
-  await openWallet(database.app, { ...common, ...opened });
-  await grantCredit(database.app, {
-    ...common,
-    ...identity('grant'),
-    amountMicros: 100n,
-    detail: {},
-  });
   const holdId = randomUUID();
   await authorizeHolds(database.app, [
     {

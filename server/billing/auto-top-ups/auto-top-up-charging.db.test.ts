@@ -24,6 +24,16 @@ afterEach(async () => {
 
 const dollars = (amount: number) => BigInt(amount) * 1_000_000n;
 
+/** $10 that the user is paying by hand. */
+async function startPayment(user: AutoTopUpUser): Promise<void> {
+  const { walletId } = await user.wallet();
+  await world.database.owner`
+    insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
+                         livemode, status, updated_at)
+    values (gen_random_uuid(), ${walletId}, 'on-its-way', 'USD', 10000000, 1000, false,
+            'processing', ledger_now())`;
+}
+
 describe('below the threshold', () => {
   it('one charge restores the target, and the ledger credits it', async () => {
     const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
@@ -80,12 +90,7 @@ describe('below the threshold', () => {
 
   it('what is on its way counts', async () => {
     const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
-    const { walletId } = await user.wallet();
-    await world.database.owner`
-      insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
-                           livemode, status, updated_at)
-      values (gen_random_uuid(), ${walletId}, 'on-its-way', 'USD', 10000000, 1000, false,
-              'processing', ledger_now())`;
+    await startPayment(user);
     await user.turnOn();
     await world.work();
     expect(await user.paidCents()).toEqual([]);
@@ -97,12 +102,7 @@ describe('below the threshold', () => {
     );
     for (const user of waiting) {
       await user.turnOn();
-      const { walletId } = await user.wallet();
-      await world.database.owner`
-        insert into top_ups (id, wallet_id, attempt_key, currency, amount_micros, amount_minor,
-                             livemode, status, updated_at)
-        values (gen_random_uuid(), ${walletId}, 'on-its-way', 'USD', 10000000, 1000, false,
-                'processing', ledger_now())`;
+      await startPayment(user);
     }
     const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
     await user.turnOn();
