@@ -3,8 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { authorizeHolds, extendHolds } from './holds.ts';
-import { verifyRange } from './ledger.ts';
-import { actor, identity, walletWith } from './wallets.fixtures.ts';
+import { actor, identity, problemsOf, walletWith } from './wallets.fixtures.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -45,11 +44,6 @@ async function holdingWallet(): Promise<string> {
   return walletId;
 }
 
-async function problemsOf(walletId: string): Promise<string[]> {
-  const { differences } = await verifyRange(database.owner, { from: walletId, to: walletId }, 10);
-  return differences.map(({ problem }) => problem);
-}
-
 test.each([
   ['rate card', 'set rate_card_id = gen_random_uuid()', 'HOLD_TERMS'],
   ['reference', "set reference_id = 'call-2'", 'HOLD_TERMS'],
@@ -66,9 +60,9 @@ test.each([
   ],
 ])('finds a hold of other %s than its events', async (_name, change, problem) => {
   const walletId = await holdingWallet();
-  expect(await problemsOf(walletId)).toEqual([]);
+  expect(await problemsOf(database.owner, walletId)).toEqual([]);
   await database.owner.unsafe(`update holds ${change} where wallet_id = '${walletId}'`);
-  expect(await problemsOf(walletId)).toEqual([problem]);
+  expect(await problemsOf(database.owner, walletId)).toEqual([problem]);
 });
 
 test('finds that a wallet’s only hold is gone, whose money would stay held for ever', async () => {
@@ -76,5 +70,5 @@ test('finds that a wallet’s only hold is gone, whose money would stay held for
   await database.owner.unsafe(`
     set local session_replication_role = replica;
     delete from holds where wallet_id = '${walletId}'`);
-  expect(await problemsOf(walletId)).toEqual(['HOLD_SUM']);
+  expect(await problemsOf(database.owner, walletId)).toEqual(['HOLD_SUM']);
 });

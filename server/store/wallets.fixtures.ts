@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { grantCredit } from './charges.ts';
+import { verifyRange } from './ledger.ts';
 import type { Sql } from './sql.ts';
 import { openWallet } from './wallets.ts';
 
@@ -19,4 +20,10 @@ export async function walletWith(sql: Sql, amountMicros: bigint): Promise<string
   await openWallet(sql, { walletId, ...about, mode: 'live', actor });
   await grantCredit(sql, { walletId, ...identity('grant'), amountMicros, actor, detail: {} });
   return walletId;
+}
+
+/** What verification finds wrong with a wallet; `sql` is the owner's. */
+export async function problemsOf(sql: Sql, walletId: string): Promise<string[]> {
+  const { differences } = await verifyRange(sql, { from: walletId, to: walletId }, 100);
+  return differences.map(({ problem }) => problem);
 }

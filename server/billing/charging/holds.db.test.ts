@@ -4,7 +4,7 @@ import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
-import { verifyRange } from '../../store/ledger.ts';
+import { problemsOf } from '../../store/wallets.fixtures.ts';
 import { createMonthWork } from '../month/month.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
 import {
@@ -373,9 +373,7 @@ describe('a deferred wallet', () => {
 it('verification finds a hold that is not what its events say, or that nobody would settle', async () => {
   const wallet = await world.walletWith(1_000_000n);
   const { holdId } = await authorize(wallet);
-  const range = { from: wallet.walletId, to: wallet.walletId };
-  const problems = async () =>
-    (await verifyRange(world.database.owner, range, 10)).differences.map(({ problem }) => problem);
+  const problems = () => problemsOf(world.database.owner, wallet.walletId);
   expect(await problems()).toEqual([]);
   await world.database.owner`update holds set held_micros = held_micros + 1 where id = ${holdId}`;
   expect(await problems()).toEqual(['HOLD_SUM']);

@@ -8,6 +8,7 @@ import {
 import { chargeWallet } from '../../store/charges.ts';
 import { settleDueWallets } from '../../store/holds.ts';
 import { verifyRange } from '../../store/ledger.ts';
+import { problemsOf } from '../../store/wallets.fixtures.ts';
 
 const actor = 'test:arrears';
 let scenario: MonthScenario;
@@ -200,11 +201,6 @@ describe('a wallet that owes when its month is closed', () => {
 });
 
 describe('verification finds', () => {
-  const problemsOf = async ({ id }: TestWallet) => {
-    const { differences } = await verifyRange(scenario.db.owner, { from: id, to: id }, 10);
-    return differences.map(({ problem }) => problem);
-  };
-
   it.each([
     ['ARREARS_DEMAND', `update wallet_arrears set suspend_at = suspend_at + interval '1 day'`],
     ['ARREARS_FREEZE', 'update wallet_arrears set suspends = true'],
@@ -212,14 +208,14 @@ describe('verification finds', () => {
   ])('%s: %s', async (problem, change) => {
     const wallet = await owing();
     await scenario.db.owner.unsafe(change);
-    expect(await problemsOf(wallet)).toEqual([problem]);
+    expect(await problemsOf(scenario.db.owner, wallet.id)).toEqual([problem]);
   });
 
   it('a suspended wallet that its payment would not open', async () => {
     const wallet = await owing();
     await sweep('2026-09-08T02:00:00Z');
     await scenario.db.owner`update wallet_arrears set suspends = false`;
-    expect(await problemsOf(wallet)).toEqual(['ARREARS_FREEZE']);
+    expect(await problemsOf(scenario.db.owner, wallet.id)).toEqual(['ARREARS_FREEZE']);
   });
 
   it('a wallet frozen by a person that its payment would open', async () => {
@@ -228,7 +224,7 @@ describe('verification finds', () => {
     await scenario.db.app`select change_wallet_status(${wallet.id}, 'frozen', ${actor}, '{}')`;
     await expectSound(wallet);
     await scenario.db.owner`update wallet_arrears set suspends = true`;
-    expect(await problemsOf(wallet)).toEqual(['ARREARS_FREEZE']);
+    expect(await problemsOf(scenario.db.owner, wallet.id)).toEqual(['ARREARS_FREEZE']);
   });
 
   it('nothing in a wallet that its operator lets owe', async () => {

@@ -5,8 +5,8 @@ import {
   type TestWallet,
   WHOLE_RANGE,
 } from '../../dev/month-scenario.ts';
-import { verifyRange } from '../../store/ledger.ts';
 import { fenceRange } from '../../store/month.ts';
+import { problemsOf } from '../../store/wallets.fixtures.ts';
 import { createSubscriptions, type NewSubscription, type Subscriptions } from './subscriptions.ts';
 
 const actor = 'test:fees';
@@ -51,11 +51,6 @@ async function feesOf({ id }: TestWallet): Promise<string[]> {
   return rows.map(({ fee }) => fee);
 }
 
-async function problemsOf({ id }: TestWallet): Promise<string[]> {
-  const { differences } = await verifyRange(scenario.db.owner, { from: id, to: id }, 100);
-  return differences.map(({ problem }) => problem);
-}
-
 describe('the fee of a month', () => {
   it('is posted when the month is closed, once, and stands by name on the next statement', async () => {
     const wallet = await scenario.open('2026-08-01T00:00:00Z');
@@ -80,7 +75,7 @@ describe('the fee of a month', () => {
         amountMicros: 31_000_000n,
       },
     ]);
-    expect(await problemsOf(wallet)).toEqual([]);
+    expect(await problemsOf(scenario.db.owner, wallet.id)).toEqual([]);
   });
 
   it('is prorated to the days from its start to its end, in the wallet’s own zone', async () => {
@@ -113,7 +108,7 @@ describe('the fee of a month', () => {
       '2026-07 Team plan 25000000 5000000',
       '2026-08 Team plan 0 30000000',
     ]);
-    expect(await problemsOf(wallet)).toEqual([]);
+    expect(await problemsOf(scenario.db.owner, wallet.id)).toEqual([]);
   });
 
   it('is posted to a frozen wallet too', async () => {
@@ -157,7 +152,7 @@ describe('a subscription', () => {
     );
     await scenario.run('2026-10-01T02:00:00Z', '2026-09');
     expect(await feesOf(wallet)).toEqual([]);
-    expect(await problemsOf(wallet)).toEqual([]);
+    expect(await problemsOf(scenario.db.owner, wallet.id)).toEqual([]);
   });
 
   it('cannot get into a month that is being closed', async () => {
@@ -240,7 +235,7 @@ describe('verification finds', () => {
     await subscribe('2026-08-01T00:00:00Z', wallet);
     await scenario.run('2026-09-01T02:00:00Z', '2026-08');
     await scenario.db.owner.unsafe(`set local session_replication_role = replica; ${change}`);
-    return problemsOf(wallet);
+    return problemsOf(scenario.db.owner, wallet.id);
   }
 
   it('a subscription that is not as it was agreed', async () => {
