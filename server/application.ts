@@ -2,31 +2,24 @@
 import type { RequestListener } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
+import { createBackgrounds } from './backgrounds.ts';
 import { createAccounts } from './billing/accounts/accounts.ts';
 import { createAdmin } from './billing/accounts/admin.ts';
 import { createApiKeys } from './billing/accounts/api-keys.ts';
-import { createAutoTopUpCharging } from './billing/auto-top-ups/auto-top-up-charging.ts';
-import { createAutoTopUpWorker } from './billing/auto-top-ups/auto-top-up-worker.ts';
 import { createAutoTopUps } from './billing/auto-top-ups/auto-top-ups.ts';
 import { createRecoveryLinks } from './billing/auto-top-ups/recovery-links.ts';
-import { type Background, everyInterval } from './billing/background.ts';
 import { createCharging } from './billing/charging/charging.ts';
 import { createExplaining } from './billing/charging/explaining.ts';
-import { createHoldSweeper } from './billing/charging/hold-sweeper.ts';
 import { createHolds } from './billing/charging/holds.ts';
 import { createRefunds } from './billing/charging/refunds.ts';
 import { createSpendingLimits } from './billing/charging/spending-limits.ts';
 import { createPaymentRefunds } from './billing/money-back/payment-refunds.ts';
 import { createRefundAsking } from './billing/money-back/refund-asking.ts';
 import { createRefundDesk } from './billing/money-back/refund-desk.ts';
-import { createRefundSweeper } from './billing/money-back/refund-sweeper.ts';
 import { createMonth } from './billing/month/month.ts';
-import { createMonthWatchdog } from './billing/month/month-watchdog.ts';
 import { createStatements } from './billing/month/statements.ts';
 import { createSubscriptions } from './billing/month/subscriptions.ts';
-import { createMailSender } from './billing/notices/mail-sender.ts';
-import { withLinks } from './billing/notices/notice-links.ts';
-import { alertLinks, createAlerts, createNoticeFollower } from './billing/notices/notices.ts';
+import { alertLinks, createAlerts } from './billing/notices/notices.ts';
 import { createPrices } from './billing/rate-cards/prices.ts';
 import { createRateCardDesk } from './billing/rate-cards/rate-card-desk.ts';
 import { createRateCards } from './billing/rate-cards/rate-cards.ts';
@@ -34,15 +27,10 @@ import { createRehearsing } from './billing/rate-cards/rehearsing.ts';
 import { createRepricingDesk } from './billing/rate-cards/repricing-desk.ts';
 import { createRerating } from './billing/rate-cards/rerating.ts';
 import { stripeComparisons } from './billing/reconciliation/comparisons.ts';
-import { createReconcileWatchdog } from './billing/reconciliation/reconcile-watchdog.ts';
 import { createReconciliation } from './billing/reconciliation/reconciling.ts';
 import { createPaymentMethods } from './billing/saved-cards/payment-methods.ts';
-import { createPayloadTrimmer } from './billing/stripe-events/payload-trimmer.ts';
 import { createStripeDesk } from './billing/stripe-events/stripe-desk.ts';
-import {
-  createStripeDispatcher,
-  createStripeEvents,
-} from './billing/stripe-events/stripe-events.ts';
+import { createStripeEvents } from './billing/stripe-events/stripe-events.ts';
 import { createTopUps } from './billing/top-ups/top-ups.ts';
 import { createUsageOverview } from './billing/wallets/usage-overview.ts';
 import { createWalletDesk } from './billing/wallets/wallet-desk.ts';
@@ -61,7 +49,7 @@ import { inngestHandler } from './inngest/serve.ts';
 import { createMailer } from './mail/mailer.ts';
 import { mailBacklog } from './store/mail-outbox.ts';
 import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
-import { claimMonths, type MonthRun } from './store/month.ts';
+import type { MonthRun } from './store/month.ts';
 import { countOpenDifferences } from './store/reconciliation.ts';
 import { APP_ROLE, connect } from './store/sql.ts';
 import { inboxSummary } from './store/stripe-inbox.ts';
@@ -69,15 +57,6 @@ import { createStripeGateway } from './stripe/gateway.ts';
 
 const APP_NAME = 'Prepaid Wallet';
 
-const DISPATCH_INTERVAL_MS = 2_000;
-const HOLD_SWEEP_INTERVAL_MS = 2_000;
-const AUTO_TOP_UP_INTERVAL_MS = 1_000;
-const REFUND_SWEEP_INTERVAL_MS = 5_000;
-const NOTICE_INTERVAL_MS = 2_000;
-const WATCHDOG_INTERVAL_MS = 60_000;
-const SWEEP_INTERVAL_MS = 600_000;
-const RECONCILE_CHECK_INTERVAL_MS = 900_000;
-const PRUNE_INTERVAL_MS = 3_600_000;
 /** Far above what a range takes, so that only a statement that is stuck is ended. */
 const MONTH_STATEMENT_TIMEOUT_MS = 1_800_000;
 
@@ -208,7 +187,6 @@ export function createApplication(options: ApplicationOptions): Application {
     subscriptions,
     stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
   };
-  // Without a mail server notices wait in the outbox; once there is one, it sends the newer ones.
   const mailer =
     env.smtpUrl === null || env.mailFrom === null
       ? null
@@ -331,75 +309,23 @@ export function createApplication(options: ApplicationOptions): Application {
     return schemaVersion(sql);
   }
 
-  const backgrounds: Background[] = [
-    createStripeDispatcher({
-      sql,
-      send: ({ eventId, dispatchId }) => announceEvent(eventId, dispatchId),
-      intervalMs: DISPATCH_INTERVAL_MS,
-      logger,
-    }),
-    createHoldSweeper({ sql, intervalMs: HOLD_SWEEP_INTERVAL_MS, logger }),
-    createAutoTopUpWorker({
-      sql,
-      charging: createAutoTopUpCharging({
-        sql,
-        gateway,
-        livemode,
-        settlePayment: (paymentIntentId) => stripeEvents.applyPayment(paymentIntentId),
-        clock,
-        logger,
-      }),
-      livemode,
-      intervalMs: AUTO_TOP_UP_INTERVAL_MS,
-      logger,
-    }),
-    createRefundSweeper({
-      sql,
-      asking: refundAsking,
-      livemode,
-      intervalMs: REFUND_SWEEP_INTERVAL_MS,
-      logger,
-    }),
-    createNoticeFollower({ sql, intervalMs: NOTICE_INTERVAL_MS, logger }),
-    ...(mailer === null
-      ? []
-      : [
-          createMailSender({
-            sql,
-            mailer,
-            intervalMs: NOTICE_INTERVAL_MS,
-            logger,
-            complete: (notice) => withLinks(notice, recoveryLinks, unsubscribeLinks),
-            attach: async (notice, to) =>
-              notice.kind === 'statement' ? [await statements.document(notice.number, to)] : [],
-          }),
-        ]),
-    createMonthWatchdog({
-      store: { claim: (claim) => claimMonths(sql, claim) },
-      send: announceMonth,
-      clock,
-      intervalMs: WATCHDOG_INTERVAL_MS,
-      logger,
-    }),
-    everyInterval(
-      () => stripeEvents.sweep(clock()),
-      SWEEP_INTERVAL_MS,
-      (err) => logger.warn({ err }, 'top-ups not swept'),
-    ),
-    createReconcileWatchdog({
-      sql,
-      reconciliation,
-      clock,
-      intervalMs: RECONCILE_CHECK_INTERVAL_MS,
-      logger,
-    }),
-    createPayloadTrimmer({ sql, clock, intervalMs: PRUNE_INTERVAL_MS, logger }),
-    everyInterval(
-      () => accounts.prune(),
-      PRUNE_INTERVAL_MS,
-      (err) => logger.warn({ err }, 'ended sessions not pruned'),
-    ),
-  ];
+  const backgrounds = createBackgrounds({
+    sql,
+    clock,
+    logger,
+    livemode,
+    gateway,
+    accounts,
+    statements,
+    stripeEvents,
+    refundAsking,
+    reconciliation,
+    recoveryLinks,
+    unsubscribeLinks,
+    mailer,
+    announceEvent,
+    announceMonth,
+  });
 
   return {
     listener: chargeListener(
