@@ -1,6 +1,6 @@
 /** What every command shares: its arguments, its database, how it fails, and how it is started. */
 import { pathToFileURL } from 'node:url';
-import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { describeProblems, type EnvSource, type ReadEnv } from '../env.ts';
 import { type ConnectOptions, connect, type Sql } from '../store/sql.ts';
 import { describeDatabaseFailure } from './database-failure.ts';
@@ -22,10 +22,13 @@ export function refuseForeignOptions(command: string, given: object, own: readon
   if (foreign !== undefined) throw new UsageError(`--${foreign} does not belong to ${command}.`);
 }
 
-/** What a command line gives: the options by their names, and the words beside them. */
-export type Given<Options extends ParseArgsOptionsConfig> = ReturnType<typeof parse<Options>>;
+/** The options that a command has, by their names. */
+type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
 
-function parse<Options extends ParseArgsOptionsConfig>(argv: readonly string[], options: Options) {
+/** What a command line gives: the options by their names, and the words beside them. */
+export type Given<Options extends OptionsConfig> = ReturnType<typeof parse<Options>>;
+
+function parse<Options extends OptionsConfig>(argv: readonly string[], options: Options) {
   const help = { type: 'boolean', short: 'h' } as const;
   try {
     return parseArgs({
@@ -43,7 +46,7 @@ function parse<Options extends ParseArgsOptionsConfig>(argv: readonly string[], 
  * when the command was misused, so that the reason is the last thing on the terminal. Returns the
  * exit code: that of `run`, else 1 failed, 2 misused.
  */
-export async function runCommand<const Options extends ParseArgsOptionsConfig>(
+export async function runCommand<const Options extends OptionsConfig>(
   command: {
     readonly argv: readonly string[];
     readonly options: Options;
