@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Command } from './decide.ts';
 import { maxAmountMicros, maxStandingMicros } from './decision.ts';
-import type { WalletEvent, WalletMode } from './events.ts';
+import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { actor, given, live, opened, requestHash } from './specification.fixtures.ts';
 import { initialState } from './state.ts';
