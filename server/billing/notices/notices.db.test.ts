@@ -1,77 +1,63 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import { createLogger } from '../../log.ts';
 import { insertUserWithRole } from '../../store/accounts.ts';
 import { type ChargeWrite, chargeWallet } from '../../store/charges.ts';
 import { recordTopUpAttempt, startTopUp } from '../../store/top-ups.ts';
-import { type Charging, createCharging } from '../charging/charging.ts';
-import { createHolds, type Holds } from '../charging/holds.ts';
-import { createRateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from '../wallets/wallets.ts';
+import {
+  actor,
+  createPricingWorld,
+  type PricingWorld,
+  startsAt,
+} from '../charging/pricing.fixtures.ts';
 import { type Alerts, alertLinks, createAlerts, createNoticeFollower } from './notices.ts';
 
-const actor = 'test:notices';
 const logger = createLogger('silent');
-const startMs = Date.parse('2026-10-05T12:00:00Z');
 
-let database: TestDatabase;
-let wallets: Wallets;
-let charging: Charging;
-let holds: Holds;
+let world: PricingWorld;
 let alerts: Alerts;
 let follower: ReturnType<typeof createNoticeFollower>;
-let nowMs = startMs;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
+  world = await createPricingWorld();
+  const { wallets, database } = world;
   const sql = database.app;
-  const rateCards = createRateCards({ sql, nowMs: () => nowMs });
-  const now = () => new Date(nowMs);
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
   alerts = createAlerts({ sql, wallets, links: alertLinks('a secret of thirty-two characters') });
   follower = createNoticeFollower({ sql, intervalMs: 1_000, logger });
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
-beforeEach(() => setNow(startMs));
+beforeEach(() => world.setNow(startsAt));
 
 afterEach(async () => {
   // Whatever a test did, following again finds nothing new to tell.
   await follower.tick();
-  const [before] = await database.owner`select count(*) as n from mail_outbox`;
-  await database.owner`select derive_notices(array(select id from wallets))`;
-  const [after] = await database.owner`select count(*) as n from mail_outbox`;
+  const [before] = await world.database.owner`select count(*) as n from mail_outbox`;
+  await world.database.owner`select derive_notices(array(select id from wallets))`;
+  const [after] = await world.database.owner`select count(*) as n from mail_outbox`;
   expect(after).toEqual(before);
 });
-
-async function setNow(atMs: number): Promise<void> {
-  nowMs = atMs;
-  await database.setClock(new Date(atMs).toISOString());
-}
 
 /** A wallet whose user has an account, followed already. */
 async function walletWith(amountMicros: bigint, currency = 'USD'): Promise<WalletView> {
   const id = `u_${randomUUID()}`;
-  await insertUserWithRole(database.owner, {
+  await insertUserWithRole(world.database.owner, {
     id,
     email: `${id}@example.com`,
     role: 'user',
     passwordHash: '$argon2id$none',
   });
-  const wallet = await wallets.open({ userId: id, currency }, actor);
+  const wallet = await world.wallets.open({ userId: id, currency }, actor);
   await fund(wallet, amountMicros);
   await follower.tick();
   return wallet;
 }
 
 const fund = (wallet: WalletView, amountMicros: bigint) =>
-  charging.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
+  world.charging.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
 
 function chargeOf({ walletId }: WalletView, amountMicros: bigint): ChargeWrite {
   const reference = randomUUID();
@@ -88,7 +74,7 @@ function chargeOf({ walletId }: WalletView, amountMicros: bigint): ChargeWrite {
 }
 
 async function spend(wallet: WalletView, amountMicros: bigint): Promise<void> {
-  const { code } = await chargeWallet(database.app, chargeOf(wallet, amountMicros));
+  const { code } = await chargeWallet(world.database.app, chargeOf(wallet, amountMicros));
   expect(code).toBe('OK');
 }
 
@@ -98,7 +84,7 @@ interface Told {
 }
 
 async function toldTo({ userId }: WalletView): Promise<Told[]> {
-  return database.owner<Told[]>`
+  return world.database.owner<Told[]>`
     select kind, payload from mail_outbox where user_id = ${userId} order by created_at, id`;
 }
 
@@ -159,7 +145,7 @@ describe('an alert at a low balance', () => {
   it('is exact under concurrent charges and followers', async () => {
     const wallet = await walletWith(10_000_000n);
     const followers = Array.from({ length: 4 }, () =>
-      createNoticeFollower({ sql: database.app, intervalMs: 1_000, logger }),
+      createNoticeFollower({ sql: world.database.app, intervalMs: 1_000, logger }),
     );
     await Promise.all([
       ...Array.from({ length: 95 }, () => spend(wallet, 100_000n)),
@@ -173,12 +159,12 @@ describe('an alert at a low balance', () => {
   it('tells of a hold that takes what was available, and not of each of many holds', async () => {
     const wallet = await walletWith(6_000_000n);
     for (let round = 0; round < 3; round += 1) {
-      const placed = await holds.authorize(
+      const placed = await world.holds.authorize(
         { wallet, key: randomUUID(), estimate: { amountMicros: 2_000_000n }, ttlSeconds: 300 },
         actor,
       );
       expect.assert(placed.ok);
-      await holds.void({ holdId: placed.holdId }, actor);
+      await world.holds.void({ holdId: placed.holdId }, actor);
     }
     await follower.tick();
     expect(await alertsTo(wallet)).toEqual([['5000000']]);
@@ -192,13 +178,13 @@ describe('an alert at a low balance', () => {
 
   it('tells again an hour later although no money came in between', async () => {
     const wallet = await walletWith(6_000_000n);
-    const placed = await holds.authorize(
+    const placed = await world.holds.authorize(
       { wallet, key: 'long', estimate: { amountMicros: 2_000_000n }, ttlSeconds: 300 },
       actor,
     );
     expect.assert(placed.ok);
-    await holds.void({ holdId: placed.holdId }, actor);
-    await setNow(startMs + 3_600_001);
+    await world.holds.void({ holdId: placed.holdId }, actor);
+    await world.wait(3_600.001);
     await spend(wallet, 2_000_000n);
     await follower.tick();
     expect(await alertsTo(wallet)).toHaveLength(2);
@@ -208,7 +194,7 @@ describe('an alert at a low balance', () => {
     const empty = await walletWith(1n);
     const wallet = await walletWith(6_000_000n);
     await spend(wallet, 2_000_000n);
-    await setNow(startMs + 24 * 3_600_000 + 1);
+    await world.wait(24 * 3_600 + 0.001);
     await follower.tick();
     expect([...(await toldTo(wallet)), ...(await toldTo(empty))]).toEqual([]);
     expect(await alerts.lowBalance(wallet.userId)).toMatchObject({ thresholdMicros: 5_000_000n });
@@ -226,7 +212,7 @@ describe('an alert at a low balance', () => {
   });
 
   it('is not kept for users of the host product, who have no account here', async () => {
-    const wallet = await wallets.open({ userId: `host-${randomUUID()}` }, actor);
+    const wallet = await world.wallets.open({ userId: `host-${randomUUID()}` }, actor);
     await fund(wallet, 6_000_000n);
     await spend(wallet, 2_000_000n);
     await follower.tick();
@@ -236,17 +222,17 @@ describe('an alert at a low balance', () => {
   it('is found in a history longer than one pass looks at', async () => {
     const wallet = await walletWith(6_000_000n);
     for (let n = 0; n < 12; n += 1) await spend(wallet, 100_000n);
-    const [found] = await database.owner<{ definition: string }[]>`
+    const [found] = await world.database.owner<{ definition: string }[]>`
       select pg_get_functiondef('derive_wallet_notices(notice_cursors)'::regprocedure)
         as definition`;
     const definition = found?.definition ?? '';
-    await database.owner.unsafe(definition.replace('bigint := 10000', 'bigint := 5'));
+    await world.database.owner.unsafe(definition.replace('bigint := 10000', 'bigint := 5'));
     const passes: number[] = [];
     for (let pass = 0; pass < 4; pass += 1) {
       await follower.tick();
       passes.push((await alertsTo(wallet)).length);
     }
-    await database.owner.unsafe(definition);
+    await world.database.owner.unsafe(definition);
     expect(passes).toEqual([0, 0, 1, 1]);
   });
 });
@@ -335,7 +321,7 @@ describe('the alerts of a user', () => {
 describe('a payment', () => {
   async function startedTopUp({ walletId }: WalletView) {
     const topUpId = randomUUID();
-    const started = await startTopUp(database.app, {
+    const started = await startTopUp(world.database.app, {
       topUpId,
       walletId,
       attemptKey: `attempt-${topUpId}`,
@@ -352,7 +338,7 @@ describe('a payment', () => {
     const topUpId = await startedTopUp(wallet);
     for (const failureMessage of ['Your card was declined.', 'Your card has expired.']) {
       for (const status of ['failed', 'created'] as const) {
-        await recordTopUpAttempt(database.app, {
+        await recordTopUpAttempt(world.database.app, {
           topUpId,
           paymentIntentId: `pi_${topUpId}`,
           status,
@@ -372,11 +358,11 @@ describe('a payment', () => {
   it('that was credited brings one receipt', async () => {
     const wallet = await walletWith(1n);
     const topUpId = await startedTopUp(wallet);
-    await database.owner`insert into stripe_customers (user_id, livemode, stripe_customer_id)
+    await world.database.owner`insert into stripe_customers (user_id, livemode, stripe_customer_id)
       values (${wallet.userId}, false, ${`cus_${topUpId}`})`;
-    const apply = () => database.app`
+    const apply = () => world.database.app`
       select code from apply_top_up(${`pi_${topUpId}`}, ${topUpId}, ${`cus_${topUpId}`}, 'USD',
-        2500, false, ${actor}, ${new Date(nowMs)})`;
+        2500, false, ${actor}, ${world.now()})`;
     await Promise.all([apply(), apply()]);
     await follower.tick();
     const told = await toldTo(wallet);

@@ -1,59 +1,41 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
-import { verifyRange } from '../../store/ledger.ts';
-import { type Charging, createCharging } from '../charging/charging.ts';
-import { createHolds, type Holds } from '../charging/holds.ts';
-import { createRateCards } from '../rate-cards/rate-cards.ts';
-import { createWallets, type Wallets } from './wallets.ts';
+import { actor, createPricingWorld, type PricingWorld } from '../charging/pricing.fixtures.ts';
 
-const actor = 'support:test';
 const usage = { type: 'email' } as const;
 
-let database: TestDatabase;
-let wallets: Wallets;
-let charging: Charging;
-let holds: Holds;
+let world: PricingWorld;
 let wallet: WalletView;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const sql = database.app;
-  const now = () => new Date();
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  wallets = createWallets(sql);
-  charging = createCharging({ sql, rateCards, now });
-  holds = createHolds({ sql, rateCards, now });
+  world = await createPricingWorld();
 });
 
-afterAll(() => database?.close());
+afterAll(() => world?.database.close());
 
 beforeEach(async () => {
-  wallet = await wallets.open({ userId: `user-${randomUUID()}` }, actor);
+  wallet = await world.walletWith(0n);
 });
 
 afterEach(async () => {
-  const { walletId } = wallet;
-  const { differences } = await verifyRange(database.owner, { from: walletId, to: walletId }, 10);
-  expect(differences).toEqual([]);
+  expect(await world.differences()).toEqual([]);
 });
 
 const change = (status: WalletView['status'], reason = 'stolen card') =>
-  wallets.changeStatus({ wallet, status, reason }, actor);
+  world.wallets.changeStatus({ wallet, status, reason }, actor);
 const grant = (amountMicros: bigint, key = 'fund') =>
-  charging.grant({ wallet, amountMicros, key, reason: 'test' }, actor);
+  world.charging.grant({ wallet, amountMicros, key, reason: 'test' }, actor);
 const charge = (referenceId: string) =>
-  charging.charge({ wallet, usage, referenceId, overrun: 'arrears' }, actor);
+  world.charging.charge({ wallet, usage, referenceId, overrun: 'arrears' }, actor);
 const authorize = (key: string) =>
-  holds.authorize({ wallet, key, estimate: { usage }, ttlSeconds: 300 }, actor);
+  world.holds.authorize({ wallet, key, estimate: { usage }, ttlSeconds: 300 }, actor);
 
 it('a frozen wallet pays for nothing new, receives, and works again when it is unfrozen', async () => {
   await grant(1_000_000n);
   expect(await change('frozen')).toEqual({
     ok: true,
     changed: true,
-    ...(await wallets.get(wallet)),
+    ...(await world.wallets.get(wallet)),
     status: 'frozen',
     seq: 3n,
   });
@@ -66,7 +48,7 @@ it('a frozen wallet pays for nothing new, receives, and works again when it is u
 
 it('its history says who changed the status and why', async () => {
   await change('frozen', 'asked by the bank');
-  const { events } = await wallets.events(wallet.walletId, { limit: 1 });
+  const { events } = await world.wallets.events(wallet.walletId, { limit: 1 });
   expect(events).toMatchObject([
     {
       type: 'wallet_frozen',
@@ -81,7 +63,7 @@ it('freezing twice, at once too, is one event', async () => {
   const answers = await Promise.all(Array.from({ length: 8 }, () => change('frozen')));
   expect(answers.every((answer) => answer.ok && answer.status === 'frozen')).toBe(true);
   expect(answers.filter((answer) => answer.ok && answer.changed)).toHaveLength(1);
-  expect((await wallets.get(wallet)).seq).toBe(2n);
+  expect((await world.wallets.get(wallet)).seq).toBe(2n);
 });
 
 it('no charge is taken after a freeze was answered, and each one before it is kept', async () => {
@@ -90,9 +72,9 @@ it('no charge is taken after a freeze was answered, and each one before it is ke
   const frozen = await change('frozen');
   expect.assert(frozen.ok);
   const accepted = (await Promise.all(charges)).filter(({ ok }) => ok);
-  const { balanceMicros } = await wallets.get(wallet);
+  const { balanceMicros } = await world.wallets.get(wallet);
   expect(balanceMicros).toBe(1_000_000n - 10_000n * BigInt(accepted.length));
-  const { events } = await wallets.events(wallet.walletId, { limit: 1 });
+  const { events } = await world.wallets.events(wallet.walletId, { limit: 1 });
   expect(events).toMatchObject([{ seq: frozen.seq, type: 'wallet_frozen' }]);
 });
 
@@ -102,7 +84,10 @@ it('what was delivered is billed to a frozen wallet', async () => {
   expect.assert(placed.ok);
   await change('frozen');
   const capture = { holdId: placed.holdId, usage, overrun: 'refuse' } as const;
-  expect(await holds.capture(capture, actor)).toMatchObject({ ok: true, amountMicros: 10_000n });
+  expect(await world.holds.capture(capture, actor)).toMatchObject({
+    ok: true,
+    amountMicros: 10_000n,
+  });
 });
 
 it('only an empty wallet is closed, and the refusal says what is left', async () => {
@@ -121,7 +106,7 @@ it('only an empty wallet is closed, and the refusal says what is left', async ()
   const placed = await authorize('call');
   expect.assert(placed.ok);
   expect(await change('closed')).toMatchObject({ heldMicros: 10_000n, openHolds: 1 });
-  await holds.capture({ holdId: placed.holdId, usage, overrun: 'refuse' }, actor);
+  await world.holds.capture({ holdId: placed.holdId, usage, overrun: 'refuse' }, actor);
   expect(await change('closed', 'asked for')).toMatchObject({ ok: true, status: 'closed' });
 });
 
@@ -137,7 +122,7 @@ it('a closed wallet takes neither charges nor promotions, and is never opened ag
 
 it('nobody has no wallet to freeze', async () => {
   const request = { wallet: { userId: 'nobody' }, status: 'frozen', reason: 'r' } as const;
-  expect(await wallets.changeStatus(request, actor)).toEqual({
+  expect(await world.wallets.changeStatus(request, actor)).toEqual({
     ok: false,
     code: 'WALLET_NOT_FOUND',
   });
@@ -145,6 +130,6 @@ it('nobody has no wallet to freeze', async () => {
 
 it('no other status exists', async () => {
   await expect(
-    database.app`select change_wallet_status(${wallet.walletId}, 'gone', ${actor}, '{}')`,
+    world.database.app`select change_wallet_status(${wallet.walletId}, 'gone', ${actor}, '{}')`,
   ).rejects.toThrow('null value');
 });
