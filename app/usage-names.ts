@@ -19,6 +19,11 @@ export function usageTypeName(type: string): string {
   return usageNames[type]?.many ?? humanize(type);
 }
 
+/** The types to choose from, each with its name. */
+export const usageTypeOptions = Object.entries(usageNames).map(
+  ([type, { many }]) => [type, many] as const,
+);
+
 /** `5 min 30 s` of calls, `3 pages` of a fax. */
 export function formatUnits(type: string, units: number): string {
   return type === 'call' ? formatDuration(units) : formatQuantity(units, unitName(type));

@@ -10,7 +10,7 @@ interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
   error?: string | undefined;
 }
 
-export const inputClass =
+const inputClass =
   'min-h-11 w-full rounded-lg border border-line-strong bg-surface px-3 py-2 text-base ' +
   'aria-invalid:border-danger aria-invalid:bg-danger-soft';
 

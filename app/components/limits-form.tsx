@@ -4,7 +4,7 @@ import type { LimitProblems, TypedLimit } from '../../server/http/views/wallet-d
 import type { FormErrors, RefusedForm } from '../form-errors.ts';
 import { microsToAmount } from '../format.ts';
 import { describeStanding } from '../limits.ts';
-import { usageTypeName } from '../usage-names.ts';
+import { usageTypeOptions } from '../usage-names.ts';
 import type { Wire } from '../wire.ts';
 import { Button } from './button.tsx';
 import { CheckedForm } from './checked-form.tsx';
@@ -14,7 +14,6 @@ import { Field, SelectField } from './field.tsx';
 const MOST = 20;
 /** Offered beyond those that there are. */
 const EMPTY_ROWS = 2;
-const TYPES = ['call', 'sms', 'email', 'fax', 'file_transfer'];
 /** Rows have no identity but their place. */
 const places = Array.from({ length: MOST }, (_, place) => place);
 /** Above the form a field is called after its row. */
@@ -70,10 +69,7 @@ export function LimitsForm({ limits, currency, exponent, refused }: LimitsFormPr
                 name={`type${place}`}
                 label="For"
                 defaultValue={row.type}
-                options={[
-                  ['', 'All usage'],
-                  ...TYPES.map((type) => [type, usageTypeName(type)] as const),
-                ]}
+                options={[['', 'All usage'], ...usageTypeOptions]}
               />
               <Field
                 name={`prefix${place}`}

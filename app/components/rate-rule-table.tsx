@@ -1,13 +1,11 @@
 import { Form } from '@remix-run/react';
 import type { RuleFields } from '../../server/http/views/rate-cards.ts';
-import { usageTypeName } from '../usage-names.ts';
+import { usageTypeName, usageTypeOptions } from '../usage-names.ts';
 import { Button } from './button.tsx';
 import { DataTable } from './data-table.tsx';
 import { EmptyState } from './empty-state.tsx';
-import { Field, inputClass } from './field.tsx';
+import { Field, SelectField } from './field.tsx';
 import { TextLink } from './text-link.tsx';
-
-export const USAGE_TYPES = ['call', 'sms', 'email', 'fax', 'file_transfer'];
 
 export interface RuleFilter {
   type: string;
@@ -22,19 +20,12 @@ export function RuleFilterForm({ filter }: { filter: RuleFilter }) {
       className="mb-3 grid items-end gap-3 sm:grid-cols-[auto_1fr_auto]"
       key={JSON.stringify(filter)}
     >
-      <div className="grid min-w-0 gap-1.5">
-        <label htmlFor="type" className="font-medium">
-          Type
-        </label>
-        <select id="type" name="type" defaultValue={filter.type} className={inputClass}>
-          <option value="">All</option>
-          {USAGE_TYPES.map((type) => (
-            <option key={type} value={type}>
-              {usageTypeName(type)}
-            </option>
-          ))}
-        </select>
-      </div>
+      <SelectField
+        name="type"
+        label="Type"
+        defaultValue={filter.type}
+        options={[['', 'All'], ...usageTypeOptions]}
+      />
       <Field
         name="prefix"
         label="Prefix begins with"

@@ -4,7 +4,7 @@ import { Button, ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { EventList } from '../components/event-list.tsx';
-import { inputClass } from '../components/field.tsx';
+import { SelectField } from '../components/field.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { type EventGroup, eventGroups, isEventGroup } from '../event-groups.ts';
@@ -96,19 +96,15 @@ export default function ActivityPage() {
 function Filter({ group }: { group: EventGroup | null }) {
   return (
     <Form method="get" className="mb-3 flex flex-wrap items-end gap-3" key={group ?? 'all'}>
-      <div className="grid min-w-0 gap-1.5">
-        <label htmlFor="show" className="font-medium">
-          Show
-        </label>
-        <select id="show" name="show" defaultValue={group ?? 'all'} className={inputClass}>
-          <option value="all">All activity</option>
-          {Object.entries(eventGroups).map(([key, { label }]) => (
-            <option key={key} value={key}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </div>
+      <SelectField
+        name="show"
+        label="Show"
+        defaultValue={group ?? 'all'}
+        options={[
+          ['all', 'All activity'],
+          ...Object.entries(eventGroups).map(([key, { label }]) => [key, label] as const),
+        ]}
+      />
       <Button tone="secondary">Apply</Button>
     </Form>
   );

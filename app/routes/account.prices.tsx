@@ -4,7 +4,7 @@ import type { LookedUpPrices } from '../../server/http/views/prices.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
-import { Field, inputClass } from '../components/field.tsx';
+import { Field, SelectField } from '../components/field.tsx';
 import { Notice } from '../components/notice.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { formatDateTime } from '../format.ts';
@@ -76,24 +76,12 @@ export default function PricesPage() {
               autoComplete="off"
               defaultValue={asked.number}
             />
-            <div className="grid min-w-0 gap-1.5">
-              <label htmlFor="country" className="font-medium">
-                Or a country
-              </label>
-              <select
-                id="country"
-                name="country"
-                defaultValue={asked.country}
-                className={inputClass}
-              >
-                <option value="">—</option>
-                {countries.map(({ code, name }) => (
-                  <option key={code} value={code}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            </div>
+            <SelectField
+              name="country"
+              label="Or a country"
+              defaultValue={asked.country}
+              options={[['', '—'], ...countries.map(({ code, name }) => [code, name] as const)]}
+            />
             <Button tone="secondary">Look up</Button>
           </Form>
           {lookedUp === null

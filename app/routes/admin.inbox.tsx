@@ -8,7 +8,7 @@ import type {
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
-import { Field, inputClass } from '../components/field.tsx';
+import { Field, SelectField } from '../components/field.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { Pager } from '../components/pager.tsx';
 import { TextLink } from '../components/text-link.tsx';
@@ -112,19 +112,12 @@ function Filter({ filter }: { filter: InboxFilter }) {
       className="mb-3 grid items-end gap-3 sm:grid-cols-[auto_1fr_1fr_auto]"
       key={JSON.stringify(filter)}
     >
-      <div className="grid min-w-0 gap-1.5">
-        <label htmlFor="status" className="font-medium">
-          Status
-        </label>
-        <select id="status" name="status" defaultValue={filter.status ?? ''} className={inputClass}>
-          <option value="">All</option>
-          {Object.entries(STATUSES).map(([status, label]) => (
-            <option key={status} value={status}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </div>
+      <SelectField
+        name="status"
+        label="Status"
+        defaultValue={filter.status ?? ''}
+        options={[['', 'All'], ...Object.entries(STATUSES)]}
+      />
       <Field
         name="type"
         label="Type begins with"

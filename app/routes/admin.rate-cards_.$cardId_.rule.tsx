@@ -6,13 +6,12 @@ import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';
 import { Field, SelectField } from '../components/field.tsx';
 import { PageHeader } from '../components/page-header.tsx';
-import { USAGE_TYPES } from '../components/rate-rule-table.tsx';
 import { TextLink } from '../components/text-link.tsx';
 import { sentence } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 import { errorsOf, refuseForm } from '../refuse-form.server.ts';
-import { usageTypeName } from '../usage-names.ts';
+import { usageTypeOptions } from '../usage-names.ts';
 
 export const meta = pageTitle('Rule');
 
@@ -129,7 +128,7 @@ export default function RulePage() {
             name="type"
             label={LABELS.type}
             defaultValue={values.type}
-            options={USAGE_TYPES.map((type) => [type, usageTypeName(type)])}
+            options={usageTypeOptions}
           />
           {FIELDS.map(({ name, hint }) => (
             <Field
