@@ -11,6 +11,7 @@ import { formatMicros, parseAmount } from '../../ledger/money.ts';
 import { findAutoTopUp } from '../../store/auto-top-ups.ts';
 import { countRefundRequests } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';
+import { isUuid } from '../../uuid.ts';
 import { amountProblem } from '../top-ups/amount-problem.ts';
 import { CURRENCY_EXPONENTS, onlyWallet, type Wallets } from '../wallets/wallets.ts';
 import {
@@ -22,7 +23,6 @@ import {
 
 /** A text for people on one line, which the database can store. */
 const REASON = /^[^\p{Cc}\p{Cs}]{1,500}$/u;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Each is a call to Stripe, and a mail. Support has no such limit. */
 const MOST_BY_USER_PER_HOUR = 10;
 /** What the history says of a refund that its user asked for. */
@@ -58,7 +58,7 @@ export function createRefundDesk(options: {
 
   /** The wallet of a page's address; null for what is no id at all. */
   const walletNamed = async (walletId: string) =>
-    UUID.test(walletId) ? onlyWallet(sql, { walletId }) : null;
+    isUuid(walletId) ? onlyWallet(sql, { walletId }) : null;
 
   async function ask(
     wallet: WalletView,
