@@ -5,12 +5,14 @@ interface PagerProps {
   address: (query: Record<string, string>) => string;
   isFirstPage: boolean;
   nextCursor: string | null;
+  /** Which list it is, on a page with several. */
+  label?: string;
 }
 
 /** The way through a list that is read newest first, page by page. */
-export function Pager({ address, isFirstPage, nextCursor }: PagerProps) {
+export function Pager({ address, isFirstPage, nextCursor, label = 'Pages' }: PagerProps) {
   return (
-    <nav aria-label="Pages" className="mt-5 flex flex-wrap gap-3 empty:hidden">
+    <nav aria-label={label} className="mt-5 flex flex-wrap gap-3 empty:hidden">
       {!isFirstPage && (
         <ButtonLink tone="secondary" to={address({})}>
           Newest

@@ -31,14 +31,13 @@ const COLORS: Readonly<Record<string, string>> = {
 const OTHER_COLOR = '#a3261b';
 const ORDER = Object.keys(COLORS);
 
-const HEIGHT = 320;
-const STEP = 20;
-const BAR = 14;
-const FONT_SIZE = 20;
-/** Room for the upper half of the highest amount. */
-const TOP = 12;
-/** Room for the right half of the last day's number. */
-const RIGHT = 8;
+/** Percent of the height above the highest amount and below zero, for the halves of their texts. */
+const TOP = 4;
+const BOTTOM = 10;
+/** The share of its day that a bar leaves free. */
+const GAP = 0.3;
+/** In pixels, a little more than it has. */
+const DIGIT_WIDTH = 8;
 
 /** What each day of the month cost, one bar a day; the table beside it has the figures. */
 export function UsageChart({ period, today, days, currency }: UsageChartProps) {
@@ -59,49 +58,44 @@ export function UsageChart({ period, today, days, currency }: UsageChartProps) {
     text: formatMoney(micros, currency, { short: true }),
   }));
   const top = marks.at(-1)?.micros ?? highest;
-  // A digit is a little wider than half its height.
-  const left = Math.max(...marks.map(({ text }) => text.length)) * FONT_SIZE * 0.65 + 6;
-  const right = left + count * STEP;
+  const widest = Math.max(...marks.map(({ text }) => text.length)) * DIGIT_WIDTH;
   const summary = `Cost of each day. The dearest was day ${busiest.place + 1} with ${formatMoney(highest, currency)}.`;
   return (
     <figure className="mb-5">
-      <svg
-        viewBox={`0 ${-TOP} ${right + RIGHT} ${TOP + HEIGHT + 26}`}
-        role="img"
-        aria-label={summary}
-        className="w-full"
-        fontSize={FONT_SIZE}
-      >
-        {marks.map(({ micros, text }) => {
-          const y = HEIGHT - heightOf(micros, top);
-          const stroke = micros === 0n ? '#7d8a84' : '#dfe4e1';
-          return (
-            <g key={text}>
-              <line x1={left} y1={y} x2={right} y2={y} stroke={stroke} />
-              <text x={left - 6} y={y + 7} textAnchor="end" fill="#4d5b55">
-                {text}
-              </text>
+      {/* Places are percentages, so that the texts keep their size on every screen. */}
+      <div role="img" aria-label={summary} className="flex h-56 gap-1.5 text-sm sm:h-80">
+        <svg aria-hidden="true" width={widest} height="100%" className="shrink-0 fill-ink-soft">
+          {marks.map(({ micros, text }) => (
+            <text key={text} x="100%" y={percent(yOf(micros, top))} dy="0.35em" textAnchor="end">
+              {text}
+            </text>
+          ))}
+        </svg>
+        <svg aria-hidden="true" height="100%" className="w-0 grow overflow-visible">
+          {marks.map(({ micros, text }) => {
+            const y = percent(yOf(micros, top));
+            const line = micros === 0n ? 'stroke-line-strong' : 'stroke-line';
+            return <line key={text} x1="0" y1={y} x2="100%" y2={y} className={line} />;
+          })}
+          {bars.map(({ day, parts, place }) => (
+            <g key={day}>
+              <title>{`${place + 1}: ${formatMoney(sumOf(parts), currency)}`}</title>
+              <Bar parts={parts} types={types} top={top} place={place} count={count} />
+              {(place === 0 || (place + 1) % 5 === 0 || day === today) && (
+                <text
+                  x={percent(((place + 0.5) * 100) / count)}
+                  y="100%"
+                  dy="-0.2em"
+                  textAnchor="middle"
+                  className={day === today ? 'fill-ink font-bold' : 'fill-ink-soft'}
+                >
+                  {day !== today && isNear(day, today) ? '' : place + 1}
+                </text>
+              )}
             </g>
-          );
-        })}
-        {bars.map(({ day, parts, place }) => (
-          <g key={day}>
-            <title>{`${place + 1}: ${formatMoney(sumOf(parts), currency)}`}</title>
-            <Bar parts={parts} types={types} scale={top} left={left + place * STEP + 3} />
-            {(place === 0 || (place + 1) % 5 === 0 || day === today) && (
-              <text
-                x={left + place * STEP + STEP / 2}
-                y={HEIGHT + 22}
-                textAnchor="middle"
-                fill={day === today ? '#14211c' : '#4d5b55'}
-                fontWeight={day === today ? 'bold' : 'normal'}
-              >
-                {day !== today && isNear(day, today) ? '' : place + 1}
-              </text>
-            )}
-          </g>
-        ))}
-      </svg>
+          ))}
+        </svg>
+      </div>
       <figcaption className="text-sm text-ink-soft">
         <ul className="mt-2 flex flex-wrap gap-x-4 gap-y-1">
           {types.map((type) => (
@@ -126,17 +120,30 @@ interface BarProps {
   parts: DayOfUsage[];
   types: string[];
   /** What the whole height stands for. */
-  scale: bigint;
-  left: number;
+  top: bigint;
+  /** Of the day, from 0, among so many. */
+  place: number;
+  count: number;
 }
 
-function Bar({ parts, types, scale, left }: BarProps) {
-  let top = HEIGHT;
+function Bar({ parts, types, top, place, count }: BarProps) {
+  let belowMicros = 0n;
   return types.map((type) => {
-    const height = heightOf(sumOf(parts.filter((part) => part.type === type)), scale);
-    if (height === 0) return null;
-    top -= height;
-    return <rect key={type} x={left} y={top} width={BAR} height={height} fill={colorOf(type)} />;
+    const micros = sumOf(parts.filter((part) => part.type === type));
+    if (micros <= 0n) return null;
+    const bottom = yOf(belowMicros, top);
+    belowMicros += micros;
+    const y = yOf(belowMicros, top);
+    return (
+      <rect
+        key={type}
+        x={percent(((place + GAP / 2) * 100) / count)}
+        y={percent(y)}
+        width={percent(((1 - GAP) * 100) / count)}
+        height={percent(bottom - y)}
+        fill={colorOf(type)}
+      />
+    );
   });
 }
 
@@ -146,9 +153,15 @@ function typesOf(days: DayOfUsage[]): string[] {
   return [...new Set(days.map(({ type }) => type))].sort((a, b) => place(a) - place(b));
 }
 
-/** In hundredths of a pixel: amounts are not turned into a `number` before they are compared. */
-function heightOf(micros: bigint, scale: bigint): number {
-  return micros <= 0n ? 0 : Number((micros * BigInt(HEIGHT) * 100n) / scale) / 100;
+/** Where an amount stands, in percent of the height from above. */
+function yOf(micros: bigint, top: bigint): number {
+  // Amounts are not turned into a `number` before they are compared.
+  const share = Number((micros * 10_000n) / top) / 10_000;
+  return 100 - BOTTOM - share * (100 - TOP - BOTTOM);
+}
+
+function percent(value: number): string {
+  return `${Math.round(value * 100) / 100}%`;
 }
 
 function sumOf(parts: DayOfUsage[]): bigint {
@@ -161,7 +174,7 @@ function colorOf(type: string): string {
 
 /** Whether two days' numbers would touch each other. */
 function isNear(day: string, today: string): boolean {
-  return Math.abs(Number(day.slice(-2)) - Number(today.slice(-2))) < 2;
+  return Math.abs(Number(day.slice(-2)) - Number(today.slice(-2))) < 3;
 }
 
 function daysIn(period: string): number {

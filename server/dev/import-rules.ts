@@ -33,7 +33,7 @@ const ALLOWED: Readonly<Record<string, Allowed>> = {
   [CONTEXT]: { values: [], types: [] },
   store: { values: [], types: ['ledger', 'rating', CONTEXT] },
   stripe: { values: ['ledger', 'base'], types: [CONTEXT] },
-  mail: { values: ['ledger'], types: [] },
+  mail: { values: ['ledger', 'base'], types: [] },
   billing: { values: ['ledger', 'rating', 'store', 'mail', 'base'], types: ['stripe', CONTEXT] },
   trpc: { values: ['billing', 'ledger', 'rating', 'base'], types: ['store', CONTEXT] },
   inngest: { values: ['base'], types: ['billing'] },

@@ -46,10 +46,25 @@ export async function disputesOfWallet(sql: Sql, walletId: string): Promise<Disp
     select ${disputeColumns(sql)} where d.wallet_id = ${walletId} order by d.created_at desc`;
 }
 
-/** The newest disputes and inquiries of all wallets. */
-export async function newestDisputes(sql: Sql, limit: number): Promise<DisputeView[]> {
-  return sql<DisputeView[]>`
-    select ${disputeColumns(sql)} order by d.created_at desc limit ${limit}`;
+/** A page of a list of all wallets: `before` is the last row of the page before. */
+interface Page {
+  before: [at: string, id: string] | null;
+  limit: number;
+}
+
+/** Disputes and inquiries of all wallets, newest first. */
+export async function listDisputes(
+  sql: Sql,
+  { before, limit }: Page,
+): Promise<(DisputeView & { cursorAt: string })[]> {
+  return sql<(DisputeView & { cursorAt: string })[]>`
+    select d.created_at::text as "cursorAt", ${disputeColumns(sql)}
+    ${
+      before === null
+        ? sql``
+        : sql`where (d.created_at, d.dispute_id) < (${before[0]}::text::timestamptz, ${before[1]})`
+    }
+    order by d.created_at desc, d.dispute_id desc limit ${limit}`;
 }
 
 const warningColumns = (sql: Sql) => sql`
@@ -64,10 +79,19 @@ export async function warningsOfWallet(sql: Sql, walletId: string): Promise<Frau
     select ${warningColumns(sql)} where f.wallet_id = ${walletId} order by f.created_at desc`;
 }
 
-/** The newest warnings of fraud of all wallets. */
-export async function newestFraudWarnings(sql: Sql, limit: number): Promise<FraudWarningView[]> {
-  return sql<FraudWarningView[]>`
-    select ${warningColumns(sql)} order by f.created_at desc limit ${limit}`;
+/** Warnings of fraud of all wallets, newest first. */
+export async function listFraudWarnings(
+  sql: Sql,
+  { before, limit }: Page,
+): Promise<(FraudWarningView & { cursorAt: string })[]> {
+  return sql<(FraudWarningView & { cursorAt: string })[]>`
+    select f.created_at::text as "cursorAt", ${warningColumns(sql)}
+    ${
+      before === null
+        ? sql``
+        : sql`where (f.created_at, f.warning_id) < (${before[0]}::text::timestamptz, ${before[1]})`
+    }
+    order by f.created_at desc, f.warning_id desc limit ${limit}`;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** A statement as a PDF: A4, the same bytes for the same statement and address, for ever. */
 import PDFDocument from 'pdfkit';
+import { ACCENT, INK, INK_SOFT, LINE } from '../../colors.ts';
 import type { StatementView } from '../../http/views/statements.ts';
 import type { UsageLine } from '../../http/views/wallets.ts';
 import { formatMoney } from '../../ledger/money.ts';
@@ -19,10 +20,6 @@ export interface StatementPdfOptions {
 }
 
 const MARGIN = 56;
-const INK = '#14211c';
-const SOFT = '#4d5b55';
-const LINE = '#dfe4e1';
-const ACCENT = '#0b6650';
 
 type Document = InstanceType<typeof PDFDocument>;
 
@@ -201,7 +198,7 @@ function table(document: Document, { widths, header, rows, total }: Table): void
     document.y = top + height;
     rule(document);
   };
-  if (header !== undefined) row(header, false, SOFT);
+  if (header !== undefined) row(header, false, INK_SOFT);
   for (const cells of rows) row(cells, false, INK);
   if (total !== undefined) row(total, true, INK);
 }
@@ -223,7 +220,7 @@ function pairs(document: Document, values: readonly (readonly [string, string])[
   const labelWidth = 80;
   for (const [label, value] of values) {
     const top = document.y;
-    setFont(document, { size: 10.5, color: SOFT });
+    setFont(document, { size: 10.5, color: INK_SOFT });
     document.text(label, MARGIN, top, { width: labelWidth });
     setFont(document, { size: 10.5 });
     document.text(plain(value), MARGIN + labelWidth, top, {
@@ -243,7 +240,7 @@ function heading(document: Document, title: string): void {
 
 function note(document: Document, words: string): void {
   document.y += 6;
-  text(document, words, { size: 9.5, color: SOFT });
+  text(document, words, { size: 9.5, color: INK_SOFT });
 }
 
 interface Look {
@@ -278,7 +275,7 @@ function numberPages(document: Document, number: string): void {
     document.switchToPage(page);
     // Below the margin, where text would begin a new page.
     document.page.margins.bottom = 0;
-    setFont(document, { size: 9, color: SOFT });
+    setFont(document, { size: 9, color: INK_SOFT });
     document.text(`Statement ${number}`, MARGIN, document.page.height - MARGIN, {
       lineBreak: false,
     });

@@ -154,6 +154,12 @@ describe('a line', () => {
     ]);
   });
 
+  it('with a rounding that there is not is told which there are', () => {
+    expect(problems('type,prefix,price_usd,rounding\nsms,1,0,sideways')).toEqual([
+      [2, 'rounding: must be one of half_up, half_even, up, down'],
+    ]);
+  });
+
   it('must not repeat a type and prefix, or an id', () => {
     expect(problems('type,prefix,price_usd,id\nsms,1,0,a\nsms,1,0,b\nsms,2,0,a')).toEqual([
       [3, 'the type and prefix are those of line 2'],
@@ -165,7 +171,7 @@ describe('a line', () => {
     ['broken JSON', '{', 'more: is not valid JSON'],
     ['no object', '[1]', 'more: must be a JSON object'],
     ['a field with a column', '{"prefix":"1"}', 'more: holds a field that has a place'],
-    ['an unknown field', '{"surcharge":1}', 'surcharge'],
+    ['an unknown field', '{"surcharge":1}', 'more: has no field surcharge'],
     ['a wrong tier', '{"sizeTiers":[]}', 'more: sizeTiers: '],
   ])('whose other fields are %s is refused', (_what, more, message) => {
     const line = rateCardCsvLine(defaultRateCard.rules[4] as RateRuleJson);

@@ -4,6 +4,7 @@
  * calls, of one segment, recipient, page or transfer otherwise.
  */
 import type { RuleFields } from '../../http/views/rate-cards.ts';
+import { inPlainWords } from '../../input-problems.ts';
 import { type AmountProblem, formatMicros, parseAmount } from '../../ledger/money.ts';
 import {
   maxPriceMicros,
@@ -97,7 +98,7 @@ export function readRuleFields(
   fields: Partial<RuleFields>,
 ): { ok: true; rule: RateRule } | { ok: false; problems: FieldProblem[] } {
   const { values, problems } = valuesOf(fields);
-  const parsed = rateRuleSchema.safeParse(values);
+  const parsed = rateRuleSchema.safeParse(values, inPlainWords);
   if (parsed.success && problems.length === 0) {
     return { ok: true, rule: parsed.data };
   }
@@ -223,7 +224,10 @@ function parseJson(text: string): unknown {
 
 /** A problem of the schema, by the field that people know it by. */
 function problemOf({ path, message }: { path: PropertyKey[]; message: string }): FieldProblem {
-  const [name = 'type', ...inner] = path.map(String);
+  const [name, ...inner] = path.map(String);
+  if (name === undefined) {
+    return { field: 'more', message };
+  }
   if (priceNames.some((price) => price === name)) {
     return { field: 'price', message };
   }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Fault } from '../../faults.ts';
 import type { ResolveQuarantine, StripeDesk } from '../../http/views/stripe-desk.ts';
-import { pageOf } from '../../store/pages.ts';
+import { pageOf, readTimeCursor, timeCursor } from '../../store/pages.ts';
 import { findQuarantined, listQuarantine, resolveQuarantine } from '../../store/quarantine.ts';
 import { lastReconciliation, openDifferences } from '../../store/reconciliation.ts';
 import type { Sql } from '../../store/sql.ts';
@@ -60,14 +60,14 @@ export function createStripeDesk(options: {
   return {
     async events(filter, { cursor, limit }) {
       const size = pageSize(limit);
-      const before = readCursor(cursor);
+      const before = readTimeCursor(cursor);
       const rows = await listEvents(sql, {
         filter,
         before: before && { receivedAt: before[0], eventId: before[1] },
         limit: size + 1,
       });
       const { page, nextCursor } = pageOf(rows, size, ({ cursorAt, eventId }) =>
-        writeCursor(cursorAt, eventId),
+        timeCursor(cursorAt, eventId),
       );
       return { events: page.map(({ cursorAt: _, ...event }) => event), nextCursor };
     },
@@ -90,14 +90,14 @@ export function createStripeDesk(options: {
 
     async quarantine({ resolved, cursor, limit }) {
       const size = pageSize(limit);
-      const before = readCursor(cursor);
+      const before = readTimeCursor(cursor);
       const rows = await listQuarantine(sql, {
         resolved,
         before: before && { createdAt: before[0], paymentIntentId: before[1] },
         limit: size + 1,
       });
       const { page, nextCursor } = pageOf(rows, size, ({ cursorAt, payment }) =>
-        writeCursor(cursorAt, payment.paymentIntentId),
+        timeCursor(cursorAt, payment.paymentIntentId),
       );
       return { payments: page.map(({ payment }) => payment), nextCursor };
     },
@@ -182,21 +182,4 @@ const MESSAGES: Readonly<Record<Refusal['code'], string>> = {
 
 function pageSize(limit: number | undefined): number {
   return Math.min(Math.max(limit ?? PAGE_SIZE, 1), MAX_PAGE);
-}
-
-function writeCursor(at: string, id: string): string {
-  return Buffer.from(JSON.stringify([at, id])).toString('base64url');
-}
-
-/** Null, which is the first page, for what is no cursor of ours. */
-function readCursor(cursor: string | undefined): [at: string, id: string] | null {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(cursor ?? '', 'base64url').toString());
-    const [at, id] = Array.isArray(value) ? value : [];
-    const isOurs =
-      typeof at === 'string' && /^\d{4}-[\d :.+-]{10,40}$/.test(at) && typeof id === 'string';
-    return isOurs ? [at, id] : null;
-  } catch {
-    return null;
-  }
 }

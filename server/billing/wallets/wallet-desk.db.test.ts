@@ -93,7 +93,7 @@ describe('a wallet', () => {
     }
   });
 
-  it('is shown with what banks said, and so are the newest of all wallets', async () => {
+  it('is shown with what banks said, and so are those of all wallets', async () => {
     const dispute = world.standIn.controls.disputeCharge(payment.chargeId);
     const warning = world.standIn.controls.warnOfFraud(payment.chargeId);
     await world.deliverAll();
@@ -111,10 +111,50 @@ describe('a wallet', () => {
     };
     const ofWarning = { warningId: warning.id, walletId, topUpId, amountMicros: 10_000_000n };
     expect(await seen()).toMatchObject({ disputes: [ofDispute], warnings: [ofWarning] });
-    const { disputes, warnings } = await desk.newest();
+    const { disputes } = await desk.disputes({});
+    const { warnings } = await desk.warnings({});
     expect(disputes).toContainEqual(expect.objectContaining(ofDispute));
     expect(warnings).toContainEqual(expect.objectContaining(ofWarning));
   });
+});
+
+it('disputes and warnings of all wallets are read page by page, none missed and none twice', async () => {
+  const payments = await Promise.all(
+    Array.from({ length: 5 }, (_, n) => world.pay(`disputing-${n}`, '10')),
+  );
+  for (const { chargeId } of payments) {
+    world.standIn.controls.disputeCharge(chargeId);
+    world.standIn.controls.warnOfFraud(chargeId);
+  }
+  await world.deliverAll();
+  // Rows of one instant are told apart by their ids.
+  await world.database.owner`update payment_fraud_warnings set created_at = '2026-10-01'`;
+  const pages = async <T>(read: (cursor?: string) => Promise<[T[], string | null]>) => {
+    const all: T[] = [];
+    let cursor: string | undefined;
+    do {
+      const [rows, next] = await read(cursor);
+      expect(rows.length).toBeLessThanOrEqual(2);
+      all.push(...rows);
+      cursor = next ?? undefined;
+    } while (cursor !== undefined);
+    return all;
+  };
+  const disputes = await pages(async (cursor) => {
+    const page = await desk.disputes({ cursor, limit: 2 });
+    return [page.disputes, page.nextCursor];
+  });
+  const warnings = await pages(async (cursor) => {
+    const page = await desk.warnings({ cursor, limit: 2 });
+    return [page.warnings, page.nextCursor];
+  });
+  expect(disputes).toEqual((await desk.disputes({})).disputes);
+  expect(warnings).toEqual((await desk.warnings({})).warnings);
+  expect(disputes.length).toBeGreaterThanOrEqual(5);
+  expect(new Set(disputes.map(({ disputeId }) => disputeId)).size).toBe(disputes.length);
+  expect(new Set(warnings.map(({ warningId }) => warningId)).size).toBe(warnings.length);
+  const newestFirst = disputes.map(({ createdAt }) => createdAt.getTime());
+  expect(newestFirst).toEqual(newestFirst.toSorted((a, b) => b - a));
 });
 
 describe('support', () => {

@@ -3,10 +3,11 @@ import type { DeskAnswer, WalletDesk } from '../../http/views/wallet-desk.ts';
 import { findUser } from '../../store/accounts.ts';
 import {
   disputesOfWallet,
-  newestDisputes,
-  newestFraudWarnings,
+  listDisputes,
+  listFraudWarnings,
   warningsOfWallet,
 } from '../../store/disputes.ts';
+import { pageOf, readTimeCursor, timeCursor } from '../../store/pages.ts';
 import type { Sql } from '../../store/sql.ts';
 import { subscriptionsOf } from '../../store/subscriptions.ts';
 import { listTopUps } from '../../store/top-ups.ts';
@@ -18,7 +19,7 @@ import { exponentOf, type ResumeAutoTopUpAnswer, type Wallets } from './wallets.
 
 const EVENTS_SHOWN = 20;
 const TOP_UPS_SHOWN = 20;
-const NEWEST_SHOWN = 50;
+const LISTED = 50;
 
 export function createWalletDesk(options: {
   sql: Sql;
@@ -103,12 +104,22 @@ export function createWalletDesk(options: {
       return answer.ok ? { ok: true } : refused('This wallet is closed.');
     },
 
-    async newest() {
-      const [disputes, warnings] = await Promise.all([
-        newestDisputes(sql, NEWEST_SHOWN),
-        newestFraudWarnings(sql, NEWEST_SHOWN),
-      ]);
-      return { disputes, warnings };
+    async disputes({ cursor, limit = LISTED }) {
+      const before = readTimeCursor(cursor);
+      const rows = await listDisputes(sql, { before, limit: limit + 1 });
+      const { page, nextCursor } = pageOf(rows, limit, (last) =>
+        timeCursor(last.cursorAt, last.disputeId),
+      );
+      return { disputes: page.map(({ cursorAt: _, ...dispute }) => dispute), nextCursor };
+    },
+
+    async warnings({ cursor, limit = LISTED }) {
+      const before = readTimeCursor(cursor);
+      const rows = await listFraudWarnings(sql, { before, limit: limit + 1 });
+      const { page, nextCursor } = pageOf(rows, limit, (last) =>
+        timeCursor(last.cursorAt, last.warningId),
+      );
+      return { warnings: page.map(({ cursorAt: _, ...warning }) => warning), nextCursor };
     },
   };
 }

@@ -71,6 +71,12 @@ export interface WalletDeskView {
 
 export type DeskAnswer = { ok: true } | { ok: false; message: string };
 
+/** By default the newest fifty. An unknown cursor is that of the first page. */
+export interface ListPage {
+  cursor?: string | undefined;
+  limit?: number | undefined;
+}
+
 export interface WalletDesk {
   /** Wallets of the user with this email, or of users whose id begins so. */
   find(query: string): Promise<WalletView[]>;
@@ -91,6 +97,8 @@ export interface WalletDesk {
     limits: readonly TypedLimit[];
     actor: string;
   }): Promise<DeskAnswer | { ok: false; problems: LimitProblems }>;
-  /** The newest disputes and warnings of all wallets. */
-  newest(): Promise<{ disputes: DisputeView[]; warnings: FraudWarningView[] }>;
+  /** Disputes and inquiries of all wallets, newest first. */
+  disputes(page: ListPage): Promise<{ disputes: DisputeView[]; nextCursor: string | null }>;
+  /** Warnings of fraud of all wallets, newest first. */
+  warnings(page: ListPage): Promise<{ warnings: FraudWarningView[]; nextCursor: string | null }>;
 }
