@@ -51,6 +51,10 @@ export const userFields = [
 ] as const;
 export type UserField = (typeof userFields)[number];
 
+/** Fields that may hold the name under which the switch authorized a call. */
+export const referenceFields = ['uniqueid', 'linkedid', 'userfield'] as const;
+export type ReferenceField = (typeof referenceFields)[number];
+
 /** Asterisk's names of how a call ended (`ast_cdr_disp2str`). */
 const dispositions = ['ANSWERED', 'NO ANSWER', 'BUSY', 'FAILED', 'CONGESTION', 'UNKNOWN'] as const;
 export type Disposition = (typeof dispositions)[number];
@@ -59,7 +63,7 @@ export type Disposition = (typeof dispositions)[number];
 const maxLineLength = 16_384;
 
 export interface CallRecord {
-  /** Names this leg for ever: see `referenceOf`. */
+  /** Names this leg for ever: see `referenceOf`; or what the `referenceField` option names. */
   readonly referenceId: string;
   readonly uniqueId: string;
   readonly accountcode: string;
@@ -90,6 +94,8 @@ export interface AsteriskCdrOptions {
   readonly timezone?: string;
   /** The field that says whose call it is; a record to be charged must then have it. */
   readonly userField?: UserField;
+  /** The field by which the switch authorized its calls; a record to be charged must then have it. */
+  readonly referenceField?: ReferenceField;
 }
 
 /**
@@ -103,34 +109,32 @@ export function parseAsteriskCdr(
   source: AsyncIterable<string | Uint8Array> | Iterable<string | Uint8Array>,
   options: AsteriskCdrOptions = {},
 ): AsyncGenerator<CallRecordRow> {
-  return readRows(source, localTimeReader(options.timezone ?? 'UTC'), options.userField);
+  return readRows(source, localTimeReader(options.timezone ?? 'UTC'), options);
 }
 
 async function* readRows(
   source: AsyncIterable<string | Uint8Array> | Iterable<string | Uint8Array>,
   readTime: LocalTimeReader,
-  userField: UserField | undefined,
+  fields: NamedFields,
 ): AsyncGenerator<CallRecordRow> {
   for await (const line of readLines(source, maxLineLength)) {
     if (line.text?.trim() !== '') {
-      yield readRow(line, readTime, userField);
+      yield readRow(line, readTime, fields);
     }
   }
 }
 
+type NamedFields = Pick<AsteriskCdrOptions, 'userField' | 'referenceField'>;
+
 /** What is wrong with a row; caught where the row is turned into its result. */
 class RowError extends Error {}
 
-function readRow(
-  line: Line,
-  readTime: LocalTimeReader,
-  userField: UserField | undefined,
-): CallRecordRow {
+function readRow(line: Line, readTime: LocalTimeReader, fields: NamedFields): CallRecordRow {
   try {
     if (line.text === undefined) {
       throw new RowError(`the line is longer than ${maxLineLength} characters`);
     }
-    const record = readRecord(nameFields(splitCsvLine(line.text)), readTime, userField);
+    const record = readRecord(nameFields(splitCsvLine(line.text)), readTime, fields);
     return { line: line.number, ok: true, record };
   } catch (error) {
     if (error instanceof RowError || error instanceof CsvLineError) {
@@ -154,7 +158,7 @@ function nameFields(values: readonly string[]): Fields {
 function readRecord(
   fields: Fields,
   readTime: LocalTimeReader,
-  userField: UserField | undefined,
+  { userField, referenceField }: NamedFields,
 ): CallRecord {
   const { accountcode = '', src = '', dst = '', uniqueid = '' } = fields;
   const disposition = dispositions.find((known) => known === fields.disposition);
@@ -163,7 +167,8 @@ function readRecord(
   }
   const billsec = readSeconds(fields, 'billsec');
   const record: CallRecord = {
-    referenceId: referenceOf(fields),
+    referenceId:
+      referenceField === undefined ? referenceOf(fields) : (fields[referenceField] ?? ''),
     uniqueId: uniqueid,
     accountcode,
     src,
@@ -188,6 +193,9 @@ function readRecord(
   }
   if (record.billable && userField !== undefined && (record.user ?? '').trim() === '') {
     throw new RowError(`${userField} is empty: it should name the user`);
+  }
+  if (record.billable && record.referenceId.trim() === '') {
+    throw new RowError(`${referenceField} is empty: it should name the call`);
   }
   return record;
 }

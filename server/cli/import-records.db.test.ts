@@ -80,3 +80,48 @@ it.each([false, true])(
     });
   },
 );
+
+it('calls that were authorized while they ran are told apart: billed, billed otherwise, ended now', async () => {
+  const wallet = { userId: 'live' };
+  await client.wallets.open.mutate(wallet);
+  const grant = { ...wallet, amountMicros: '100000000', key: 'fund', reason: 'test' };
+  await client.wallets.grant.mutate(grant);
+  const usage = { type: 'call', durationSeconds: 60, to: '2002' } as const;
+  for (const [key, seconds] of [
+    ['call-1', 60],
+    ['call-2', 90],
+    ['call-3', null],
+  ] as const) {
+    const placed = await client.holds.authorize.mutate({ ...wallet, key, usage });
+    expect.assert(placed.ok);
+    if (seconds !== null) {
+      const { holdId } = placed;
+      await client.holds.capture.mutate({ holdId, usage: { ...usage, durationSeconds: seconds } });
+    }
+  }
+  const importAll = () =>
+    importRecords({
+      rows: parseAsteriskCdr([[1, 2, 3, 4].map((number) => row(number)).join('\n')], {
+        referenceField: 'uniqueid',
+      }),
+      client,
+      userOf: () => 'live',
+      currency: undefined,
+      open: false,
+      onProgress: () => {},
+    });
+  const problems = [
+    { line: 2, code: 'DIFFERENT', message: expect.stringContaining('90 units for 175000 micros') },
+  ];
+  expect(await importAll()).toMatchObject({
+    ...{ rows: 4, billedLive: 1, different: 1, charged: 2, chargedMicros: 300_000n },
+    ...{ replayed: 0, refused: 0, wrong: 0, problems },
+  });
+  expect(await importAll()).toMatchObject({
+    ...{ rows: 4, billedLive: 2, different: 1, charged: 0, replayed: 1, problems },
+  });
+  expect(await client.wallets.get.query(wallet)).toMatchObject({
+    balanceMicros: String(100_000_000 - 3 * 150_000 - 175_000),
+    heldMicros: '0',
+  });
+});

@@ -1,5 +1,6 @@
 /** Charging call records, many at once, and counting what became of each. */
 import { type BillingClient, BillingError } from '../client/client.ts';
+import type { ChargeAnswer } from '../client/procedures.ts';
 import { describeRefusal } from '../client/refusals.ts';
 import type { CallRecord, CallRecordRow } from './asterisk-cdr.ts';
 
@@ -15,16 +16,20 @@ export interface ImportProblem {
 export interface ImportSummary {
   rows: number;
   charged: number;
-  /** Sum of the rows charged by this run. */
+  /** Sum of the rows charged by this run, less what was billed of them while they ran. */
   chargedMicros: bigint;
   /** Charged by an earlier run. */
   replayed: number;
+  /** Authorized while they ran, and billed so already, with the same figures. */
+  billedLive: number;
+  /** Billed so with other figures: nothing is charged, and people decide which are right. */
+  different: number;
   /** Not answered, or shorter than a second: nothing to charge. */
   skipped: number;
   refused: number;
   /** Rows that cannot be read, or that the service does not take. */
   wrong: number;
-  /** The refused and the wrong rows, by line. */
+  /** The different, the refused and the wrong rows, by line. */
   problems: ImportProblem[];
 }
 
@@ -52,6 +57,8 @@ export async function importRecords(options: {
     charged: 0,
     chargedMicros: 0n,
     replayed: 0,
+    billedLive: 0,
+    different: 0,
     skipped: 0,
     refused: 0,
     wrong: 0,
@@ -116,15 +123,7 @@ export async function importRecords(options: {
       if (answer === undefined) {
         throw new Error('the service answered fewer items than it was asked');
       }
-      if (!answer.ok) {
-        summary.refused += 1;
-        summary.problems.push({ line, code: answer.code, message: describeRefusal(answer) });
-      } else if (answer.replayed) {
-        summary.replayed += 1;
-      } else {
-        summary.charged += 1;
-        summary.chargedMicros += BigInt(answer.amountMicros);
-      }
+      count(summary, line, answer);
     }
   }
 
@@ -167,6 +166,21 @@ export async function importRecords(options: {
     await flush();
   }
   return summary;
+}
+
+function count(summary: ImportSummary, line: number, answer: ChargeAnswer): void {
+  if (!answer.ok) {
+    const message = describeRefusal(answer);
+    const isBilledLive = 'hold' in answer && answer.hold !== undefined;
+    summary[isBilledLive ? 'different' : 'refused'] += 1;
+    summary.problems.push({ line, code: isBilledLive ? 'DIFFERENT' : answer.code, message });
+  } else if (answer.replayed) {
+    summary[answer.hold === undefined ? 'replayed' : 'billedLive'] += 1;
+  } else {
+    summary.charged += 1;
+    summary.chargedMicros +=
+      BigInt(answer.amountMicros) - BigInt(answer.hold?.alreadyBilledMicros ?? 0);
+  }
 }
 
 function countWrong(summary: ImportSummary, line: number, message: string): void {

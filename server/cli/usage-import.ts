@@ -3,7 +3,13 @@ import { createReadStream } from 'node:fs';
 import { type BillingClient, createBillingClient } from '../client/client.ts';
 import type { EnvSource } from '../env.ts';
 import { formatMicros } from '../ledger/money.ts';
-import { parseAsteriskCdr, type UserField, userFields } from './asterisk-cdr.ts';
+import {
+  parseAsteriskCdr,
+  type ReferenceField,
+  referenceFields,
+  type UserField,
+  userFields,
+} from './asterisk-cdr.ts';
 import { type Given, runAsProgram, runCommand, UsageError } from './command.ts';
 import { describeClientError, type ImportSummary, importRecords } from './import-records.ts';
 import type { Output } from './output.ts';
@@ -15,6 +21,8 @@ const HELP = `Charges a file of call records: each answered call once, however o
   --format FORMAT      asterisk-cdr: the CSV that Asterisk's cdr_csv writes
   --user ID            charge every call to this user
   --user-field FIELD   or to the user that this field names: ${userFields.join(', ')}
+  --reference-field F  the field by which the switch authorized its calls while they ran, so that these
+                       are not billed twice: uniqueid, linkedid, userfield; default made of the record
   --timezone ZONE      the switch's time zone, such as Europe/Berlin; default UTC
   --currency CODE      needed where users have wallets in several currencies
   --open               open a wallet for a user that has none
@@ -28,6 +36,7 @@ interface Arguments {
   file: string;
   user: string | undefined;
   userField: UserField | undefined;
+  referenceField: ReferenceField | undefined;
   timezone: string;
   currency: string | undefined;
   open: boolean;
@@ -38,6 +47,7 @@ const OPTIONS = {
   format: { type: 'string' },
   user: { type: 'string' },
   'user-field': { type: 'string' },
+  'reference-field': { type: 'string' },
   timezone: { type: 'string' },
   currency: { type: 'string' },
   open: { type: 'boolean' },
@@ -45,8 +55,8 @@ const OPTIONS = {
 } as const;
 
 /**
- * Runs the command; returns the exit code: 0 every row is charged, now or before, or was nothing to
- * charge; 1 a row was refused or wrong, or it failed; 2 misused.
+ * Runs the command; returns the exit code: 0 every row is charged, now or before, by its hold too, or
+ * was nothing to charge; 1 a row was refused or wrong, or it failed; 2 misused.
  */
 export function runUsageImport(
   argv: readonly string[],
@@ -84,10 +94,16 @@ function parseArguments({ values, positionals }: Given<typeof OPTIONS>): Argumen
   if (userField !== undefined && field === undefined) {
     throw new UsageError(`--user-field must be one of ${userFields.join(', ')}.`);
   }
+  const reference = values['reference-field'];
+  const referenceField = referenceFields.find((name) => name === reference);
+  if (reference !== undefined && referenceField === undefined) {
+    throw new UsageError(`--reference-field must be one of ${referenceFields.join(', ')}.`);
+  }
   return {
     file,
     user: values.user,
     userField: field,
+    referenceField,
     timezone: values.timezone ?? 'UTC',
     currency: values.currency,
     open: values.open ?? false,
@@ -104,6 +120,7 @@ async function importFile(
     rows: parseAsteriskCdr(createReadStream(args.file), {
       timezone: args.timezone,
       ...(args.userField !== undefined && { userField: args.userField }),
+      ...(args.referenceField !== undefined && { referenceField: args.referenceField }),
     }),
     client,
     userOf: (record) => args.user ?? record.user,
@@ -136,7 +153,8 @@ function asJson({ chargedMicros, ...rest }: ImportSummary): string {
 }
 
 function inWords(summary: ImportSummary): string {
-  const { problems, rows, charged, chargedMicros, replayed, skipped, refused, wrong } = summary;
+  const { problems, rows, charged, chargedMicros, replayed, billedLive, different } = summary;
+  const { skipped, refused, wrong } = summary;
   const more = problems.length - SHOWN_PROBLEMS;
   return [
     ...problems
@@ -144,7 +162,8 @@ function inWords(summary: ImportSummary): string {
       .map(({ line, code, message }) => `line ${line}: ${code}: ${message}`),
     ...(more > 0 ? [`… and ${more} more; --json lists them all`] : []),
     `${rows} rows: ${charged} charged (${chargedMicros} micros, ${formatMicros(chargedMicros, 2)}), ` +
-      `${replayed} replayed, ${skipped} skipped (not answered), ${refused} refused, ${wrong} wrong\n`,
+      `${replayed} replayed, ${billedLive} billed live already, ${different} billed live with other ` +
+      `figures, ${skipped} skipped (not answered), ${refused} refused, ${wrong} wrong\n`,
   ].join('\n');
 }
 

@@ -41,7 +41,9 @@ export function describeRefusal(refusal: Refusal): string {
     case 'NO_RATE':
       return `No price: ${refusal.message}.`;
     case 'KEY_REUSED':
-      return 'This key was used before, for something else.';
+      return isBilledByHold(refusal)
+        ? describeBilled(refusal)
+        : 'This key was used before, for something else.';
     case 'WALLET_NOT_FOUND':
       return 'This user has no wallet.';
     case 'WALLET_FROZEN':
@@ -65,6 +67,21 @@ export function describeRefusal(refusal: Refusal): string {
       throw new TypeError(`unknown refusal ${JSON.stringify(unknown)}`);
     }
   }
+}
+
+/** A charge of what a hold has billed with other figures. */
+type BilledByHold = Required<Extract<ChargeAnswer, { code: 'KEY_REUSED' }>>;
+
+function isBilledByHold(refusal: Refusal): refusal is BilledByHold {
+  return 'hold' in refusal && refusal.hold !== undefined;
+}
+
+function describeBilled({ hold }: BilledByHold): string {
+  const { holdId, units, alreadyBilledMicros } = hold;
+  return (
+    `This usage was authorized and is billed already, with other figures: ${units} units for ` +
+    `${alreadyBilledMicros} micros (hold ${holdId}).`
+  );
 }
 
 /** By a spending limit, not because no wallet can hold so much. */

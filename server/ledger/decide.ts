@@ -24,6 +24,7 @@ import { type Detail, detailOf, type Keyed, type WalletEvent, type WalletMode } 
 import { evolve } from './evolve.ts';
 import { isGoodwill } from './goodwill.ts';
 import { burn, ofGrants } from './grants.ts';
+import { chargeKey, holdKey, recallCharge } from './held-usage.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
 import { areSameLimits, inOrder, type SpendingLimit } from './limit-list.ts';
@@ -142,7 +143,10 @@ function decideSettled(
     case 'credit_top_up':
       return recall(command, state) ?? creditTopUp(command, state, nowMs);
     case 'charge_wallet':
-      return recall(command, state) ?? chargeWallet(command, state, nowMs);
+      return (
+        recallCharge(command, state) ??
+        chargeWallet({ ...command, key: chargeKey(command.key, state) }, state, nowMs)
+      );
     case 'settle_accruals':
       return recall(command, state) ?? settleAccruals(command, state);
     case 'refund_usage':
@@ -165,8 +169,10 @@ function decideSettled(
       return postFee(command, state, nowMs);
     case 'demand_arrears':
       return demandArrears(command, state);
-    case 'authorize_hold':
-      return recall(command, state) ?? authorizeHold(command, state, nowMs);
+    case 'authorize_hold': {
+      const keyed = { ...command, key: holdKey(command) };
+      return recall(keyed, state) ?? recall(command, state) ?? authorizeHold(keyed, state, nowMs);
+    }
     case 'extend_hold':
       return extendHold(command, state, nowMs);
     case 'capture_hold':

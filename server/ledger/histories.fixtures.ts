@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { Command } from './decide.ts';
 import type { WalletMode } from './events.ts';
-import { ledgerKey, requestHash } from './key.ts';
+import { ledgerKey, requestHash, usageKey } from './key.ts';
 import type { SpendingLimit } from './limit-list.ts';
 import { unitsThisMonth } from './monthly-units.ts';
 import type { OpenWallet, Report, WalletState, WalletStatus } from './state.ts';
@@ -88,7 +88,7 @@ export function identity(
   request: object,
 ) {
   return {
-    key: ledgerKey('call', `ref-${reference}`),
+    key: usageKey('call', `ref-${reference}`),
     requestHash: requestHash(request).toString('hex'),
     actor,
     detail: { reference, ...(plain ? {} : { zwölf: ['a\n"b"', 1.5, null], a: { b: true } }) },
@@ -207,6 +207,12 @@ function holdIdentity(kind: string, number: number, request: object) {
   };
 }
 
+/** The first holds share their references with charges. */
+const sharedCount = 2;
+const referenceOf = (number: number) => `${number < sharedCount ? 'ref' : 'hold'}-${number}`;
+/** The last ones do not say at once what type of usage they are for. */
+const typedCount = holdCount - 2;
+
 const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
   fc
     .record({
@@ -217,11 +223,13 @@ const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
         ),
         { freq: 20 },
       ),
-      known: fc.constantFrom(
-        { usageType: 'call', destination: '+14155550132' },
-        { usageType: 'call', destination: null },
-        { usageType: null, destination: null },
-      ),
+      known:
+        number < typedCount
+          ? fc.constantFrom(
+              { usageType: 'call', destination: '+14155550132' },
+              { usageType: 'call', destination: null },
+            )
+          : fc.constant({ usageType: null, destination: null }),
       ttlSeconds,
       pricing: fc.constantFrom({ at: 'then' }, { unitsThisMonth: {} }, { goodwill: true }),
       breakdown: fc.option(monthlyBreakdown, { freq: 2 }),
@@ -236,7 +244,7 @@ const authorizeCommand = (number: number): fc.Arbitrary<Command> =>
       type: 'authorize_hold',
       ...holdIdentity('hold', number, request),
       ...request,
-      referenceId: `hold-${number}`,
+      referenceId: referenceOf(number),
       rateCardId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10',
     }));
 
@@ -281,12 +289,13 @@ const refundCommand = (number: number): fc.Arbitrary<Command> =>
         { freq: 2 },
       ),
       refund: fc.nat(keyCount - 1),
+      reference: fc.constantFrom(referenceOf(number), `ref-${number}`),
     })
-    .map(({ refund, ...request }) => ({
+    .map(({ refund, reference, ...request }) => ({
       type: 'refund_usage',
       key: ledgerKey('refund', `${refund}`),
-      requestHash: requestHash({ ...request, number }).toString('hex'),
-      chargeKey: ledgerKey('call', `ref-${number}`),
+      requestHash: requestHash({ ...request, reference }).toString('hex'),
+      chargeKey: usageKey('call', reference),
       holdKey: ledgerKey('hold', `${number}`),
       ...request,
       actor,
@@ -317,7 +326,7 @@ const statusCommand = (...statuses: WalletStatus[]): fc.Arbitrary<Command> =>
 /** The opening's payment, and those that random credits may have made. */
 export const paymentKeys = [
   ledgerKey('top_up', 'opening'),
-  ...Array.from({ length: keyCount }, (_, reference) => ledgerKey('call', `ref-${reference}`)),
+  ...Array.from({ length: keyCount }, (_, reference) => usageKey('call', `ref-${reference}`)),
 ];
 const paymentKey = fc.constantFrom(
   ...paymentKeys.slice(0, 4),
@@ -450,6 +459,34 @@ const refundSteps: fc.Arbitrary<Step[]> = fc
         ...[refund, ...after].map((command) => stepOf(wallet, command)),
       ]);
   });
+
+/** Usage that is authorized and charged, in any order: what billed it first bills it. */
+const twoDoorsSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(sharedCount - 1))
+  .chain(([wallet, number]) => {
+    const charge = chargeCommand(
+      fc.record({ reference: fc.constant(number), plain: fc.boolean() }),
+    );
+    const next = fc.oneof(
+      { weight: 3, arbitrary: charge },
+      { weight: 1, arbitrary: authorizeCommand(number) },
+      { weight: 1, arbitrary: extendCommand(number) },
+      { weight: 2, arbitrary: captureCommand(number) },
+      { weight: 2, arbitrary: voidCommand(number) },
+      { weight: 1, arbitrary: refundCommand(number) },
+    );
+    const step = fc.oneof(
+      { weight: 8, arbitrary: next.map((command) => stepOf(wallet, command)) },
+      { weight: 1, arbitrary: fc.constant<Step>({ type: 'wait', wallet, seconds: 60 }) },
+      { weight: 2, arbitrary: again(wallet) },
+    );
+    const first = fc.oneof({ weight: 3, arbitrary: authorizeCommand(number) }, charge);
+    return fc.tuple(
+      first.map((command) => stepOf(wallet, command)),
+      fc.array(step, { minLength: 2, maxLength: 8 }),
+    );
+  })
+  .map(([first, steps]) => [first, ...steps]);
 
 /** The third wallet, opened and closed while nothing is in it, or only a hold of nothing. */
 const closingSteps: fc.Arbitrary<Step[]> = fc
@@ -614,6 +651,7 @@ function again(wallet: number): fc.Arbitrary<Step> {
 export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
   { weight: 2, arbitrary: refundSteps },
+  { weight: 3, arbitrary: twoDoorsSteps },
   { weight: 3, arbitrary: creditSteps },
   { weight: 4, arbitrary: limitedSteps },
   { weight: 3, arbitrary: moneyBackSteps },

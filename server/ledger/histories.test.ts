@@ -4,6 +4,7 @@ import { closingCommands, demandCommands } from './closing.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
+import { heldUnder } from './held-usage.ts';
 import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
 import { monthlyUnitsAfter } from './monthly-units.ts';
 import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
@@ -19,6 +20,13 @@ function reachedBy(history: readonly Step[]): string[] {
     const state = states.get(wallet) ?? initialState;
     const { outcome, events } = decide(command, state, nowMs);
     reached.push(outcome.code, ...events.flatMap((event) => tellOf(event, state, nowMs)));
+    if (command.type === 'charge_wallet' && state.opened) {
+      const hold = heldUnder(command.key, state);
+      const replayed = 'replayed' in outcome && outcome.replayed;
+      reached.push(
+        `charge of a hold that is ${hold?.status}: ${outcome.code}${replayed ? ', replayed' : ''}`,
+      );
+    }
     const past = pasts.get(wallet) ?? [];
     for (const event of events) {
       const after = evolve(at(past.at(-1)?.after ?? state, nowMs), event);
@@ -87,6 +95,8 @@ function tellOf(event: WalletEvent, state: WalletState, nowMs: number): string[]
   return told;
 }
 
+const chargeOfHold = (told: string) => `charge of a hold that is ${told}`;
+
 test('random histories come to every event and refusal, and to credit burned and given back', {
   timeout: 60_000,
 }, () => {
@@ -122,6 +132,9 @@ test('random histories come to every event and refusal, and to credit burned and
       ...['subscription_added', 'subscription_ended', 'accrual_settled', 'fee, owed in part'],
       ...['arrears_demanded', 'frozen for arrears', 'unfrozen for arrears'],
       ...['goodwill', 'UNITS_MOVED', 'units counted'],
+      ...['open: KEY_REUSED', 'captured: OK, replayed', 'captured: KEY_REUSED'].map(chargeOfHold),
+      ...['expired: OK, replayed', 'expired: KEY_REUSED', 'voided: OK'].map(chargeOfHold),
+      ...['voided: OK, replayed', 'voided: KEY_REUSED'].map(chargeOfHold),
       ...['fee, taken whole', 'fee, 1 grants', 'SUBSCRIPTION_NOT_FOUND', 'MONTH_CLOSED'],
     ]),
   );

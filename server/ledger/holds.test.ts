@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
+import { usageKey } from './key.ts';
 import { actor, given, nowMs, opened, requestHash } from './specification.fixtures.ts';
 import { type Hold, initialState, type Report, type WalletState } from './state.ts';
 
@@ -117,7 +118,7 @@ describe('a hold', () => {
       .when(authorize(60n))
       .thenEvents({
         type: 'hold_placed',
-        key: holdKey,
+        key: usageKey('call', 'call-1'),
         requestHash,
         amountMicros: 60n,
         hold: held,

@@ -14,6 +14,11 @@ export function ledgerKey(kind: string, reference: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }
 
+/** The key of usage: of its charge, and of a hold that names its type. */
+export function usageKey(type: string, referenceId: string): string {
+  return ledgerKey(`usage:${type}`, referenceId);
+}
+
 /**
  * The SHA-256 of a request in canonical JSON: keys in order, no spaces, properties that are
  * undefined left out, bigint as its decimal string and dates as ISO text, as both travel in JSON.

@@ -1,5 +1,6 @@
 /** What usage a wallet was billed that can be refunded, and how much of it was. */
 import { usageMicrosOf, type WalletEvent } from './events.ts';
+import { heldUnder, keyAfterVoid } from './held-usage.ts';
 import type { GrantPart, Hold, OpenWallet } from './state.ts';
 
 export interface Originals {
@@ -64,17 +65,21 @@ export function originalsAfter(originals: Originals, event: WalletEvent, seq: bi
   }
 }
 
-/** The charge of one key, or else the hold of another, for this type of usage, once it has ended. */
+/**
+ * The charge of one key, which may have come after its hold was voided, or else the hold of this or
+ * the other key, for this type of usage, once it has ended.
+ */
 export function findOriginal(
   wallet: OpenWallet,
   { chargeKey, holdKey, usageType }: { chargeKey: string; holdKey: string; usageType: string },
 ): Original | undefined {
-  const { charges, placed, ends } = wallet.originals;
-  const charge = charges.get(chargeKey);
+  const { charges, ends } = wallet.originals;
+  const ofUsage = heldUnder(chargeKey, wallet);
+  const charge = charges.get(chargeKey) ?? (ofUsage && charges.get(keyAfterVoid(ofUsage)));
   if (charge !== undefined) {
     return charge;
   }
-  const hold = wallet.holds.get(placed.get(holdKey) ?? '');
+  const hold = ofUsage ?? heldUnder(holdKey, wallet);
   const seq = hold && ends.get(hold.holdId);
   return seq !== undefined && hold?.usageType === usageType
     ? { seq, billedMicros: hold.billedMicros, burned: hold.burned, hold }

@@ -8,7 +8,7 @@ import { actor, given, nowMs, opened, requestHash } from './specification.fixtur
 import { initialState, type WalletState } from './state.ts';
 
 const key = '11111111-1111-4111-8111-111111111111';
-const chargeKey = '22222222-2222-4222-8222-222222222222';
+const chargeKey = usageKey('call', 'call-1');
 const holdKey = '33333333-3333-4333-8333-333333333333';
 const holdId = '44444444-4444-4444-8444-444444444444';
 const topUpKey = '55555555-5555-4555-8555-555555555555';

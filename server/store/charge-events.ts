@@ -34,8 +34,10 @@ export async function eventsOfReference(
     walletId,
     sql`
       select c.seq from wallet_events c
-      where c.wallet_id = ${walletId} and c.key = ${reference.chargeKey}
-        and c.type in ('charge', 'accrual', 'goodwill')
+      where c.wallet_id = ${walletId} and c.type in ('charge', 'accrual', 'goodwill')
+        and c.key = any (array(
+          select ${reference.chargeKey}::uuid
+          union all select ledger_key('usage_after_void', h.id::text) from hold h))
       union all
       select c.seq from hold h join wallet_events c
         on c.wallet_id = ${walletId} and c.detail ->> 'holdId' = h.id::text
@@ -49,7 +51,7 @@ export async function eventsOfReference(
       with hold as materialized (
         select h.id from wallet_events e
         join holds h on h.wallet_id = e.wallet_id and h.id = (e.detail ->> 'holdId')::uuid
-        where e.wallet_id = ${walletId} and e.key = ${reference.holdKey}
+        where e.wallet_id = ${walletId} and e.key in (${reference.chargeKey}, ${reference.holdKey})
           and e.type = 'hold_placed' and h.usage_type = ${reference.usageType}
       )`,
   );

@@ -1,5 +1,5 @@
 /** What a charge writes, once it is priced. */
-import { ledgerKey, requestHash } from '../../ledger/key.ts';
+import { requestHash, usageKey } from '../../ledger/key.ts';
 import type { RateResult } from '../../rating/rate.ts';
 import { type Usage, usageUnits } from '../../rating/usage.ts';
 import type { QueuedCharge } from '../../store/charges.ts';
@@ -28,7 +28,7 @@ export function chargeWrite(
     walletId: wallet.walletId,
     alone: wallet.alone,
     apart: goodwillMicros !== undefined || price?.monthly !== undefined,
-    key: ledgerKey(`usage:${usage.type}`, referenceId),
+    key: usageKey(usage.type, referenceId),
     // Not the price: a replay after a price change is still the same request.
     requestHash: requestHash({ usage: asked, occurredAt: occurredAt?.toISOString() ?? null }),
     amountMicros: rated.ok ? rated.amountMicros : null,

@@ -4,21 +4,19 @@ import type { WalletView } from '../../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import type { UnitsThisMonth } from '../../rating/price-list.ts';
 import { type Breakdown, type RateResult, rate } from '../../rating/rate.ts';
-import { canonicalUsage, type Usage } from '../../rating/usage.ts';
-import {
-  chargeMany,
-  grantCredit,
-  type QueuedCharge,
-  type QueuedOutcome,
-} from '../../store/charges.ts';
+import { canonicalUsage, type Usage, usageUnits } from '../../rating/usage.ts';
+import { chargeMany, grantCredit, type QueuedCharge } from '../../store/charges.ts';
 import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
-import { currencyRequired, onlyWallet } from '../wallets/wallets.ts';
+import { onlyWallet } from '../wallets/wallets.ts';
 import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
+import { type BilledHold, billedHold, heldUsage } from './held-usage.ts';
+import { createHoldCaptures } from './hold-captures.ts';
+import { createHoldLookup } from './hold-lookup.ts';
 import { normalUsage } from './pricing.ts';
-import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
+import { type Refusal, refusal } from './refusals.ts';
 import { createTieredCharges } from './tiered-charges.ts';
 import { createWalletDirectory } from './wallet-directory.ts';
 import { createWriteQueue } from './write-queue.ts';
@@ -37,22 +35,6 @@ export interface ChargeRequest {
   readonly overrun: 'refuse' | 'arrears';
 }
 
-/** An expected refusal. Amounts are there where they help: what was asked, what there is. */
-export type Refusal =
-  | { ok: false; code: 'WALLET_NOT_FOUND' }
-  | { ok: false; code: 'KEY_REUSED'; seq: bigint }
-  | { ok: false; code: 'WALLET_FROZEN' | 'WALLET_CLOSED' }
-  | LimitRefusal
-  | { ok: false; code: 'NO_RATE'; message: string }
-  | {
-      ok: false;
-      code: 'INSUFFICIENT_FUNDS';
-      currency: string;
-      requiredMicros: bigint;
-      availableMicros: bigint;
-      shortfallMicros: bigint;
-    };
-
 /** What was posted, and the wallet after it. */
 interface Posted {
   ok: true;
@@ -63,7 +45,14 @@ interface Posted {
   availableMicros: bigint;
 }
 
-export type ChargeAnswer = (Posted & { arrearsMicros: bigint; breakdown: Breakdown }) | Refusal;
+export type ChargeAnswer =
+  | (Posted & {
+      arrearsMicros: bigint;
+      breakdown: Breakdown;
+      /** The usage was authorized under its reference: this hold bills it, and nothing beside. */
+      hold?: BilledHold;
+    })
+  | Refusal;
 
 export type QuoteAnswer =
   | { ok: true; amountMicros: bigint; currency: string; breakdown: Breakdown }
@@ -74,7 +63,12 @@ export type GrantAnswer = Posted | Refusal;
 export interface Charging {
   /** Prices usage for a wallet and writes nothing. */
   quote(wallet: WalletName, usage: Usage, at?: Date): Promise<QuoteAnswer>;
-  /** Charges usage once; the same request again gets the first answer, marked `replayed`. */
+  /**
+   * Charges usage once; the same request again gets the first answer, marked `replayed`. Usage that
+   * was authorized under the reference is billed by its hold: a charge of what is billed already is a
+   * replay, and one of a hold that is open or ran out is its final record, as a capture is. What a
+   * voided hold did not bill is charged.
+   */
   charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
   /**
    * Charges each item by itself, in order: one refusal fails no other. Throws a `BAD_REQUEST` that
@@ -121,6 +115,7 @@ export function createCharging(options: {
     together: 200,
   });
   const directory = createWalletDirectory(sql);
+  const capture = createHoldCaptures({ sql, lookup: createHoldLookup({ sql, rateCards }) });
 
   const tieredCharges = createTieredCharges({
     send: (charge) => queue.send(charge),
@@ -166,6 +161,23 @@ export function createCharging(options: {
     });
   }
 
+  /** The charge as the final record of a hold; null when that has ended meanwhile. */
+  async function settle(
+    { request, wallet, asked }: RatedCharge,
+    holdId: string,
+    actor: string,
+  ): Promise<ChargeAnswer | null> {
+    const { overrun } = request;
+    const captured = await capture({ wallet, holdId, usage: asked, overrun }, actor);
+    if (captured.ok) {
+      const { holdId, alreadyBilledMicros, ...billed } = captured;
+      return { ...billed, hold: { holdId, alreadyBilledMicros, units: usageUnits(asked).units } };
+    }
+    return captured.code === 'HOLD_NOT_FOUND' || captured.code === 'HOLD_NOT_OPEN'
+      ? null
+      : captured;
+  }
+
   async function post(
     prepared: RatedCharge | null,
     actor: string,
@@ -177,6 +189,11 @@ export function createCharging(options: {
     const { request, wallet, rated } = prepared;
     const { charge, outcome } = await write(prepared, actor, inLine);
     if (outcome.code !== 'OK') {
+      const held = heldUsage(outcome);
+      if (held !== null && held.status !== 'captured') {
+        // Whoever ends it meanwhile has decided what the charge is answered.
+        return (await settle(prepared, held.holdId, actor)) ?? post(prepared, actor, inLine);
+      }
       if (outcome.code === 'CURRENCY_REQUIRED') {
         directory.forget(request.wallet);
       }
@@ -194,6 +211,7 @@ export function createCharging(options: {
       availableMicros,
       arrearsMicros,
       breakdown,
+      ...billedHold(outcome),
     };
   }
 
@@ -281,43 +299,4 @@ function throwForItem(index: number, error: unknown): never {
     throw new Fault('BAD_REQUEST', { publicMessage, cause: error });
   }
   throw error;
-}
-
-/** A refused write in the words of the API. */
-export function refusal(outcome: QueuedOutcome, currency: string, noRateDetail: string): Refusal {
-  switch (outcome.code) {
-    case 'INSUFFICIENT_FUNDS': {
-      const { amountMicros, availableMicros } = outcome;
-      const fundsMicros = availableMicros > 0n ? availableMicros : 0n;
-      return {
-        ok: false,
-        code: 'INSUFFICIENT_FUNDS',
-        currency,
-        requiredMicros: amountMicros,
-        availableMicros,
-        shortfallMicros: amountMicros - fundsMicros,
-      };
-    }
-    case 'KEY_REUSED':
-      return { ok: false, code: 'KEY_REUSED', seq: outcome.seq };
-    case 'LIMIT_EXCEEDED':
-      return limitRefusal(outcome.detail, currency);
-    case 'NO_RATE':
-      return { ok: false, code: 'NO_RATE', message: noRateDetail };
-    case 'WALLET_NOT_FOUND':
-    case 'WALLET_FROZEN':
-    case 'WALLET_CLOSED':
-      return { ok: false, code: outcome.code };
-    case 'CURRENCY_REQUIRED':
-      throw currencyRequired();
-    case 'KEY_REVOKED':
-      throw new Fault('UNAUTHORIZED');
-    case 'OK':
-    case 'UNITS_MOVED':
-      throw new TypeError('what is accepted or priced anew is not a refusal');
-    default: {
-      const unknown: never = outcome.code;
-      throw new TypeError(`unknown outcome ${unknown}`);
-    }
-  }
 }

@@ -1,6 +1,6 @@
 /** Why usage cost what it cost: each charge, priced anew by the card that priced it then. */
 import { z } from 'zod';
-import { ledgerKey } from '../../ledger/key.ts';
+import { ledgerKey, usageKey } from '../../ledger/key.ts';
 import { microsSchema } from '../../ledger/money.ts';
 import { rate } from '../../rating/rate.ts';
 import { type UsageType, usageSchema, usageUnits } from '../../rating/usage.ts';
@@ -215,7 +215,7 @@ export function createExplaining(options: { sql: Sql; rateCards: RateCards }): E
         'seq' in charge
           ? await endAt(sql, walletId, charge.seq)
           : await eventsOfReference(sql, walletId, {
-              chargeKey: ledgerKey(`usage:${charge.type}`, charge.referenceId),
+              chargeKey: usageKey(charge.type, charge.referenceId),
               holdKey: ledgerKey('hold', charge.referenceId),
               usageType: charge.type,
             });

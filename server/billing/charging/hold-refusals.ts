@@ -1,11 +1,14 @@
 /** Why an operation on a hold was refused, in the words of the API. */
 import { Fault } from '../../faults.ts';
 import type { HeartbeatOutcome, HoldLedgerOutcome, HoldRow } from '../../store/holds.ts';
-import { type Refusal, refusal } from './charging.ts';
+import { type Refusal, refusal } from './refusals.ts';
 import { limitRefusal } from './spending-limits.ts';
 
 export type MissingHold = { ok: false; code: 'WALLET_NOT_FOUND' | 'HOLD_NOT_FOUND' };
-export type HoldRefusal = Refusal | { ok: false; code: 'HOLD_NOT_FOUND' | 'HOLD_NOT_OPEN' };
+export type HoldRefusal =
+  | Refusal
+  | { ok: false; code: 'HOLD_NOT_FOUND' }
+  | { ok: false; code: 'HOLD_NOT_OPEN' };
 type Shortage = Extract<Refusal, { code: 'INSUFFICIENT_FUNDS' }>;
 
 /** The refusal of what places or ends a hold. */

@@ -3,15 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { Fault } from '../../faults.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import { dependsOnMonth } from '../../rating/price-list.ts';
-import type { Breakdown } from '../../rating/rate.ts';
-import type { CompiledRateCard } from '../../rating/rate-card.ts';
 import { canonicalUsage, type Usage, usageDestination } from '../../rating/usage.ts';
 import {
   authorizeHolds,
-  captureHolds,
   extendHolds,
-  findHolds,
-  type HoldRow,
   type OpenHold,
   openHolds,
   voidHolds,
@@ -20,8 +15,8 @@ import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletIdentity, WalletName } from '../../store/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
-import type { Refusal } from './charging.ts';
-import { coalescedLookup } from './coalesced-lookup.ts';
+import { type CaptureHold, createHoldCaptures } from './hold-captures.ts';
+import { createHoldLookup, type HoldName, type PlacedDetail } from './hold-lookup.ts';
 import {
   type Estimate,
   type HoldPrices,
@@ -31,24 +26,16 @@ import {
   reachOf,
   reportOf,
 } from './hold-pricing.ts';
-import {
-  type HoldRefusal,
-  type MissingHold,
-  refusalOf,
-  refusalOfHeartbeat,
-  shortageOf,
-} from './hold-refusals.ts';
+import { holdQueue } from './hold-queue.ts';
+import { type HoldRefusal, refusalOf, refusalOfHeartbeat, shortageOf } from './hold-refusals.ts';
 import { normalUsage } from './pricing.ts';
+import type { Refusal } from './refusals.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
-import { walletLookup } from './wallet-directory.ts';
-import { createWriteQueue } from './write-queue.ts';
 
 export const DEFAULT_TTL_SECONDS = 300;
 const MAX_LISTED = 1_000;
 /** How often a hold is priced anew while other usage of its wallet moves its price. */
 const MAX_PRICINGS = 50;
-/** Each hold of a batch takes some 0.3 ms, for which the others' wallets stay locked. */
-const MAX_BATCH = 100;
 
 export interface AuthorizeRequest {
   readonly wallet: WalletName;
@@ -59,12 +46,6 @@ export interface AuthorizeRequest {
   readonly ttlSeconds: number;
 }
 
-/** Names a hold; a wallet that is named too must be its own. */
-export interface HoldName {
-  readonly wallet?: WalletName | undefined;
-  readonly holdId: string;
-}
-
 export interface ExtendRequest extends HoldName {
   /** All usage since the beginning. */
   readonly usageSoFar?: Usage | undefined;
@@ -72,12 +53,6 @@ export interface ExtendRequest extends HoldName {
   readonly addMicros?: bigint | undefined;
   /** By default as before. */
   readonly ttlSeconds?: number | undefined;
-}
-
-export interface CaptureRequest extends HoldName {
-  /** All usage; by default what the last heartbeat said. */
-  readonly usage?: Usage | undefined;
-  readonly overrun: 'refuse' | 'arrears';
 }
 
 export type AuthorizeAnswer =
@@ -90,15 +65,6 @@ export type AuthorizeAnswer =
       availableMicros: bigint;
     } & Reach)
   | HoldRefusal;
-
-/** What the ledger remembers of the placing, for a replay too. */
-interface PlacedDetail {
-  holdId: string;
-  expiresAt: string;
-  rateCardId: string;
-  pricing?: HoldRow['pricing'];
-  headroomMicros?: string;
-}
 
 interface Heartbeat extends Reach {
   holdId: string;
@@ -121,23 +87,6 @@ export type ExtendAnswer =
   | (LimitRefusal & Heartbeat)
   | Exclude<HoldRefusal, { code: 'INSUFFICIENT_FUNDS' }>;
 
-export type CaptureAnswer =
-  | {
-      ok: true;
-      replayed: boolean;
-      holdId: string;
-      seq: bigint;
-      /** The price of all usage of the hold. */
-      amountMicros: bigint;
-      /** The part of it that had been billed when the hold ran out; else 0. */
-      alreadyBilledMicros: bigint;
-      balanceMicros: bigint;
-      availableMicros: bigint;
-      arrearsMicros: bigint;
-      breakdown: Breakdown;
-    }
-  | HoldRefusal;
-
 export type VoidAnswer =
   | {
       ok: true;
@@ -159,11 +108,7 @@ export interface Holds {
    * expiry off. Repeated and belated heartbeats change nothing.
    */
   extend(request: ExtendRequest, actor: string): Promise<ExtendAnswer>;
-  /**
-   * Posts the final usage, at the prices of the beginning, and releases the rest. A hold that ran
-   * out has billed its last heartbeat: then only the difference is posted, or given back.
-   */
-  capture(request: CaptureRequest, actor: string): Promise<CaptureAnswer>;
+  readonly capture: CaptureHold;
   /** Releases all of a hold: nothing was delivered, so nothing is billed. */
   void(request: HoldName, actor: string): Promise<VoidAnswer>;
   /** The wallet's open holds, oldest first, at most 1,000. Throws `WALLET_NOT_FOUND`. */
@@ -173,50 +118,11 @@ export interface Holds {
 /** The use cases of holds. `now` chooses the rate card of a new one. */
 export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () => Date }): Holds {
   const { sql, rateCards, now } = options;
-  const queueFor = <Write extends { readonly walletId: string }, Outcome>(
-    apply: (sql: Sql, writes: readonly Write[]) => Promise<Outcome[]>,
-  ) =>
-    createWriteQueue({
-      apply: (writes: readonly Write[]) => apply(sql, writes),
-      maxBatch: MAX_BATCH,
-      lanes: 1,
-    });
-  const placings = queueFor(authorizeHolds);
-  const heartbeats = queueFor(extendHolds);
-  const captures = queueFor(captureHolds);
-  const voids = queueFor(voidHolds);
-  const findWallet = walletLookup(sql);
-  const findHold = coalescedLookup((holdIds: readonly string[]) => findHolds(sql, holdIds));
-
-  async function find({ wallet: name, holdId }: HoldName): Promise<HoldRow | MissingHold> {
-    const hold = await findHold(holdId);
-    if (hold !== null && (name === undefined || isOwn(hold, name))) {
-      return hold;
-    }
-    return name !== undefined && (await findWallet(name)) === null
-      ? { ok: false, code: 'WALLET_NOT_FOUND' }
-      : { ok: false, code: 'HOLD_NOT_FOUND' };
-  }
-
-  async function cardOf(id: string): Promise<CompiledRateCard> {
-    const card = await rateCards.byId(id);
-    if (card === null) {
-      throw new Error(`a hold was placed at the prices of card ${id}, which is gone`);
-    }
-    return card;
-  }
-
-  /** What a hold was placed by, whatever has been published since. */
-  async function pricesOf(
-    { rateCardId, pricing }: Pick<PlacedDetail, 'rateCardId' | 'pricing'>,
-    { timezone, placedAt }: { timezone: string; placedAt: Date },
-  ): Promise<HoldPrices> {
-    const fallback = pricing?.fallbackRateCardId;
-    const cards = [cardOf(rateCardId), ...(fallback === undefined ? [] : [cardOf(fallback)])];
-    const at = pricing ? new Date(pricing.at) : placedAt;
-    const units = pricing?.unitsThisMonth && { unitsThisMonth: pricing.unitsThisMonth };
-    return { prices: await Promise.all(cards), timezone, at, ...units };
-  }
+  const placings = holdQueue(sql, authorizeHolds);
+  const heartbeats = holdQueue(sql, extendHolds);
+  const voids = holdQueue(sql, voidHolds);
+  const lookup = createHoldLookup({ sql, rateCards });
+  const { find, findWallet, pricesOf } = lookup;
 
   async function place(
     request: AuthorizeRequest,
@@ -347,42 +253,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         : { ...shortageOf(hold, outcome, addMicros), ...heartbeat };
     },
 
-    async capture(request, actor) {
-      const hold = await find(request);
-      if ('ok' in hold) {
-        return hold;
-      }
-      const asked = request.usage && canonicalUsage(request.usage);
-      const by = await pricesOf(hold, hold);
-      const priced = asked && reportOf(by, normalUsage(by.prices, asked, 'usage'));
-      const outcome = await captures.send({
-        walletId: hold.walletId,
-        holdId: hold.holdId,
-        key: ledgerKey('hold_capture', hold.holdId),
-        requestHash: requestHash({ usage: asked ?? null }),
-        report: priced?.report ?? null,
-        amountMicros: priced?.amountMicros ?? null,
-        overrun: request.overrun,
-        actor,
-      });
-      if (outcome.code !== 'OK') {
-        return refusalOf(outcome, hold.currency, priced?.noRate ?? '');
-      }
-      const posted = outcome.detail as { breakdown: Breakdown; alreadyBilledMicros?: string };
-      const { replayed, seq, balanceMicros, availableMicros, arrearsMicros } = outcome;
-      return {
-        ok: true,
-        replayed,
-        holdId: hold.holdId,
-        seq,
-        amountMicros: BigInt(posted.breakdown.amountMicros),
-        alreadyBilledMicros: BigInt(posted.alreadyBilledMicros ?? 0),
-        balanceMicros,
-        availableMicros,
-        arrearsMicros,
-        breakdown: posted.breakdown,
-      };
-    },
+    capture: createHoldCaptures({ sql, lookup }),
 
     async void(request, actor) {
       const hold = await find(request);
@@ -414,10 +285,4 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       return openHolds(sql, wallet.walletId, MAX_LISTED);
     },
   };
-}
-
-function isOwn(hold: HoldRow, name: WalletName): boolean {
-  return 'walletId' in name
-    ? hold.walletId === name.walletId.toLowerCase()
-    : hold.userId === name.userId && hold.currency === (name.currency ?? hold.currency);
 }

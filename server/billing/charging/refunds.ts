@@ -1,5 +1,5 @@
 /** Giving usage back that was billed. */
-import { ledgerKey, requestHash } from '../../ledger/key.ts';
+import { ledgerKey, requestHash, usageKey } from '../../ledger/key.ts';
 import type { UsageType } from '../../rating/usage.ts';
 import { refundUsage } from '../../store/refunds.ts';
 import type { Sql } from '../../store/sql.ts';
@@ -57,7 +57,7 @@ export function createRefunds(options: { sql: Sql }): Refunds {
         walletId: wallet.walletId,
         key: ledgerKey('usage_refund', request.key),
         requestHash: requestHash({ type, referenceId, amountMicros: asked, reason }),
-        chargeKey: ledgerKey(`usage:${type}`, referenceId),
+        chargeKey: usageKey(type, referenceId),
         holdKey: ledgerKey('hold', referenceId),
         usageType: type,
         amountMicros: asked,
