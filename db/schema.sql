@@ -547,6 +547,8 @@ declare
   placed_detail json;
   tightest limit_standing;
   moved bigint;
+  -- That of its usage, once it says what that is.
+  hold_key constant uuid := coalesce(ledger_key('usage:' || p_usage_type, p_reference_id), p_key);
   pricing jsonb := p_pricing;
   -- It connects whatever the wallet's standing.
   is_goodwill constant boolean := coalesce((p_pricing ->> 'goodwill')::boolean, false);
@@ -566,7 +568,10 @@ begin
   if w.next_due_at <= ledger_now() then
     w := settle_due(w);
   end if;
-  outcome := replay_of(w.id, p_key, p_request_hash);
+  outcome := replay_of(w.id, hold_key, p_request_hash);
+  if outcome.code is null and hold_key <> p_key then
+    outcome := replay_of(w.id, p_key, p_request_hash);
+  end if;
   if outcome.code is not null then
     return outcome;
   end if;
@@ -604,7 +609,7 @@ begin
     -- How far the limits let it come: a replay says the same.
     || jsonb_strip_nulls(jsonb_build_object('headroomMicros', tightest.left_micros::text)))::json;
   w := append_event(
-    w, 'hold_placed', 0, p_amount_micros, 0, p_key, p_request_hash, p_actor, null, placed_detail
+    w, 'hold_placed', 0, p_amount_micros, 0, hold_key, p_request_hash, p_actor, null, placed_detail
   );
   insert into holds (
     id, wallet_id, reference_id, status, rate_card_id, pricing, usage_type, destination, placed_micros,
@@ -1108,6 +1113,24 @@ begin
   where c.revoked or c.ambiguous;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.charge_of_hold(known ledger_outcome, h holds, w wallets, p_usage jsonb)
+ RETURNS ledger_outcome
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  known.detail := hold_link(h) || jsonb_build_object(
+    'status', h.status, 'billedMicros', h.billed_micros::text) || coalesce(h.report, '{}');
+  -- Who called is not billed, and not every door knows it.
+  if h.status <> 'open' and p_usage - 'from' = (h.report -> 'usage') - 'from' then
+    return row(
+      'OK', true, ended_seq(h), h.amount_so_far_micros, w.balance_micros, w.held_micros,
+      w.arrears_micros, available_micros(w), known.recorded_at, known.detail
+    )::ledger_outcome;
+  end if;
+  return known;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.charge_wallet(p_wallet_id uuid, p_key uuid, p_request_hash bytea, p_amount_micros bigint, p_overrun text, p_occurred_at timestamp with time zone, p_actor text, p_detail json)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -1123,6 +1146,8 @@ declare
   burned jsonb;
   moved bigint;
   charge_detail json;
+  charge_key uuid := p_key;
+  held holds;
 begin
   if p_amount_micros < 0 or p_overrun is null or p_overrun not in ('refuse', 'arrears') then
     raise exception 'a charge is never negative, and overrun is refuse or arrears'
@@ -1138,12 +1163,21 @@ begin
   if w.next_due_at <= called_at then
     w := settle_due(w);
   end if;
-  outcome := replay_of(w.id, p_key, p_request_hash);
+  outcome := replay_of(w.id, charge_key, p_request_hash);
+  if outcome.code = 'KEY_REUSED' then
+    select * into held from hold_under(w.id, p_key);
+    if held.status = 'voided' then
+      charge_key := key_after_void(held);
+      outcome := replay_of(w.id, charge_key, p_request_hash);
+    elsif held.id is not null then
+      outcome := charge_of_hold(outcome, held, w, p_detail::jsonb -> 'usage');
+    end if;
+  end if;
   if outcome.code is not null then
     return outcome;
   end if;
   if p_amount_micros = 0 and p_detail #> '{breakdown,goodwillMicros}' is not null then
-    w := append_event(w, 'goodwill', 0, 0, 0, p_key, p_request_hash, p_actor, p_occurred_at,
+    w := append_event(w, 'goodwill', 0, 0, 0, charge_key, p_request_hash, p_actor, p_occurred_at,
                       p_detail);
     return row(
       'OK', false, w.seq, 0, w.balance_micros, w.held_micros, w.arrears_micros,
@@ -1180,12 +1214,12 @@ begin
   charge_detail := with_field(p_detail, 'grants', burned);
   if w.mode = 'deferred' then
     w := append_event(
-      w, 'accrual', 0, taken, p_amount_micros - taken, p_key, p_request_hash, p_actor,
+      w, 'accrual', 0, taken, p_amount_micros - taken, charge_key, p_request_hash, p_actor,
       p_occurred_at, charge_detail, burned
     );
   else
     w := append_event(
-      w, 'charge', -taken, 0, p_amount_micros - taken, p_key, p_request_hash, p_actor,
+      w, 'charge', -taken, 0, p_amount_micros - taken, charge_key, p_request_hash, p_actor,
       p_occurred_at, charge_detail, burned
     );
   end if;
@@ -2592,6 +2626,16 @@ AS $function$
   select jsonb_build_object('holdId', h.id, 'referenceId', h.reference_id)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.hold_under(p_wallet_id uuid, p_key uuid)
+ RETURNS SETOF holds
+ LANGUAGE sql
+ STABLE ROWS 1
+AS $function$
+  select h.* from wallet_events e
+  join holds h on h.wallet_id = e.wallet_id and h.id = (e.detail ->> 'holdId')::uuid
+  where e.wallet_id = p_wallet_id and e.key = p_key and e.type = 'hold_placed'
+$function$;
+
 CREATE OR REPLACE FUNCTION public.in_card_units(p_micros bigint, p_currency text)
  RETURNS bigint
  LANGUAGE sql
@@ -2679,6 +2723,14 @@ begin
   raise exception 'a payment in quarantine is resolved once and never forgotten'
     using errcode = 'restrict_violation';
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.key_after_void(h holds)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select ledger_key('usage_after_void', h.id::text)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_key(p_kind text, p_reference text)
  RETURNS uuid
@@ -3778,13 +3830,20 @@ begin
     return refusal_of('WALLET_CLOSED', w, p_amount_micros);
   end if;
 
+  select * into h from hold_under(w.id, p_charge_key);
   select e.seq, usage_micros(e), coalesce(e.detail::jsonb -> 'grants', '[]')
   into original, refundable, spent from wallet_events e
-  where e.wallet_id = w.id and e.key = p_charge_key and e.type in ('charge', 'accrual');
-  if not found then
-    select * into h from holds where wallet_id = w.id and usage_type = p_usage_type and id = (
-      select (e.detail ->> 'holdId')::uuid from wallet_events e
-      where e.wallet_id = w.id and e.key = p_hold_key and e.type = 'hold_placed');
+  where e.wallet_id = w.id and e.key in (p_charge_key, key_after_void(h))
+    and e.type in ('charge', 'accrual');
+  if found then
+    h := null;
+  else
+    if h.id is null then
+      select * into h from hold_under(w.id, p_hold_key);
+    end if;
+    if h.usage_type is distinct from p_usage_type then
+      h := null;
+    end if;
     original := ended_seq(h);
     refundable := h.billed_micros;
     spent := h.burned;
@@ -4199,8 +4258,12 @@ begin
       left join usage_refunds f on f.wallet_id = c.wallet_id and f.original_seq = c.seq
       where u.wallet_id = e.wallet_id and u.original_seq = e.seq
       union all
-      select case when h.id is null then e.key else ledger_key('hold', h.reference_id) end, e.seq,
-        left_micros
+      select case when h.id is null then e.key else (
+          select placed.key from wallet_events placed
+          where placed.wallet_id = h.wallet_id and placed.detail ->> 'holdId' = h.id::text
+            and placed.key in (ledger_key('usage:' || h.usage_type, h.reference_id),
+                               ledger_key('hold', h.reference_id))
+        ) end, e.seq, left_micros
       order by seq desc
     loop
       part := least(left_micros, source.micros);
@@ -5722,6 +5785,9 @@ AS $function$
       sum(e.held_delta_micros) filter (where e.type <> 'accrual') as held_micros,
       sum(usage_micros(e)) as billed_micros,
       bool_or(e.type in ('hold_captured', 'hold_expired', 'hold_voided')) as ended,
+      -- One that had run out gives back what it had billed, and its usage is none then.
+      bool_or(e.type = 'hold_voided' or e.type = 'usage_refund' and e.detail -> 'usage' is null)
+        as voided,
       min(e.recorded_at) filter (where e.type = 'hold_placed') as placed_at,
       max(coalesce((e.detail ->> 'aheadMicros')::bigint, e.held_delta_micros))
         filter (where e.type in ('hold_placed', 'hold_extended')) as ahead_micros,
@@ -5751,9 +5817,9 @@ AS $function$
           coalesce(k.id::text, t.hold_id), k.held_micros, k.billed_micros,
           t.held_micros, t.billed_micros) end),
       ('HOLD_TERMS', case when
-          (k.status <> 'open', k.reference_id, k.rate_card_id::text, k.placed_at, k.ahead_micros,
+          (k.status <> 'open', k.status = 'voided', k.reference_id, k.rate_card_id::text, k.placed_at, k.ahead_micros,
            json_instant(k.expires_at))
-          <> (t.ended, t.reference_id, t.rate_card_id, t.placed_at, t.ahead_micros, t.expires_at)
+          <> (t.ended, t.voided, t.reference_id, t.rate_card_id, t.placed_at, t.ahead_micros, t.expires_at)
           or k.id::text = t.hold_id and k.pricing is distinct from t.pricing
         then format('hold %s has another status, reference, rate card, pricing, beginning, expiry '
           'or reserve ahead than its events say', k.id) end),

@@ -159,11 +159,11 @@ describe('a charge of usage that was authorized', () => {
   });
 
   test('bills what a voided hold did not, once, and can be refunded', () => {
-    const written = { ...keyed(afterVoid, '50'), takenMicros: 50n, owedMicros: 0n };
+    const posted = { ...keyed(afterVoid, '50'), takenMicros: 50n, owedMicros: 0n };
     const { detail } = charge(50) as Extract<Command, { type: 'charge_wallet' }>;
     given(...written(authorize(), voided))
       .when(charge(50))
-      .thenEvents({ type: 'charge', ...written, detail })
+      .thenEvents({ type: 'charge', ...posted, detail })
       .answering({ code: 'OK', replayed: false, balanceMicros: 950n });
     const billed = written(authorize(), voided, charge(50));
     given(...billed)

@@ -3,6 +3,7 @@ import { type Command, decide } from './decide.ts';
 import { maxAmountMicros, maxStandingMicros } from './decision.ts';
 import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
+import { usageKey } from './key.ts';
 import type { RefundUsage } from './refunds.ts';
 import { actor, given, nowMs, opened, requestHash } from './specification.fixtures.ts';
 import { initialState, type WalletState } from './state.ts';

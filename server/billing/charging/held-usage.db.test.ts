@@ -1,5 +1,4 @@
 /** Usage that comes by two doors, live and afterwards, is billed by one. */
-import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
@@ -26,17 +25,15 @@ afterEach(async () => {
   expect((await verifyRange(world.database.owner, everyWallet, 10)).differences).toEqual([]);
 });
 
-/** With paid money charges are written by sets, with credit and in a deferred wallet one by one. */
-const kinds = ['paid', 'credit', 'deferred'] as const;
+/** Charges of the first are written by sets, with credit and in a deferred wallet one by one. */
+const kinds = ['overdraft', 'credit', 'deferred'] as const;
 
 async function walletOf(kind: (typeof kinds)[number]): Promise<WalletView> {
   const mode = kind === 'deferred' ? 'deferred' : 'live';
   const wallet = await world.walletWith(kind === 'credit' ? fundsMicros : 0n, { mode });
   if (kind !== 'credit') {
     await world.database.owner`
-      select credit_wallet(w, 'top_up', ${randomUUID()}, sha256('paid'), ${fundsMicros}, ${actor},
-        null, '{}')
-      from wallets w where id = ${wallet.walletId}`;
+      update wallets set overdraft_limit_micros = ${fundsMicros} where id = ${wallet.walletId}`;
   }
   return wallet;
 }
@@ -142,7 +139,7 @@ describe.each(kinds)('in a wallet (%s), usage that was authorized and', (kind) =
 
   it('is billed once in a batch of usage of every sort', async () => {
     const wallet = await walletOf(kind);
-    const beside = await walletOf('paid');
+    const beside = await walletOf('overdraft');
     await capture(await authorize(wallet, 'captured'), 60);
     await authorize(wallet, 'open');
     await world.holds.void({ holdId: await authorize(wallet, 'voided') }, actor);
@@ -199,7 +196,7 @@ describe.each(kinds)('in a wallet (%s), usage that was authorized and', (kind) =
 });
 
 it('a hold by an amount that names its type is found, one that does not is not that of any usage', async () => {
-  const wallet = await walletOf('paid');
+  const wallet = await walletOf('overdraft');
   const place = (key: string, type: 'call' | undefined) =>
     world.holds.authorize(
       { wallet, key, estimate: { amountMicros: 300_000n, type }, ttlSeconds: 300 },
@@ -219,7 +216,7 @@ it('a hold by an amount that names its type is found, one that does not is not t
 });
 
 it('a hold that is made to look voided is found', async () => {
-  const wallet = await walletOf('paid');
+  const wallet = await walletOf('overdraft');
   const holdId = await authorize(wallet, 'call-1');
   await world.holds.capture({ holdId, usage: callOf(0), overrun: 'refuse' }, actor);
   const { owner } = world.database;
