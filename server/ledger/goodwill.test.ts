@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
+import { usageKey } from './key.ts';
 import { given, live, nowMs } from './specification.fixtures.ts';
 import type { Hold, Report } from './state.ts';
 
@@ -88,6 +89,7 @@ const authorize: Command = {
 };
 const placed: WalletEvent = {
   ...keyed,
+  key: usageKey('call', 'call-1'),
   type: 'hold_placed',
   amountMicros: 0n,
   hold: held,

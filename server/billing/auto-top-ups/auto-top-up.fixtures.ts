@@ -4,7 +4,7 @@ import Stripe from 'stripe';
 import { type StripeStandIn, startStripeStandIn } from '../../dev/stripe/server.ts';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
-import { ledgerKey, requestHash } from '../../ledger/key.ts';
+import { requestHash, usageKey } from '../../ledger/key.ts';
 import { createLogger } from '../../log.ts';
 import { type AutoTopUpCharge, findAutoTopUpCharge } from '../../store/auto-top-ups.ts';
 import { chargeWallet } from '../../store/charges.ts';
@@ -170,7 +170,7 @@ export class AutoTopUpUser {
     const referenceId = randomUUID();
     const outcome = await chargeWallet(this.#world.database.app, {
       walletId,
-      key: ledgerKey('usage:call', referenceId),
+      key: usageKey('call', referenceId),
       requestHash: requestHash({ referenceId }),
       amountMicros,
       overrun: 'arrears',

@@ -7,7 +7,7 @@ export interface BilledHold {
   holdId: string;
   /** What it had billed before the charge came. */
   alreadyBilledMicros: bigint;
-  /** What that was for. */
+  /** The units that it bills, now that the charge has come. */
   units: number;
 }
 

@@ -97,11 +97,13 @@ export function readJournal(path: string): JournalEntry[] {
 }
 
 /** The key under which the ledger keeps a write of the API. */
-export function keyOfWrite(kind: Exclude<WriteKind, 'extend' | 'charge'>, name: string): string {
+export function keyOfWrite(
+  kind: Exclude<WriteKind, 'authorize' | 'extend' | 'charge'>,
+  name: string,
+): string {
   const kinds = {
     grant: 'grant',
     top_up: 'top_up',
-    authorize: 'hold',
     capture: 'hold_capture',
     void: 'hold_void',
   } as const;

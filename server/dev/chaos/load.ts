@@ -1,5 +1,5 @@
 /** The load: services that charge, reserve and credit at once, all of it in the journal. */
-import { ledgerKey } from '../../ledger/key.ts';
+import { usageKey } from '../../ledger/key.ts';
 import type { Sql } from '../../store/sql.ts';
 import { type Caller, createCaller } from './caller.ts';
 import { type Cast, topUp, topUpWrite } from './cast.ts';
@@ -122,7 +122,7 @@ function smsOf(worker: Worker) {
       kind: 'charge' as const,
       userId,
       reference: referenceId,
-      key: ledgerKey('usage:sms', referenceId),
+      key: usageKey('sms', referenceId),
       amountMicros: String(SMS_MICROS * BigInt(segments)),
     },
     input: {
@@ -203,7 +203,7 @@ async function authorize(
         kind: 'authorize',
         userId,
         reference,
-        key: keyOfWrite('authorize', reference),
+        key: usageKey('call', reference),
         amountMicros: priceOfCall(1),
       },
     ],

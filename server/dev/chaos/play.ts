@@ -1,6 +1,6 @@
 /** Plays one chapter: load, fault, and then the journal against the ledger. */
 import { join } from 'node:path';
-import { ledgerKey } from '../../ledger/key.ts';
+import { usageKey } from '../../ledger/key.ts';
 import { createCaller, FINAL } from './caller.ts';
 import { openCast } from './cast.ts';
 import type { Act, Chapter } from './chapters.ts';
@@ -187,7 +187,7 @@ function probeOf(userId: string, reference: string): Omit<Write, 'id'> {
     kind: 'charge',
     userId,
     reference,
-    key: ledgerKey('usage:email', reference),
+    key: usageKey('email', reference),
     amountMicros: '10000',
   };
 }
