@@ -137,7 +137,8 @@ function takeAll(history: readonly Step[]): void {
     if (outcome.code === 'OK' && 'replayed' in outcome && 'key' in command) {
       const name = `${wallet} ${command.key}`;
       const { replayed, ...answer } = outcome;
-      const isBilledByHold = command.type === 'charge_wallet' && 'billedMicros' in (answer.detail ?? {});
+      const isBilledByHold =
+        command.type === 'charge_wallet' && 'billedMicros' in (answer.detail ?? {});
       expect(replayed).toBe(isBilledByHold || accepted.has(name));
       if (isBilledByHold) {
         expect(decided.events.filter((event) => 'key' in event)).toEqual([]);

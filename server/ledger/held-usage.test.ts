@@ -3,7 +3,7 @@ import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { ledgerKey, usageKey } from './key.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { given, live, nowMs } from './specification.fixtures.ts';
 import { initialState, type Report, type WalletState } from './state.ts';
 
 const actor = 'service:test';
@@ -14,14 +14,6 @@ const afterVoid = ledgerKey('usage_after_void', holdId);
 const requestHash = (of: string) => of.padStart(64, '0');
 const keyed = (key: string, of: string) => ({ key, requestHash: requestHash(of), actor });
 
-const opened: WalletEvent = {
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode: 'live',
-  actor,
-};
 const toppedUp: WalletEvent = {
   type: 'top_up',
   ...keyed(ledgerKey('top_up', '1'), 'a'),
@@ -95,7 +87,7 @@ const refund: Command = {
 
 /** The events that commands wrote, one after the other. */
 function written(...commands: (Command | { waitSeconds: number })[]): WalletEvent[] {
-  const events = [opened, toppedUp];
+  const events = [live, toppedUp];
   let atMs = nowMs;
   for (const command of commands) {
     if ('waitSeconds' in command) {
@@ -193,8 +185,8 @@ describe('an authorization', () => {
     expect(placed.key).toBe(callKey);
     const old: WalletEvent = { ...placed, key: ownKey };
     const again = { code: 'OK', replayed: true, seq: 3n } as const;
-    given(opened, toppedUp, old).when(authorize()).thenNothing(again);
-    given(opened, toppedUp, placed).when(authorize()).thenNothing(again);
+    given(live, toppedUp, old).when(authorize()).thenNothing(again);
+    given(live, toppedUp, placed).when(authorize()).thenNothing(again);
   });
 
   test('without a type is not that of any usage, until a refund asks for it', () => {
