@@ -5,13 +5,9 @@
 import { answer, type Decision, recall } from './decision.ts';
 import type { Detail, Keyed } from './events.ts';
 import { linkOf } from './hold.ts';
-import { ledgerKey, requestHash, usageKey } from './key.ts';
-import { answerOf, type Hold, type OpenWallet } from './state.ts';
-
-/** The hold that was placed under a key, whatever has become of it. */
-export function heldUnder(key: string, wallet: OpenWallet): Hold | undefined {
-  return wallet.holds.get(wallet.originals.placed.get(key) ?? '');
-}
+import { requestHash, usageKey } from './key.ts';
+import { heldUnder, keyAfterVoid } from './originals.ts';
+import { answerOf, type OpenWallet } from './state.ts';
 
 /**
  * Under which key a hold is placed. One that does not say its type keeps its own key, and so do those
@@ -24,11 +20,6 @@ export function holdKey(placing: {
 }): string {
   const { key, usageType, referenceId } = placing;
   return usageType === null ? key : usageKey(usageType, referenceId);
-}
-
-/** Under which key usage is charged after its hold was voided: the hold has that of the usage for ever. */
-export function keyAfterVoid({ holdId }: Hold): string {
-  return ledgerKey('usage_after_void', holdId);
 }
 
 /** Under which key a charge is written. What a voided hold did not bill, a charge bills after all. */

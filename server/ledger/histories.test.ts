@@ -4,9 +4,9 @@ import { closingCommands, demandCommands } from './closing.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
-import { heldUnder } from './held-usage.ts';
 import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
 import { monthlyUnitsAfter } from './monthly-units.ts';
+import { heldUnder } from './originals.ts';
 import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 /** What a random history came to: events, with what they did to credit, and answers. */

@@ -1,6 +1,6 @@
 /** What usage a wallet was billed that can be refunded, and how much of it was. */
 import { usageMicrosOf, type WalletEvent } from './events.ts';
-import { heldUnder, keyAfterVoid } from './held-usage.ts';
+import { ledgerKey } from './key.ts';
 import type { GrantPart, Hold, OpenWallet } from './state.ts';
 
 export interface Originals {
@@ -63,6 +63,16 @@ export function originalsAfter(originals: Originals, event: WalletEvent, seq: bi
     default:
       return originals;
   }
+}
+
+/** The hold that was placed under a key, whatever has become of it. */
+export function heldUnder(key: string, wallet: OpenWallet): Hold | undefined {
+  return wallet.holds.get(wallet.originals.placed.get(key) ?? '');
+}
+
+/** Under which key usage is charged after its hold was voided: the hold has that of the usage for ever. */
+export function keyAfterVoid({ holdId }: Hold): string {
+  return ledgerKey('usage_after_void', holdId);
 }
 
 /**
