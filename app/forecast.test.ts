@@ -8,7 +8,7 @@ const wallet = { currency: 'USD', timezone: 'UTC', availableMicros: '9500000' };
 const rate = {
   kind: 'rate',
   perDayMicros: '1037037',
-  monthMicros: '30123456',
+  monthUsageMicros: '30123456',
   runsOutAt: '2026-11-24T12:00:00.000Z',
   daysLeft: 9,
 } as const;
@@ -21,7 +21,7 @@ const reached: Wire<LimitView> = {
   leftMicros: '0',
   resetsAt: '2026-11-16T00:00:00.000Z',
 };
-const usage = { windowDays: 14, reach: [{ type: 'call', units: 600 }] };
+const usage = { feesMicros: '0', windowDays: 14, reach: [{ type: 'call', units: 600 }] };
 const say = (forecast: Wire<Forecast>, ...[limit]: Wire<LimitView>[]) =>
   describeForecast({ ...usage, forecast }, wallet, limit);
 
@@ -31,7 +31,7 @@ describe('a forecast in words', () => {
       month: '$30.12',
       end: 'In about 9 days',
       endsOn: '24 Nov 2026',
-      basis: 'At $1.04 a day, as in the last 14 days, without monthly fees.',
+      basis: 'At $1.04 a day, as in the last 14 days.',
     });
     expect(say({ ...rate, daysLeft: 0 }).end).toBe('In less than a day');
     expect(say({ ...rate, daysLeft: 1 }).end).toBe('In about 1 day');
@@ -40,14 +40,29 @@ describe('a forecast in words', () => {
   });
 
   it('keeps what is small and rounds to what the currency has', () => {
-    const small = { ...rate, perDayMicros: '375', monthMicros: '11250' };
+    const small = { ...rate, perDayMicros: '375', monthUsageMicros: '11250' };
     expect(say(small)).toMatchObject({
       month: '$0.0113',
       basis: expect.stringContaining('At $0.000375 a day'),
     });
     const yen = { ...wallet, currency: 'JPY' };
-    const forecast = { ...rate, monthMicros: '1234567890' };
+    const forecast = { ...rate, monthUsageMicros: '1234567890' };
     expect(describeForecast({ ...usage, forecast }, yen).month).toBe('¥1,235');
+  });
+
+  it('adds the fees of the month, which no spending limit lowers', () => {
+    const withFees = { ...usage, forecast: rate, feesMicros: '5500000' };
+    expect(describeForecast(withFees, wallet)).toMatchObject({
+      month: '$35.62',
+      basis: 'At $1.04 a day, as in the last 14 days, and with monthly fees as they fall due.',
+    });
+    const limit = { ...reached, period: 'month', leftMicros: '9000000' } as const;
+    expect(describeForecast(withFees, wallet, limit).month).toBe('$20.50');
+    const idle = { ...rate, perDayMicros: '0', monthUsageMicros: '0' };
+    expect(describeForecast({ ...withFees, forecast: idle }, wallet)).toMatchObject({
+      month: '$5.50',
+      basis: 'Nothing was used in the last 14 days; monthly fees go on.',
+    });
   });
 
   it('says why there is none', () => {

@@ -24,7 +24,7 @@ interface ForecastText {
   basis: string;
 }
 
-type Usage = Pick<Wire<UsageOverview>, 'forecast' | 'windowDays' | 'reach'>;
+type Usage = Pick<Wire<UsageOverview>, 'forecast' | 'feesMicros' | 'windowDays' | 'reach'>;
 
 interface Money {
   currency: string;
@@ -39,7 +39,7 @@ interface Money {
  * before the end of the money
  */
 export function describeForecast(
-  { forecast, windowDays, reach }: Usage,
+  { forecast, feesMicros, windowDays, reach }: Usage,
   { currency, timezone, availableMicros }: Money,
   limit?: Wire<LimitView>,
 ): ForecastText {
@@ -66,10 +66,14 @@ export function describeForecast(
         basis: 'A forecast needs a day of use.',
       };
     case 'rate': {
-      const { perDayMicros, monthMicros, runsOutAt, daysLeft } = forecast;
-      const rate = `At ${about(perDayMicros, currency)} a day, as in the last ${windowDays} days, without monthly fees.`;
+      const { perDayMicros, monthUsageMicros, runsOutAt, daysLeft } = forecast;
+      const rate =
+        perDayMicros === '0'
+          ? `Nothing was used in the last ${windowDays} days; monthly fees go on.`
+          : `At ${about(perDayMicros, currency)} a day, as in the last ${windowDays} days${feesMicros === '0' ? '' : ', and with monthly fees as they fall due'}.`;
       const basis = limit === undefined ? rate : `${rate} Your spending limit may keep it lower.`;
-      const month = about(withinMonth(monthMicros, limit), currency);
+      const usageMicros = BigInt(withinMonth(monthUsageMicros, limit));
+      const month = about(`${usageMicros + BigInt(feesMicros)}`, currency);
       if (runsOutAt === null || daysLeft === null) {
         return { month, ...ending('In more than a year'), basis };
       }
@@ -83,7 +87,7 @@ export function describeForecast(
   }
 }
 
-/** A month does not cost more than its limit, unless it did before the limit was set. */
+/** A month's usage does not cost more than its limit, unless it did before the limit was set. */
 function withinMonth(monthMicros: string, limit: Wire<LimitView> | undefined): string {
   if (limit?.period !== 'month') return monthMicros;
   const { amountMicros, spentMicros } = limit;

@@ -144,6 +144,15 @@ function ForecastCard({ wallet, usage, limit }: WalletUsage) {
             label: 'Usage so far, without monthly fees',
             value: <Money micros={usage.spentMicros} currency={wallet.currency} />,
           },
+          ...(usage.feesMicros === '0'
+            ? []
+            : [
+                {
+                  label: 'Fees for the month',
+                  hint: 'Taken when it is closed',
+                  value: <Money micros={usage.feesMicros} currency={wallet.currency} />,
+                },
+              ]),
           { label: 'Forecast for the month', value: month === null ? 'None' : `about ${month}` },
           {
             label: 'When your money runs out',

@@ -70,7 +70,10 @@ export function feeMicros(monthlyMicros: bigint, part: Window, month: Window): b
 }
 
 /** The part of a month in which a subscription ran; undefined when it did not. */
-export function partOf({ startsAtMs, endsAtMs }: Subscription, month: Window): Window | undefined {
+export function partOf(
+  { startsAtMs, endsAtMs }: Pick<Subscription, 'startsAtMs' | 'endsAtMs'>,
+  month: Window,
+): Window | undefined {
   const part = {
     startsAtMs: Math.max(startsAtMs, month.startsAtMs),
     endsAtMs: Math.min(endsAtMs ?? Infinity, month.endsAtMs),

@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { moneyInUnits } from './money-in-units.ts';
-import { callRule, compile, defaults, circumstances as now } from './rate.fixtures.ts';
+import {
+  amount,
+  call,
+  callRule,
+  compile,
+  defaults,
+  circumstances as now,
+} from './rate.fixtures.ts';
+import type { CompiledRateCard } from './rate-card.ts';
 import { maxUnitsOfType } from './usage.ts';
 
 describe('money in units of usage', () => {
@@ -33,6 +41,54 @@ describe('money in units of usage', () => {
     expect(moneyInUnits([], 'sms', 1_000_000n, now)).toBeNull();
   });
 
+  it('is sold at the tiers that the month has come to', () => {
+    const tiered = compile({
+      id: 'sms',
+      type: 'sms',
+      prefix: '',
+      connectionFeeMicros: '0',
+      pricePerUnitMicros: '20000',
+      monthlyTiers: [
+        { aboveUnits: 100, pricePerUnitMicros: '15000' },
+        { aboveUnits: 200, pricePerUnitMicros: '10000' },
+      ],
+    });
+    const bought = (micros: bigint, used: number) =>
+      moneyInUnits([tiered], 'sms', micros, {
+        ...now,
+        unitsThisMonth: { 'sms/sms': used },
+      });
+    expect(bought(2_000_000n, 0)).toBe(100);
+    expect(bought(2_014_999n, 0)).toBe(100);
+    expect(bought(2_015_000n, 0)).toBe(101);
+    expect(bought(4_000_000n, 90)).toBe(10 + 100 + 230);
+    expect(bought(1_000_000n, 5_000)).toBe(100);
+  });
+
+  it('of calls is what they cost one after the other, however the tiers cut them', () => {
+    const money = fc.bigInt({ min: 0n, max: 10n ** 10n });
+    const tiers = fc.uniqueArray(fc.integer({ min: 1, max: 3 * maxUnitsOfType.call }), {
+      minLength: 1,
+      maxLength: 4,
+    });
+    fc.assert(
+      fc.property(money, tiers, fc.integer({ min: 0, max: 10 ** 7 }), (micros, bounds, used) => {
+        const card = compile({
+          ...callRule,
+          monthlyTiers: bounds
+            .sort((a, b) => a - b)
+            .map((aboveUnits, index) => ({
+              aboveUnits,
+              pricePerMinuteMicros: `${40_000 - 9_000 * index}`,
+            })),
+        });
+        const seconds = moneyInUnits([card], 'call', micros, withUsed(used)) ?? -1;
+        expect(costOfCalls(card, seconds, used)).toBeLessThanOrEqual(micros);
+        expect(costOfCalls(card, seconds + 1, used)).toBeGreaterThan(micros);
+      }),
+    );
+  });
+
   it('never falls as the money grows', () => {
     const micros = fc.bigInt({ min: 0n, max: 10n ** 12n });
     fc.assert(
@@ -43,3 +99,18 @@ describe('money in units of usage', () => {
     );
   });
 });
+
+const withUsed = (used: number) => ({
+  ...now,
+  unitsThisMonth: { [`call/${callRule.id}`]: used },
+});
+
+/** What calls as long as they may be, and a last one, cost together. */
+function costOfCalls(card: CompiledRateCard, seconds: number, used: number): bigint {
+  let cost = 0n;
+  for (let done = 0; done < seconds; done += maxUnitsOfType.call) {
+    const durationSeconds = Math.min(maxUnitsOfType.call, seconds - done);
+    cost += amount(card, call(durationSeconds), withUsed(used + done));
+  }
+  return cost;
+}

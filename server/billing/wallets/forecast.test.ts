@@ -9,6 +9,7 @@ const input: ForecastInput = {
   monthEndsAt: new Date('2026-12-01T00:00:00Z'),
   spentMicros: 14_000_000n,
   availableMicros: 9_500_000n,
+  fees: [],
 };
 
 describe('a forecast', () => {
@@ -16,7 +17,7 @@ describe('a forecast', () => {
     expect(forecast(input)).toEqual({
       kind: 'rate',
       perDayMicros: 1_000_000n,
-      monthMicros: 30_000_000n,
+      monthUsageMicros: 30_000_000n,
       runsOutAt: new Date('2026-11-24T12:00:00Z'),
       daysLeft: 9,
     });
@@ -53,6 +54,44 @@ describe('a forecast', () => {
     });
   });
 
+  it('is over when a fee takes what usage has left', () => {
+    const feeOf = (amountMicros: bigint, month = 12) => ({
+      dueAt: new Date(Date.UTC(2026, month - 1)),
+      amountMicros,
+    });
+    const over = (availableMicros: bigint, ...fees: ReturnType<typeof feeOf>[]) =>
+      forecast({ ...input, availableMicros, fees });
+    // 16.00 is used until the month ends, then 2.50 is due and 1.00 a day goes on.
+    expect(over(16_000_000n, feeOf(2_500_000n))).toMatchObject({
+      runsOutAt: new Date('2026-12-01T00:00:00Z'),
+      daysLeft: 16,
+    });
+    expect(over(18_499_999n, feeOf(2_500_000n))).toMatchObject({ daysLeft: 16 });
+    expect(over(20_500_000n, feeOf(2_500_000n))).toMatchObject({
+      runsOutAt: new Date('2026-12-03T00:00:00Z'),
+      daysLeft: 18,
+    });
+    expect(over(62_000_000n, feeOf(2_500_000n), feeOf(13_000_000n, 13))).toMatchObject({
+      runsOutAt: new Date('2027-01-01T00:00:00Z'),
+    });
+    // Of a month that is over and not closed yet.
+    expect(over(12_000_000n, feeOf(2_500_000n, 11))).toMatchObject({ daysLeft: 9 });
+  });
+
+  it('of a wallet that only pays fees ends with one of them', () => {
+    const fees = [12, 13, 14].map((month) => ({
+      dueAt: new Date(Date.UTC(2026, month - 1)),
+      amountMicros: 4_000_000n,
+    }));
+    expect(forecast({ ...input, windowMicros: 0n, windowStartsAt: input.now, fees })).toEqual({
+      kind: 'rate',
+      perDayMicros: 0n,
+      monthUsageMicros: 14_000_000n,
+      runsOutAt: new Date('2027-02-01T00:00:00Z'),
+      daysLeft: 78,
+    });
+  });
+
   it('never loses a digit or fails, whatever the amounts', () => {
     const micros = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n });
     fc.assert(
@@ -60,7 +99,7 @@ describe('a forecast', () => {
         const found = forecast({ ...input, windowMicros, spentMicros, availableMicros });
         expect(found.kind).toBe(windowMicros === 0n ? 'no_usage' : 'rate');
         if (found.kind === 'rate') {
-          expect(found.monthMicros).toBe(spentMicros + (windowMicros * 16n) / 14n);
+          expect(found.monthUsageMicros).toBe(spentMicros + (windowMicros * 16n) / 14n);
           expect(found.daysLeft === null).toBe(found.runsOutAt === null);
         }
       }),

@@ -1,15 +1,16 @@
 /**
  * How a wallet goes on if it is used as in the last days: the cost of the last
- * {@link FORECAST_DAYS} days, today included, over the time that they took so far. One rate, no
- * weekdays and no trend: whoever reads the page can do the sum.
+ * {@link FORECAST_DAYS} days, today included, over the time that they took so far, and the recurring
+ * fees as they fall due. One rate, no weekdays and no trend: whoever reads the page can do the sum.
  */
 import type { Forecast } from '../../http/views/usage.ts';
 import { most } from '../../ledger/money.ts';
+import type { DueFees } from './fees-to-come.ts';
 
 export const FORECAST_DAYS = 14;
+export const FARTHEST_DAYS = 365;
 
 const DAY_MS = 86_400_000;
-const FARTHEST_DAYS = 365;
 
 export interface ForecastInput {
   readonly now: Date;
@@ -21,28 +22,66 @@ export interface ForecastInput {
   /** What was used since the month began. */
   readonly spentMicros: bigint;
   readonly availableMicros: bigint;
+  /** Of {@link FARTHEST_DAYS} to come, the next ones first. */
+  readonly fees: readonly DueFees[];
+}
+
+/** Usage that cost so much in so many milliseconds. */
+interface Rate {
+  readonly micros: bigint;
+  readonly perMs: bigint;
 }
 
 /** Rounds money down to the micro and days to whole ones. */
 export function forecast(input: ForecastInput): Forecast {
-  const { now, windowStartsAt, windowMicros, monthEndsAt, spentMicros } = input;
+  const { now, windowStartsAt, monthEndsAt, spentMicros } = input;
   const elapsedMs = now.getTime() - windowStartsAt.getTime();
-  if (windowMicros <= 0n) {
+  const micros = most(input.windowMicros, 0n);
+  if (micros === 0n && input.fees.every(({ amountMicros }) => amountMicros === 0n)) {
     return { kind: 'no_usage' };
   }
   // A busy first hour says little of a month.
-  if (elapsedMs < DAY_MS) {
+  if (micros > 0n && elapsedMs < DAY_MS) {
     return { kind: 'too_early' };
   }
-  const elapsed = BigInt(elapsedMs);
-  const leftInMonthMs = BigInt(Math.max(0, monthEndsAt.getTime() - now.getTime()));
-  const leftMs = Number((most(input.availableMicros, 0n) * elapsed) / windowMicros);
-  const isFar = leftMs > FARTHEST_DAYS * DAY_MS;
+  const rate = { micros, perMs: most(BigInt(elapsedMs), 1n) };
+  const runsOutAt = runsOut(input, rate);
   return {
     kind: 'rate',
-    perDayMicros: (windowMicros * BigInt(DAY_MS)) / elapsed,
-    monthMicros: spentMicros + (windowMicros * leftInMonthMs) / elapsed,
-    runsOutAt: isFar ? null : new Date(now.getTime() + leftMs),
-    daysLeft: isFar ? null : Math.floor(leftMs / DAY_MS),
+    perDayMicros: costOf(DAY_MS, rate),
+    monthUsageMicros:
+      spentMicros + costOf(Math.max(0, monthEndsAt.getTime() - now.getTime()), rate),
+    runsOutAt,
+    daysLeft: runsOutAt && Math.floor((runsOutAt.getTime() - now.getTime()) / DAY_MS),
   };
+}
+
+function costOf(ms: number, { micros, perMs }: Rate): bigint {
+  return (micros * BigInt(ms)) / perMs;
+}
+
+/** When usage, and fees as they fall due, have taken what is available; null when that is far. */
+function runsOut({ now, availableMicros, fees }: ForecastInput, rate: Rate): Date | null {
+  let atMs = now.getTime();
+  let left = most(availableMicros, 0n);
+  const farthest = { dueAt: new Date(atMs + FARTHEST_DAYS * DAY_MS), amountMicros: 0n };
+  for (const { dueAt, amountMicros } of [...fees, farthest]) {
+    const untilMs = Math.max(atMs, dueAt.getTime());
+    const lastsMs = lastsFor(left, rate);
+    if (atMs + lastsMs <= untilMs) {
+      return new Date(atMs + lastsMs);
+    }
+    left -= costOf(untilMs - atMs, rate);
+    if (left < amountMicros) {
+      return new Date(untilMs);
+    }
+    left -= amountMicros;
+    atMs = untilMs;
+  }
+  return null;
+}
+
+function lastsFor(left: bigint, { micros, perMs }: Rate): number {
+  if (left === 0n) return 0;
+  return micros === 0n ? Number.POSITIVE_INFINITY : Number((left * perMs) / micros);
 }

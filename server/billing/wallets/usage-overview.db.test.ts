@@ -1,11 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
+import { defaultRateCard } from '../../rating/default-rate-card.ts';
+import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { deriveNotices } from '../../store/notices.ts';
 import { createCharging } from '../charging/charging.ts';
 import { createHolds } from '../charging/holds.ts';
+import { createSubscriptions } from '../month/subscriptions.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createUsageOverview } from './usage-overview.ts';
 import { createWallets } from './wallets.ts';
@@ -29,6 +33,7 @@ function createWorld() {
   const holds = createHolds({ sql, rateCards, now: () => now });
   const wallets = createWallets(sql);
   const overview = createUsageOverview({ sql, rateCards });
+  const subscriptions = createSubscriptions(sql);
   const at = async (iso: string) => {
     now = new Date(iso);
     await database.setClock(iso);
@@ -51,6 +56,14 @@ function createWorld() {
     async grant({ walletId }: WalletView, amountMicros: bigint): Promise<void> {
       await sql`select grant_credit(${walletId}, gen_random_uuid(), sha256('g'), ${amountMicros},
         'system:test', '{}')`;
+    },
+    async subscribe(wallet: WalletView, monthlyMicros: bigint, endsAt?: Date): Promise<void> {
+      const terms = { kind: 'plan', description: 'Plan', monthlyMicros, endsAt } as const;
+      const request = { wallet, key: `${wallet.userId}${monthlyMicros}`, ...terms };
+      expect(await subscriptions.add(request, 'system:test')).toMatchObject({ ok: true });
+    },
+    async publish(card: RateCardJson): Promise<void> {
+      await rateCards.publish(card, 'system:test');
     },
     async hold(wallet: WalletView, amountMicros: bigint): Promise<void> {
       const request = { wallet, key: 'held', estimate: { amountMicros }, ttlSeconds: 300 };
@@ -187,7 +200,7 @@ describe('the overview', () => {
       kind: 'rate',
       // 1.40 in 13.5 days.
       perDayMicros: 103_703n,
-      monthMicros: 700_000n + 2_748_148n,
+      monthUsageMicros: 700_000n + 2_748_148n,
       runsOutAt: new Date('2027-04-23T05:08:34.285Z'),
       daysLeft: 169,
     });
@@ -196,6 +209,46 @@ describe('the overview', () => {
       { type: 'call', units: 21_000 },
       { type: 'sms', units: 880 },
     ]);
+  });
+
+  it('adds the fees that closing the month will post, to the micro', async () => {
+    const wallet = await world.open('subscribed', '2026-10-10T07:30:00Z', 'Europe/Berlin');
+    await world.grant(wallet, 50_000_000n);
+    await world.subscribe(wallet, 9_990_000n);
+    await world.subscribe(wallet, 1_000_001n, new Date('2026-10-20T12:00:00Z'));
+    await world.charge(wallet, '2026-10-12T12:00:00Z', email(100));
+    const { feesMicros, forecast } = await world.overviewOf(wallet);
+    expect(forecast).toMatchObject({ kind: 'rate', runsOutAt: expect.any(Date) });
+    await world.at('2026-11-01T02:00:00Z');
+    // Until the month is closed, its fees are still to come, and are not the next one's.
+    expect(await world.overviewOf(wallet)).toMatchObject({ feesMicros: 9_990_000n });
+    await database.owner`
+      select close_wallets(array[${wallet.walletId}::uuid], '2026-10', ledger_now())`;
+    const [posted] = await database.app`
+      select -sum(balance_delta_micros)::bigint as micros from wallet_events
+      where wallet_id = ${wallet.walletId} and type = 'fee'`;
+    expect(posted).toEqual({ micros: feesMicros });
+    expect(await world.overviewOf(wallet)).toMatchObject({ feesMicros: 9_990_000n });
+  });
+
+  it('sells units at the tier that the month has come to', async () => {
+    const wallet = await world.open('tiered', '2026-11-02T00:00:00Z');
+    const sms = defaultRateCard.rules.find(({ type }) => type === 'sms');
+    expect.assert(sms?.type === 'sms');
+    await world.publish({
+      ...defaultRateCard,
+      id: randomUUID(),
+      userId: 'tiered',
+      effectiveFrom: '2026-11-02T01:00:00.000Z',
+      rules: [{ ...sms, monthlyTiers: [{ aboveUnits: 100, pricePerUnitMicros: '10000' }] }],
+    });
+    await world.grant(wallet, 3_000_000n);
+    await world.charge(wallet, '2026-11-03T00:00:00Z', { type: 'sms', to: '+1415', segments: 60 });
+    const reach = async () => (await world.overviewOf(wallet)).reach;
+    // 1.80: of that 40 at 0.02, and the rest at 0.01.
+    expect(await reach()).toContainEqual({ type: 'sms', units: 140 });
+    await world.at('2026-12-01T00:00:00Z');
+    expect(await reach()).toContainEqual({ type: 'sms', units: 90 });
   });
 
   it('counts what is held as not available', async () => {

@@ -8,16 +8,16 @@ export interface UsageOfDay extends UsageLine {
 
 /** How the wallet goes on if it is used as in the last days. */
 export type Forecast =
-  /** Nothing was used in the last days. */
+  /** Nothing was used in the last days, and no fees are to come. */
   | { kind: 'no_usage' }
   /** The wallet is younger than a day. */
   | { kind: 'too_early' }
   | {
       kind: 'rate';
       perDayMicros: bigint;
-      /** What the month will have cost at its end. */
-      monthMicros: bigint;
-      /** When nothing is available any more; null when that is more than a year away. */
+      /** What the month's usage will have cost at its end. */
+      monthUsageMicros: bigint;
+      /** When usage and fees have taken what is available; null when that is more than a year away. */
       runsOutAt: Date | null;
       /** Whole days until then. */
       daysLeft: number | null;
@@ -37,6 +37,8 @@ export interface UsageOverview {
   lines: UsageLine[];
   days: UsageOfDay[];
   spentMicros: bigint;
+  /** The month's recurring fees, as they are agreed on now; closing it takes them. */
+  feesMicros: bigint;
   /** How many days the forecast looks back. */
   windowDays: number;
   forecast: Forecast;
