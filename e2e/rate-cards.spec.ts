@@ -70,6 +70,33 @@ test('a draft takes a rule and a file, and is published for later', async ({ pag
   await expect(page.getByRole('button', { name: 'Publish' })).toHaveCount(0);
 });
 
+test("a customer's first own card is begun at their wallet, and found there", async ({ page }) => {
+  const { id: userId } = await newUser();
+  const { walletId } = await billingClient().wallets.open.mutate({ userId });
+  await page.goto(`/admin/wallets/${walletId}`);
+  await page.getByRole('link', { name: 'Own prices' }).click();
+  await expect(page.getByText('The general prices apply.')).toBeVisible();
+  await expectAccessible(page, 'no own prices');
+  await page.getByRole('button', { name: 'Begin a card of their own' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(`Prices of ${userId}`);
+  await page.getByRole('link', { name: 'Add a rule' }).click();
+  await page.getByLabel('Prefix', { exact: true }).fill('44');
+  await page.getByLabel('Price', { exact: true }).fill('0.0125');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByRole('row', { name: /Calls to 44…/ })).toContainText('0.0125');
+
+  await page.goto(`/admin/wallets/${walletId}/prices`);
+  await expect(page.getByText(`only for ${userId}`)).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Begin a card of their own' })).toHaveCount(0);
+  await page.setViewportSize({ width: 390, height: 900 });
+  await expectAccessible(page, 'own prices');
+  await page.getByRole('link', { name: `Prices of ${userId}` }).click();
+  await page.getByLabel('Takes effect (UTC)').fill('2998-01-01T00:00');
+  await page.getByLabel(/can never be changed/).check();
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await expect(page.getByText('Published as version 1 by support:support')).toBeVisible();
+});
+
 test('a draft is thrown away once that is confirmed', async ({ page }) => {
   await beginDraft(page);
   await expectAccessible(page, 'the draft');

@@ -171,7 +171,7 @@ export function createApplication(options: ApplicationOptions): Application {
       paymentRefunds,
       usersMayAsk: env.userRefunds,
     }),
-    rateCardDesk: createRateCardDesk({ rateCards, now: clock }),
+    rateCardDesk: createRateCardDesk({ sql, rateCards, now: clock }),
     repricingDesk: createRepricingDesk({
       rehearsing: createRehearsing({ sql, rateCards }),
       rerating: createRerating({ sql, rateCards }),

@@ -187,7 +187,10 @@ function StandingCard({ desk: { wallet, email } }: { desk: Desk }) {
   const { currency, grantsMicros, overdraftLimitMicros } = wallet;
   const money = (micros: string) => <Money micros={micros} currency={currency} />;
   return (
-    <Card title="How it stands">
+    <Card
+      title="How it stands"
+      action={<TextLink to={`/admin/wallets/${wallet.walletId}/prices`}>Own prices</TextLink>}
+    >
       <DefinitionList
         items={[
           { label: 'User', value: wallet.userId },

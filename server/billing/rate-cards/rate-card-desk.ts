@@ -1,17 +1,23 @@
 /** What support staff see and do of rate cards on the pages. */
 import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
 import type { RateCardDesk, RateCardView } from '../../http/views/rate-cards.ts';
 import { type UsageType, usageTypes } from '../../rating/usage.ts';
 import type { RateCardLogEntry, RuleTarget } from '../../store/rate-cards.ts';
+import type { Sql } from '../../store/sql.ts';
+import { onlyWallet } from '../wallets/wallets.ts';
 import type { Draft } from './rate-card-drafts.ts';
 import { customerOf, type PublishedRateCard, type RateCards } from './rate-cards.ts';
 import { fieldsOfRule, readRuleFields } from './rate-rule-fields.ts';
 
+const MAX_NAME_LENGTH = 100;
+
 export function createRateCardDesk(options: {
+  sql: Sql;
   rateCards: RateCards;
   now: () => Date;
 }): RateCardDesk {
-  const { rateCards, now } = options;
+  const { sql, rateCards, now } = options;
   const { drafts, rules } = rateCards;
 
   async function publishedViews(): Promise<RateCardView[]> {
@@ -38,9 +44,27 @@ export function createRateCardDesk(options: {
     return page.rules.find((rule) => rule.prefix === prefix);
   }
 
+  const list = async () => [
+    ...(await drafts.list()).map(viewOfDraft),
+    ...(await publishedViews()),
+  ];
+
+  async function ownCards(walletId: string) {
+    const wallet = z.uuid().safeParse(walletId).success ? await onlyWallet(sql, { walletId }) : null;
+    if (wallet === null) {
+      return null;
+    }
+    const { userId, currency } = wallet;
+    const cards = (await list()).filter(
+      (card) => card.userId === userId && card.currency === currency,
+    );
+    return { walletId, userId, currency, cards };
+  }
+
   return {
-    list: async () => [...(await drafts.list()).map(viewOfDraft), ...(await publishedViews())],
+    list,
     get,
+    ownCards,
 
     async rules(cardId, { type, prefix, number }, cursor) {
       const known = usageTypeOf(type);
@@ -66,6 +90,25 @@ export function createRateCardDesk(options: {
     async draft(cardId, actor) {
       const id = randomUUID();
       const answer = await drafts.create({ id, basedOn: cardId }, actor);
+      return answer.ok ? { ok: true, id } : answer;
+    },
+
+    async draftOwn(walletId, actor) {
+      const own = await ownCards(walletId);
+      if (own === null) {
+        return { ok: false, message: 'there is no such wallet' };
+      }
+      const { userId, currency, cards } = own;
+      if (cards.length > 0) {
+        return { ok: false, message: 'this customer has a card of their own already' };
+      }
+      const general = (await rateCards.list()).findLast(
+        (card) => customerOf(card) === currency && card.head.effectiveFrom <= now(),
+      );
+      const id = randomUUID();
+      const name = `Prices of ${userId}`.slice(0, MAX_NAME_LENGTH);
+      const card = { name, userId, currency, rounding: general?.head.rounding ?? 'half_up' };
+      const answer = await drafts.create({ id, card }, actor);
       return answer.ok ? { ok: true, id } : answer;
     },
 

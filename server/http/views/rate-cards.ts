@@ -78,6 +78,12 @@ export interface RateCardDesk {
   csv(card: RateCardView): AsyncGenerator<string>;
   /** Begins a draft of a published card. */
   draft(cardId: string, actor: string): Promise<{ ok: true; id: string } | Refused>;
+  /** The own cards and drafts of a wallet's customer, in its currency; null without such a wallet. */
+  ownCards(
+    walletId: string,
+  ): Promise<{ walletId: string; userId: string; currency: string; cards: RateCardView[] } | null>;
+  /** Begins the first own card of a wallet's customer, as a draft without rules. */
+  draftOwn(walletId: string, actor: string): Promise<{ ok: true; id: string } | Refused>;
   rename(cardId: string, name: string, actor: string): Promise<{ ok: true } | Refused>;
   /** Puts a rule into a draft, in the place of the one that is named. `problems` are by field. */
   putRule(
