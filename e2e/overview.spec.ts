@@ -46,6 +46,9 @@ test('the demo user sees a forecast, and when the money runs out', async ({ page
     await page.setViewportSize({ width, height: 900 });
     await page.goto('/account');
     await expect(page.locator('dt:text-is("Forecast for the month") + dd')).toHaveText(/^about \$/);
+    await expect(page.locator('dt', { hasText: 'Fees for the month' }).locator('+ dd')).toHaveText(
+      '$5.50',
+    );
     await expect(page.locator('dt:text-is("When your money runs out") + dd')).toHaveText(
       /^In about \d+ day/,
     );

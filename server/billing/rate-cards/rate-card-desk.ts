@@ -44,13 +44,12 @@ export function createRateCardDesk(options: {
     return page.rules.find((rule) => rule.prefix === prefix);
   }
 
-  const list = async () => [
-    ...(await drafts.list()).map(viewOfDraft),
-    ...(await publishedViews()),
-  ];
+  const list = async () => [...(await drafts.list()).map(viewOfDraft), ...(await publishedViews())];
 
   async function ownCards(walletId: string) {
-    const wallet = z.uuid().safeParse(walletId).success ? await onlyWallet(sql, { walletId }) : null;
+    const wallet = z.uuid().safeParse(walletId).success
+      ? await onlyWallet(sql, { walletId })
+      : null;
     if (wallet === null) {
       return null;
     }

@@ -11,8 +11,8 @@ export interface DueFees {
 }
 
 /**
- * The fees of each month that ends by an instant, oldest first: from the first whose fees are not
- * posted, or the present one, on.
+ * The fees of each month that has any and ends by an instant, oldest first: those of months that are
+ * over and not closed yet too.
  */
 export function feesToCome(
   subscriptions: readonly SubscriptionView[],
@@ -29,10 +29,10 @@ export function feesToCome(
   let month = windowOf('month', firstMs, timezone);
   while (month.endsAtMs <= until.getTime()) {
     const fees = running.map((subscription) => feeOf(subscription, month));
-    due.push({
-      dueAt: new Date(month.endsAtMs),
-      amountMicros: fees.reduce((sum, fee) => sum + fee, 0n),
-    });
+    const amountMicros = fees.reduce((sum, fee) => sum + fee, 0n);
+    if (amountMicros > 0n) {
+      due.push({ dueAt: new Date(month.endsAtMs), amountMicros });
+    }
     month = windowOf('month', month.endsAtMs, timezone);
   }
   return due;

@@ -37,7 +37,7 @@ export function forecast(input: ForecastInput): Forecast {
   const { now, windowStartsAt, monthEndsAt, spentMicros } = input;
   const elapsedMs = now.getTime() - windowStartsAt.getTime();
   const micros = most(input.windowMicros, 0n);
-  if (micros === 0n && input.fees.every(({ amountMicros }) => amountMicros === 0n)) {
+  if (micros === 0n && input.fees.length === 0) {
     return { kind: 'no_usage' };
   }
   // A busy first hour says little of a month.
