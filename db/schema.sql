@@ -1895,6 +1895,23 @@ AS $function$
   ) n
 $function$;
 
+CREATE OR REPLACE FUNCTION public.differing_usage_days(p_from uuid, p_to uuid)
+ RETURNS TABLE(wallet_id uuid, day date, usage_type text, count bigint, units numeric, micros numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select wallet_id, day, usage_type, t.count, t.units, t.micros
+  from (
+    select c.wallet_id, u.*
+    from notice_cursors c cross join lateral usage_by_day(c.wallet_id, 0, c.seq) u
+    where c.wallet_id between p_from and p_to
+  ) t
+  full join (
+    select * from usage_days where usage_days.wallet_id between p_from and p_to
+  ) k using (wallet_id, day, usage_type)
+  where (t.count, t.units, t.micros) is distinct from (k.count, k.units, k.micros)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.discard_rate_card_draft(p_id uuid, p_actor text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3592,6 +3609,40 @@ begin
     when exists (select from rate_cards c where c.id = (p_head ->> 'id')::uuid) then 'ID_TAKEN'
     else 'OK'
   end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.rebuild_usage_days(p_from uuid, p_to uuid, p_repair boolean, OUT differences jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+declare
+  d record;
+begin
+  differences := '[]';
+  for d in
+    select f.wallet_id, count(*) as days
+    from differing_usage_days(p_from, p_to) f group by 1 order by 1
+  loop
+    if p_repair then
+      -- Locked first, then computed again: nobody moves the cursor, or the days with it, meanwhile.
+      perform from notice_cursors where wallet_id = d.wallet_id for update;
+      with differing as materialized (
+        select * from differing_usage_days(d.wallet_id, d.wallet_id)
+      ), removed as (
+        delete from usage_days k using differing f
+        where f.count is null
+          and (k.wallet_id, k.day, k.usage_type) = (f.wallet_id, f.day, f.usage_type)
+      )
+      insert into usage_days select * from differing f where f.count is not null
+      on conflict (wallet_id, day, usage_type) do update set
+        count = excluded.count, units = excluded.units, micros = excluded.micros;
+    end if;
+    differences := differences || jsonb_build_object(
+      'walletId', d.wallet_id, 'problem', 'USAGE_DAYS_DIFFER',
+      'message', format('days of usage that are not what their events come to: %s', d.days),
+      'repaired', p_repair);
+  end loop;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.rebuild_wallets(p_from uuid, p_to uuid, p_repair boolean, OUT wallets bigint, OUT events bigint, OUT differences jsonb)
@@ -6211,17 +6262,10 @@ CREATE OR REPLACE FUNCTION public.verify_usage_days(p_from uuid, p_to uuid, p_li
  STABLE
  SET jit TO 'off'
 AS $function$
-  with told as (
-    select c.wallet_id, u.*
-    from notice_cursors c cross join lateral usage_by_day(c.wallet_id, 0, c.seq) u
-    where c.wallet_id between p_from and p_to
-  ), kept as (
-    select * from usage_days where wallet_id between p_from and p_to
-  ), listed as (
+  with listed as (
     select wallet_id, day, usage_type,
       row_number() over (order by wallet_id, day, usage_type) as number
-    from told t full join kept k using (wallet_id, day, usage_type)
-    where (t.count, t.units, t.micros) is distinct from (k.count, k.units, k.micros)
+    from differing_usage_days(p_from, p_to)
   )
   select count(*), coalesce(jsonb_agg(jsonb_build_object(
     'walletId', wallet_id, 'seq', null, 'problem', 'USAGE_DAY',

@@ -24,8 +24,8 @@ const HELP = `Proves, rebuilds and exports the ledger.
       holds, statements and paid top-ups with them; prints events checked and differences found;
       exit code 1 when there are any
   npm run ledger -- rebuild [--wallet ID] [--dry-run] [--json]
-      computes the wallets anew from their events and writes those that differ; with --dry-run it
-      only compares; exit code 1 when a difference is left
+      computes the wallets, and what they used by day, anew from their events and writes what
+      differs; with --dry-run it only compares; exit code 1 when a difference is left
   npm run ledger -- export --format hledger|csv|jsonl [--wallet ID]
       writes the journal (hledger) or every event with its hash (csv, jsonl) to standard output
   npm run ledger -- trial-balance [--json]

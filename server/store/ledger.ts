@@ -88,7 +88,8 @@ export interface RebuildDifference {
     | 'WALLET_DIFFERS'
     | 'EVENTS_CONTRADICT'
     | 'EVENTS_WITHOUT_WALLET'
-    | 'WALLET_WITHOUT_EVENTS';
+    | 'WALLET_WITHOUT_EVENTS'
+    | 'USAGE_DAYS_DIFFER';
   readonly message: string;
   readonly repaired: boolean;
 }
@@ -99,7 +100,10 @@ export interface Rebuild {
   readonly differences: readonly RebuildDifference[];
 }
 
-/** Computes the range's wallets anew from their events and writes those that differ, if asked to. */
+/**
+ * Computes the range's wallets and their days of usage anew from their events and writes those that
+ * differ, if asked to.
+ */
 export async function rebuildRange(
   sql: Sql,
   range: WalletRange,
@@ -108,7 +112,10 @@ export async function rebuildRange(
   const [row] = await sql<Rebuild[]>`
     select wallets, events, differences
     from rebuild_wallets(${range.from}, ${range.to}, ${repair})`;
-  return only(row);
+  const [days] = await sql<Pick<Rebuild, 'differences'>[]>`
+    select differences from rebuild_usage_days(${range.from}, ${range.to}, ${repair})`;
+  const { differences, ...counted } = only(row);
+  return { ...counted, differences: [...differences, ...only(days).differences] };
 }
 
 /** An event with all that its hash covers, and the hash in lower-case hex. */
