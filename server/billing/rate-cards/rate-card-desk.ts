@@ -1,10 +1,10 @@
 /** What support staff see and do of rate cards on the pages. */
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
 import type { RateCardDesk, RateCardView } from '../../http/views/rate-cards.ts';
 import { type UsageType, usageTypes } from '../../rating/usage.ts';
 import type { RateCardLogEntry, RuleTarget } from '../../store/rate-cards.ts';
 import type { Sql } from '../../store/sql.ts';
+import { isUuid } from '../../uuid.ts';
 import { onlyWallet } from '../wallets/wallets.ts';
 import type { Draft } from './rate-card-drafts.ts';
 import { customerOf, type PublishedRateCard, type RateCards } from './rate-cards.ts';
@@ -47,9 +47,7 @@ export function createRateCardDesk(options: {
   const list = async () => [...(await drafts.list()).map(viewOfDraft), ...(await publishedViews())];
 
   async function ownCards(walletId: string) {
-    const wallet = z.uuid().safeParse(walletId).success
-      ? await onlyWallet(sql, { walletId })
-      : null;
+    const wallet = isUuid(walletId) ? await onlyWallet(sql, { walletId }) : null;
     if (wallet === null) {
       return null;
     }
