@@ -2,7 +2,7 @@ import { describe, test } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { usageKey } from './key.ts';
-import { given, live, nowMs } from './specification.fixtures.ts';
+import { given, live, nowMs, openHold } from './specification.fixtures.ts';
 import type { Hold, Report } from './state.ts';
 
 const actor = 'test:goodwill';
@@ -57,23 +57,7 @@ describe('what must always connect', () => {
 });
 
 const link = { holdId, referenceId: 'call-1' };
-const held: Hold = {
-  ...link,
-  status: 'open',
-  usageType: 'call',
-  destination: '112',
-  pricing: { goodwill: true },
-  placedMicros: 0n,
-  aheadMicros: 0n,
-  heldMicros: 0n,
-  report: null,
-  amountSoFarMicros: 0n,
-  billedMicros: 0n,
-  burned: [],
-  ttlSeconds: 60,
-  placedAtMs: nowMs,
-  expiresAtMs: nowMs + 60_000,
-};
+const held = openHold(0n, { ...link, destination: '112', pricing: { goodwill: true } });
 const authorize: Command = {
   ...keyed,
   type: 'authorize_hold',

@@ -4,7 +4,15 @@ import { settleDue } from './due.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
-import { actor, given, live, nowMs, opened, requestHash } from './specification.fixtures.ts';
+import {
+  actor,
+  given,
+  live,
+  nowMs,
+  opened,
+  openHold,
+  requestHash,
+} from './specification.fixtures.ts';
 import { type Hold, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 const asked = (key: string) => ({ key, requestHash, actor, detail: {} });
@@ -47,25 +55,14 @@ const charge = (amountMicros: bigint, overrun: 'refuse' | 'arrears' = 'refuse'):
   overrun,
 });
 
-const hold = (heldMicros: bigint, placedSeconds: number, change: Partial<Hold> = {}): Hold => ({
-  holdId: 'hold-1',
-  referenceId: 'call-1',
-  status: 'open',
-  usageType: 'call',
-  destination: null,
-  pricing: {},
-  placedMicros: heldMicros,
-  aheadMicros: heldMicros,
-  heldMicros,
-  report: null,
-  amountSoFarMicros: 0n,
-  billedMicros: 0n,
-  burned: [],
-  ttlSeconds: 600,
-  placedAtMs: inSeconds(placedSeconds),
-  expiresAtMs: inSeconds(600),
-  ...change,
-});
+/** Placed so many seconds from now; it ends ten minutes from now. */
+const hold = (heldMicros: bigint, placedSeconds: number, change: Partial<Hold> = {}): Hold =>
+  openHold(heldMicros, {
+    ttlSeconds: 600,
+    placedAtMs: inSeconds(placedSeconds),
+    expiresAtMs: inSeconds(600),
+    ...change,
+  });
 const placed = (placed: Hold): WalletEvent => ({
   ...asked(`hold ${placed.holdId}`),
   type: 'hold_placed',

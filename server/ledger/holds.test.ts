@@ -3,7 +3,7 @@ import { type Command, decide } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { usageKey } from './key.ts';
-import { actor, given, nowMs, opened, requestHash } from './specification.fixtures.ts';
+import { actor, given, nowMs, opened, openHold, requestHash } from './specification.fixtures.ts';
 import { type Hold, initialState, type Report, type WalletState } from './state.ts';
 
 const holdKey = '11111111-1111-4111-8111-111111111111';
@@ -65,23 +65,7 @@ const capture = (
 });
 const voided: Command = { type: 'void_hold', key: captureKey, requestHash, holdId, actor };
 
-const held: Hold = {
-  ...link,
-  status: 'open',
-  usageType: 'call',
-  destination: null,
-  pricing: {},
-  placedMicros: 60n,
-  aheadMicros: 60n,
-  heldMicros: 60n,
-  report: null,
-  amountSoFarMicros: 0n,
-  billedMicros: 0n,
-  burned: [],
-  ttlSeconds: 60,
-  placedAtMs: nowMs,
-  expiresAtMs: nowMs + 60_000,
-};
+const held = openHold(60n, link);
 const placed = (hold: Partial<Hold> = {}): WalletEvent => ({
   type: 'hold_placed',
   key: holdKey,

@@ -4,7 +4,7 @@ import { type Command, decide } from './decide.ts';
 import type { Decision } from './decision.ts';
 import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
-import { at, initialState, type OpenWallet, type WalletState } from './state.ts';
+import { at, type Hold, initialState, type OpenWallet, type WalletState } from './state.ts';
 
 export const nowMs = Date.parse('2026-11-01T00:00:00Z');
 export const actor = 'service:test';
@@ -53,3 +53,24 @@ function givenWallet(state: WalletState) {
     }),
   };
 }
+
+/** A hold of so much, which ends in a minute and of which nothing was reported. */
+export const openHold = (heldMicros: bigint, change: Partial<Hold> = {}): Hold => ({
+  holdId: 'hold-1',
+  referenceId: 'call-1',
+  status: 'open',
+  usageType: 'call',
+  destination: null,
+  pricing: {},
+  placedMicros: heldMicros,
+  aheadMicros: heldMicros,
+  heldMicros,
+  report: null,
+  amountSoFarMicros: 0n,
+  billedMicros: 0n,
+  burned: [],
+  ttlSeconds: 60,
+  placedAtMs: nowMs,
+  expiresAtMs: nowMs + 60_000,
+  ...change,
+});

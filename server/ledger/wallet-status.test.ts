@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Command } from './decide.ts';
 import type { WalletEvent } from './events.ts';
-import { given, live, nowMs, requestHash } from './specification.fixtures.ts';
+import { given, live, nowMs, openHold, requestHash } from './specification.fixtures.ts';
 import type { Hold, WalletStatus } from './state.ts';
 
 const actor = 'support:test';
@@ -51,24 +51,8 @@ test('an empty wallet can be closed, a frozen one too, and nothing opens it agai
   }
 });
 
-const hold = (heldMicros: bigint): Hold => ({
-  holdId: key,
-  referenceId: 'call-1',
-  status: 'open',
-  usageType: 'call',
-  destination: null,
-  pricing: {},
-  placedMicros: heldMicros,
-  aheadMicros: heldMicros,
-  heldMicros,
-  report: null,
-  amountSoFarMicros: 0n,
-  billedMicros: 0n,
-  burned: [],
-  ttlSeconds: 60,
-  placedAtMs: nowMs,
-  expiresAtMs: nowMs + 1,
-});
+const hold = (heldMicros: bigint): Hold =>
+  openHold(heldMicros, { holdId: key, expiresAtMs: nowMs + 1 });
 const placed: WalletEvent = { type: 'hold_placed', ...keyed, amountMicros: 0n, hold: hold(0n) };
 
 test.each([
