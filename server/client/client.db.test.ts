@@ -4,7 +4,6 @@ import { type BillingClient, BillingError, createBillingClient, makeKey } from '
 import { startTestService, type TestService } from './service.fixtures.ts';
 
 let service: TestService;
-let apiKey: string;
 let client: BillingClient;
 let users = 0;
 let userId: string;
@@ -14,9 +13,7 @@ const EMAIL_MICROS = 10_000n;
 
 beforeAll(async () => {
   service = await startTestService();
-  const key = { name: 'test', scopes: ['all'] as const, createdBy: 'cli:test' };
-  apiKey = (await service.apiKeys.create(key)).secret;
-  client = createBillingClient({ url: service.url, apiKey });
+  client = service.client;
 });
 afterAll(() => service?.close());
 
@@ -259,7 +256,7 @@ describe('secrets', () => {
     for (const error of errors) {
       const { stack, cause } = error;
       const all = JSON.stringify({ ...error, message: error.message, stack, cause });
-      expect(all).not.toContain(apiKey.slice(3));
+      expect(all).not.toContain(service.apiKey.slice(3));
       expect(all).not.toContain('secret-of-mine');
     }
   });

@@ -12,6 +12,7 @@ import { type ApiKeys, createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { describeProblems, readEnv } from '../env.ts';
 import { createLogger } from '../log.ts';
+import { type BillingClient, createBillingClient } from './client.ts';
 
 const HOST = '127.0.0.1';
 const logger = createLogger('silent');
@@ -33,6 +34,10 @@ export interface TestService {
   /** Goes through the proxy. */
   readonly url: string;
   readonly apiKeys: ApiKeys;
+  /** A key that may do everything. */
+  readonly apiKey: string;
+  /** A client with that key. */
+  readonly client: BillingClient;
   readonly database: TestDatabase;
   /** Paths and request ids of what came, in order. */
   readonly seen: { path: string; requestId: string }[];
@@ -53,7 +58,8 @@ export async function startTestService(): Promise<TestService> {
   const database = await createTestDatabase();
   const application = applicationOn(database);
   const apiKeys = createApiKeys({ sql: database.app, logger });
-  const { secret } = await apiKeys.create({ name: 'f', scopes: ['all'], createdBy: 'cli:test' });
+  const key = { name: 'test', scopes: ['all'] as const, createdBy: 'cli:test' };
+  const { secret: apiKey } = await apiKeys.create(key);
   const service = createServer(application.listener);
   const servicePort = await listen(service, 0);
   const seen: TestService['seen'] = [];
@@ -71,16 +77,19 @@ export async function startTestService(): Promise<TestService> {
   async function post(path: string, input: unknown): Promise<unknown> {
     const response = await fetch(`http://${HOST}:${servicePort}/trpc/${path}`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
       body: JSON.stringify(input),
     });
     const { result } = (await response.json()) as { result: { data: unknown } };
     return result.data;
   }
 
+  const url = `http://${HOST}:${port}`;
   return {
-    url: `http://${HOST}:${port}`,
+    url,
     apiKeys,
+    apiKey,
+    client: createBillingClient({ url, apiKey }),
     database,
     seen,
     mishaps,

@@ -22,7 +22,6 @@ const EMAIL_MICROS = 10_000n;
 const usage = { type: 'email' } as const;
 
 let service: TestService;
-let apiKey: string;
 let client: BillingClient;
 let users = 0;
 let userId: string;
@@ -34,9 +33,7 @@ let isDown = false;
 
 beforeAll(async () => {
   service = await startTestService();
-  const key = { name: 'test', scopes: ['all'] as const, createdBy: 'cli:test' };
-  apiKey = (await service.apiKeys.create(key)).secret;
-  client = createBillingClient({ url: service.url, apiKey });
+  client = service.client;
 });
 afterAll(() => service?.close());
 
@@ -94,7 +91,8 @@ async function runChild(
   options: Pick<ChildOptions, 'charges' | 'die'>,
   maxFileKib?: number,
 ): Promise<{ signal: string | null; said: Map<string, string[]>; errors: string }> {
-  const settings: ChildOptions = { url: service.url, apiKey, file, userId, ...options };
+  const { url, apiKey } = service;
+  const settings: ChildOptions = { url, apiKey, file, userId, ...options };
   const limit = maxFileKib === undefined ? '' : `ulimit -f ${maxFileKib}; `;
   const child = spawn(
     'bash',
