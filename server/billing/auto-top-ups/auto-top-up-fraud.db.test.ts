@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseNotice } from '../../mail/notice.ts';
 import { letterOf } from '../../mail/texts.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { recordFraudWarning } from '../../store/disputes.ts';
 import { AutoTopUpUser, type AutoTopUpWorld, startAutoTopUpWorld } from './auto-top-up.fixtures.ts';
 
@@ -17,12 +17,7 @@ afterAll(() => world?.close());
 async function charged(): Promise<AutoTopUpUser> {
   const user = await AutoTopUpUser.with(world, ['pm_card_visa']);
   const { userId } = user;
-  await insertUserWithRole(world.database.owner, {
-    id: userId,
-    email: `${userId}@example.com`,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(world.database.owner, userId);
   await user.turnOn();
   await world.work();
   expect(await user.paidCents()).toEqual([2_500]);

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { layOut } from '../../mail/layout.ts';
 import { parseNotice } from '../../mail/notice.ts';
 import { letterOf } from '../../mail/texts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { AutoTopUpUser, type AutoTopUpWorld, startAutoTopUpWorld } from './auto-top-up.fixtures.ts';
 
@@ -53,9 +54,7 @@ describe('ledger verify', () => {
 describe('by mail', () => {
   async function withAccount(cards: string[]): Promise<AutoTopUpUser> {
     const user = await AutoTopUpUser.with(world, cards);
-    await world.database.owner`
-      insert into users (id, email, password_hash)
-      values (${user.userId}, ${`${user.userId}@example.com`}, '$argon2id$none')`;
+    await addUser(world.database.owner, user.userId);
     return user;
   }
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseNotice } from '../../mail/notice.ts';
 import { letterOf } from '../../mail/texts.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { type MoneyBackWorld, type Payment, startMoneyBackWorld } from './money-back.fixtures.ts';
 
 let world: MoneyBackWorld;
@@ -17,12 +17,7 @@ afterAll(() => world?.stop());
 async function paid(): Promise<Payment> {
   users += 1;
   const id = `told-${users}`;
-  await insertUserWithRole(world.database.owner, {
-    id,
-    email: `${id}@example.com`,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(world.database.owner, id);
   const payment = await world.pay(id, '10');
   await world.deliverAll();
   return payment;

@@ -10,7 +10,7 @@ import {
 import { pdfTexts } from '../../dev/pdf-text.ts';
 import { createLogger } from '../../log.ts';
 import { createMailer, type Mailer } from '../../mail/mailer.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { createMailSender } from '../notices/mail-sender.ts';
 
 let scenario: MonthScenario;
@@ -37,12 +37,7 @@ beforeAll(async () => {
 async function customer(): Promise<TestWallet & { email: string }> {
   const wallet = await scenario.open('2026-07-10T00:00:00Z');
   const email = `${randomUUID()}@example.org`;
-  await insertUserWithRole(scenario.db.owner, {
-    id: wallet.userId,
-    email,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(scenario.db.owner, wallet.userId, email);
   return { ...wallet, email };
 }
 

@@ -5,7 +5,7 @@ import { type Mailbox, startMailbox } from '../../dev/mailbox/server.ts';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import { createLogger } from '../../log.ts';
 import { createMailer, type Mailer } from '../../mail/mailer.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { mailSummary, reviveDeadMails } from '../../store/mail-outbox.ts';
 import { createWallets } from '../wallets/wallets.ts';
 import { createMailSender } from './mail-sender.ts';
@@ -53,12 +53,7 @@ beforeEach(async () => {
   await database.owner`delete from mail_outbox`;
   const id = `u_${randomUUID()}`;
   email = `${randomUUID()}@example.org`;
-  await insertUserWithRole(database.owner, {
-    id,
-    email,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(database.owner, id, email);
   ({ walletId } = await createWallets(database.app).open({ userId: id }, 'test:mail'));
 });
 

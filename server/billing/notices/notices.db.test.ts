@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { WalletView } from '../../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import { createLogger } from '../../log.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { type ChargeWrite, chargeWallet } from '../../store/charges.ts';
 import { recordTopUpAttempt, startTopUp } from '../../store/top-ups.ts';
 import {
@@ -44,12 +44,7 @@ afterEach(async () => {
 /** A wallet whose user has an account, followed already. */
 async function walletWith(amountMicros: bigint, currency = 'USD'): Promise<WalletView> {
   const id = `u_${randomUUID()}`;
-  await insertUserWithRole(world.database.owner, {
-    id,
-    email: `${id}@example.com`,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(world.database.owner, id);
   const wallet = await world.wallets.open({ userId: id, currency }, actor);
   await fund(wallet, amountMicros);
   await follower.tick();

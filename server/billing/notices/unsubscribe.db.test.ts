@@ -5,7 +5,7 @@ import { type Mailbox, startMailbox } from '../../dev/mailbox/server.ts';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
 import { createLogger } from '../../log.ts';
 import { createMailer, type Mailer } from '../../mail/mailer.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { mailBacklog } from '../../store/mail-outbox.ts';
 import { createRecoveryLinks } from '../auto-top-ups/recovery-links.ts';
 import { createWallets } from '../wallets/wallets.ts';
@@ -54,12 +54,7 @@ afterAll(async () => {
 /** A wallet with 6 dollars, which is followed. */
 beforeEach(async () => {
   userId = `u_${randomUUID()}`;
-  await insertUserWithRole(database.owner, {
-    id: userId,
-    email: `${userId}@example.com`,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(database.owner, userId);
   ({ walletId } = await createWallets(database.app).open({ userId }, 'test:mail'));
   await move(6_000_000n);
   await follower.tick();

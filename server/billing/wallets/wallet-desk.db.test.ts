@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WalletDesk } from '../../http/views/wallet-desk.ts';
-import { insertUserWithRole } from '../../store/accounts.ts';
+import { addUser } from '../../store/accounts.fixtures.ts';
 import { createSpendingLimits } from '../charging/spending-limits.ts';
 import {
   type MoneyBackWorld,
@@ -31,12 +31,7 @@ beforeEach(async () => {
   users += 1;
   const id = `desk-${users}-`;
   email = `${id}@example.com`;
-  await insertUserWithRole(world.database.owner, {
-    id,
-    email,
-    role: 'user',
-    passwordHash: '$argon2id$none',
-  });
+  await addUser(world.database.owner, id, email);
   payment = await world.pay(id, '10');
   await world.deliverAll();
 });
