@@ -20,6 +20,7 @@ import { createMonth } from './billing/month/month.ts';
 import { createStatements } from './billing/month/statements.ts';
 import { createSubscriptions } from './billing/month/subscriptions.ts';
 import { alertLinks, createAlerts } from './billing/notices/notices.ts';
+import { createPulse } from './billing/pulse.ts';
 import { createPrices } from './billing/rate-cards/prices.ts';
 import { createRateCardDesk } from './billing/rate-cards/rate-card-desk.ts';
 import { createRateCards } from './billing/rate-cards/rate-cards.ts';
@@ -233,6 +234,15 @@ export function createApplication(options: ApplicationOptions): Application {
     openDifferences: () => countOpenDifferences(sql),
     mail: () => mailBacklog(sql),
   });
+  const pulse = createPulse({
+    open: () =>
+      connect(env.databaseUrl, {
+        role: APP_ROLE,
+        max: 1,
+        applicationName: 'prepaid-wallet pulse',
+      }),
+    logger,
+  });
   const sessionOf = (request: Request) => accounts.session(request.headers.get('cookie'));
 
   const app = createHttpApp({
@@ -268,6 +278,7 @@ export function createApplication(options: ApplicationOptions): Application {
       schema: checkSchema,
     },
     metrics,
+    bound: pulse.bound,
     pages: options.pages,
     loadContext: async ({ request, requestId, cspNonce, ip }) => {
       const session = await sessionOf(request);
@@ -329,7 +340,14 @@ export function createApplication(options: ApplicationOptions): Application {
 
   return {
     listener: chargeListener(
-      { router, apiKeys, callers: createCallerCache(apiKeys, Date.now), metrics, logger },
+      {
+        router,
+        apiKeys,
+        callers: createCallerCache(apiKeys, Date.now),
+        metrics,
+        logger,
+        bound: pulse.bound,
+      },
       getRequestListener(app.fetch, {
         // A HEAD or an aborted request must not end the process.
         errorHandler: (err) => {
@@ -340,12 +358,12 @@ export function createApplication(options: ApplicationOptions): Application {
     ),
     checkSchema,
     start() {
-      for (const background of backgrounds) {
+      for (const background of [pulse, ...backgrounds]) {
         background.start();
       }
     },
     async stop() {
-      await Promise.all(backgrounds.map((background) => background.stop()));
+      await Promise.all([pulse, ...backgrounds].map((background) => background.stop()));
       await Promise.all([sql.end({ timeout: 5 }), monthSql.end({ timeout: 5 })]);
     },
   };

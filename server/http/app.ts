@@ -3,8 +3,9 @@ import { Hono } from 'hono';
 import { except } from 'hono/combine';
 import type { Logger } from 'pino';
 import type { ApiKeys } from '../billing/accounts/api-keys.ts';
+import type { Bound } from '../billing/pulse.ts';
 import type { StripeEvents } from '../billing/stripe-events/stripe-events.ts';
-import { Fault } from '../faults.ts';
+import { asFault, Fault } from '../faults.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { limitBody } from './body-limit.ts';
 import { errorResponse, logFailure } from './errors.ts';
@@ -19,6 +20,7 @@ import {
 } from './security-headers.ts';
 import { stripeWebhook } from './stripe-webhook.ts';
 import { trpc } from './trpc.ts';
+import { unavailablePage, wantsPage } from './unavailable-page.ts';
 
 /** The socket, as @hono/node-server hands it on. */
 interface NodeBindings {
@@ -54,6 +56,8 @@ export interface AppOptions {
   readonly billing: Hono<AppEnv>;
   readonly operations: Operations;
   readonly metrics: Metrics;
+  /** Ends the wait for a database that stands still. */
+  readonly bound: Bound;
   readonly pages: Pages;
   /** Everything a page is given, but for the request's own facts. */
   readonly loadContext: (request: {
@@ -67,6 +71,9 @@ export interface AppOptions {
 /** Where support staff bring the prices of a rate card. */
 const PRICE_FILE_PATH = '/admin/rate-cards/:cardId/import';
 const KIB = 1024;
+
+/** What is answered whatever the database does, and procedures. */
+const WITHOUT_DATABASE = ['/healthz', '/assets/*', '/trpc/*'];
 
 /** Paths whose callers are known by a signature or a Bearer token, never by a cookie. */
 const COOKIELESS_PATHS = [
@@ -109,12 +116,16 @@ export function createHttpApp(options: AppOptions): Hono<AppEnv> {
   );
   app.onError((error, c) => {
     const id = c.get('requestId');
-    const response = errorResponse(error, id);
-    if (response.status >= 500) {
+    const fault = asFault(error);
+    if (fault.status >= 500) {
       logFailure(options.logger, error, { requestId: id });
     }
-    return response;
+    return fault.status === 503 && wantsPage(c)
+      ? unavailablePage(fault, id)
+      : errorResponse(fault, id);
   });
+  // Procedures are bounded one by one, so that each call of a batch is answered in their own form.
+  app.use(except(WITHOUT_DATABASE, (_, next) => options.bound(next)));
 
   app.route('/', operationRoutes(options.operations, options.metrics));
 

@@ -8,6 +8,7 @@ import { getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
 import { getHTTPStatusCode } from '@trpc/server/http';
 import type { Logger } from 'pino';
 import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
+import type { Bound } from '../billing/pulse.ts';
 import { Fault } from '../faults.ts';
 import { errorShapeOf, type RouterServices, type TrpcContext } from '../trpc/context.ts';
 import { HOT_PROCEDURES, type HotProcedure } from '../trpc/hot-procedures.ts';
@@ -27,6 +28,7 @@ export interface ChargeListenerOptions {
   readonly callers: CallerCache;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  readonly bound?: Bound | undefined;
 }
 
 /** Answers charges, and hands every other request to `next` before anything of it is read. */
@@ -82,7 +84,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   { procedures, isBatch }: Calls,
-  { router, apiKeys, callers, metrics, logger }: ChargeListenerOptions,
+  { router, apiKeys, callers, metrics, logger, bound }: ChargeListenerOptions,
 ): Promise<void> {
   const startedAtMs = performance.now();
   const requestId = chooseRequestId(request.headers['x-request-id']?.toString());
@@ -97,7 +99,7 @@ async function answer(
   }
 
   const secret = apiKeySecret(request.headers.authorization);
-  const base = { services: router, requestId };
+  const base = { services: router, requestId, bound };
   // Memory may name a key that was revoked since: the charge itself checks it again.
   const remembered: TrpcContext = {
     ...base,

@@ -2,6 +2,7 @@
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
 import type { Logger } from 'pino';
 import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
+import type { Bound } from '../billing/pulse.ts';
 import type { RouterServices } from '../trpc/context.ts';
 import { appRouter } from '../trpc/router.ts';
 import { apiKeySecret } from './bearer.ts';
@@ -11,6 +12,7 @@ export interface TrpcOptions {
   readonly router: RouterServices;
   readonly apiKeys: Pick<ApiKeys, 'authenticate'>;
   readonly logger: Logger;
+  readonly bound?: Bound | undefined;
 }
 
 /** The most calls in one HTTP batch. */
@@ -19,7 +21,7 @@ export const MAX_HTTP_BATCH = 200;
 export function trpc(
   request: Request,
   requestId: string,
-  { router, apiKeys, logger }: TrpcOptions,
+  { router, apiKeys, logger, bound }: TrpcOptions,
 ): Promise<Response> {
   // Asked for by the procedures, so that a database that is down is answered like any of their
   // errors; looked up once for all calls of a batch.
@@ -35,7 +37,7 @@ export function trpc(
     maxBatchSize: MAX_HTTP_BATCH,
     // A query may be sent as POST: its input holds what must not stand in an address.
     allowMethodOverride: true,
-    createContext: async () => ({ services: router, requestId, apiKey }),
+    createContext: async () => ({ services: router, requestId, apiKey, bound }),
     responseMeta: ({ errors }) => ({
       headers: { ...retryAfter(errors), 'cache-control': 'no-store' },
     }),

@@ -10,6 +10,7 @@ import type { SpendingLimits } from '../billing/charging/spending-limits.ts';
 import type { PaymentRefunds } from '../billing/money-back/payment-refunds.ts';
 import type { Month } from '../billing/month/month.ts';
 import type { Subscriptions } from '../billing/month/subscriptions.ts';
+import type { Bound } from '../billing/pulse.ts';
 import type { RateCards } from '../billing/rate-cards/rate-cards.ts';
 import type { Wallets } from '../billing/wallets/wallets.ts';
 import { asFault, FAULTS, Fault } from '../faults.ts';
@@ -34,6 +35,8 @@ export interface TrpcContext {
   readonly requestId: string;
   /** The key that the request's Bearer token names; null without one, or when it is revoked. */
   readonly apiKey: () => Promise<ApiCaller | null>;
+  /** Ends the wait for a database that stands still; without it a call waits for as long as it takes. */
+  readonly bound?: Bound | undefined;
 }
 
 const t = initTRPC.context<TrpcContext>().create({
@@ -77,13 +80,19 @@ function asTrpcError(cause: unknown): TRPCError {
   });
 }
 
-const faults = t.middleware(async ({ next }) => {
-  const result = await next();
+const faults = t.middleware(async ({ ctx: { bound = unbound }, next }) => {
+  const result = await bound(() => next()).catch((cause: unknown) => {
+    throw asTrpcError(cause);
+  });
   if (result.ok) {
     return result;
   }
   throw asTrpcError(result.error);
 });
+
+function unbound<T>(work: () => Promise<T>): Promise<T> {
+  return work();
+}
 
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
@@ -148,15 +157,17 @@ export interface ProcedureParts<Input extends z.ZodType, Output> {
 export async function callDirectly<Input extends z.ZodType, Output>(
   procedure: ProcedureParts<Input, Output>,
   rawInput: () => unknown,
-  context: TrpcContext,
+  { services, apiKey, bound = unbound }: TrpcContext,
 ): Promise<Output> {
   try {
-    const actor = await admit(await context.apiKey(), procedure.scope, rawInput);
-    const input = procedure.input.safeParse(rawInput());
-    if (!input.success) {
-      throw new TRPCError({ code: 'BAD_REQUEST', cause: input.error });
-    }
-    return await procedure.run(context.services, input.data, actor);
+    return await bound(async () => {
+      const actor = await admit(await apiKey(), procedure.scope, rawInput);
+      const input = procedure.input.safeParse(rawInput());
+      if (!input.success) {
+        throw new TRPCError({ code: 'BAD_REQUEST', cause: input.error });
+      }
+      return procedure.run(services, input.data, actor);
+    });
   } catch (cause) {
     throw asTrpcError(cause);
   }
