@@ -195,27 +195,3 @@ test('killed 20 times in the middle, the month is as if it had been closed at on
     expect((await verifyRange(owner, range, 5)).differences).toEqual([]);
   }
 });
-
-test.each([
-  ['36 hours ahead', 36, '2026-08-30T13:00:00Z'],
-  ['36 hours behind', -36, '2026-09-01T02:00:00Z'],
-])(
-  'an application whose clock is %s closes nothing too early and nothing wrong',
-  async (_, hours, now) => {
-    const wallet = await scenario.open('2026-07-10T00:00:00Z');
-    await scenario.charge('2026-07-11T00:00:00Z', wallet, 5n);
-    await scenario.run('2026-08-01T02:00:00Z', '2026-07');
-    await scenario.db.setClock(now);
-    const { app } = scenario.db;
-    const clock = () => new Date(Date.parse(now) + hours * 3_600_000);
-    const skewed = createMonthWork({ sql: app, longSql: app, clock });
-    const requested = await skewed.request({ actor: 'test:skew' });
-    // The one asks for a month that the database knows is not over, the other for the one before.
-    expect(requested).toMatchObject(
-      hours > 0 ? { ok: false, code: 'PERIOD_NOT_OVER' } : { ok: true, period: '2026-07' },
-    );
-    expect(await scenario.statements.list(wallet.userId)).toHaveLength(1);
-    // With the right time, or named, the month that is due is closed as ever.
-    expect(await scenario.run('2026-09-01T03:00:00Z', '2026-08')).toMatchObject({ closed: 1 });
-  },
-);
