@@ -177,7 +177,7 @@ export interface AutoTopUpCharge {
   brand: string;
   last4: string;
   try: number;
-  /** It is on and its wallet open, so another card may be asked. */
+  /** It is on and its wallet takes payments, so another card may be asked. */
   mayCharge: boolean;
   createdAt: Date;
   ageSeconds: number;
@@ -195,7 +195,7 @@ export async function findAutoTopUpCharge(
     select t.top_up_id as "topUpId", t.wallet_id as "walletId", w.user_id as "userId", t.state,
       p.currency, p.amount_micros as "amountMicros", p.amount_minor as "amountMinor",
       p.payment_intent_id as "paymentIntentId", y.payment_method_id as "paymentMethodId",
-      y.brand, y.last4, t.try, a.status = 'on' and w.status = 'open' as "mayCharge",
+      y.brand, y.last4, t.try, a.status = 'on' and takes_payments(w) as "mayCharge",
       t.created_at as "createdAt",
       extract(epoch from ledger_now() - t.created_at)::int as "ageSeconds",
       t.recovery_no as "recoveryNo", t.recovery_used_at is not null as "recoveryUsed",
