@@ -48,8 +48,13 @@ export function pricingOf(
     at: at.toISOString(),
     ...(fallback !== undefined && { fallbackRateCardId: fallback.card.id }),
     ...(isGoodwill && { goodwill: true }),
-    ...(unitsThisMonth !== undefined && { unitsThisMonth }),
+    ...(unitsThisMonth !== undefined && !isGoodwill && { unitsThisMonth }),
   };
+}
+
+/** Goodwill counts no units of the month and depends on none, whether it is a hold or a charge. */
+function withoutUnits({ unitsThisMonth: _, ...by }: HoldPrices): HoldPrices {
+  return by;
 }
 
 /** Prices an estimate. Throws a `BAD_REQUEST` when its destination is none. */
@@ -63,7 +68,7 @@ function priceOfUsage(estimated: Usage, by: HoldPrices): PricedEstimate {
   const to = usageDestination(usage);
   const isGoodwill = mustConnect(by.prices, to);
   const about = { asked: { usage: asked }, type: usage.type, to, isGoodwill };
-  const { report, amountMicros, noRate } = reportOf(by, usage);
+  const { report, amountMicros, noRate } = reportOf(isGoodwill ? withoutUnits(by) : by, usage);
   return amountMicros === null
     ? { ok: false, ...about, noRate }
     : { ok: true, ...about, amountMicros, report };

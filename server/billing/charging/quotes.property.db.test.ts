@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { roundings } from '../../rating/exact.ts';
 import type { RuleJson } from '../../rating/rate.fixtures.ts';
-import { createPricingWorld, type PricingWorld } from './pricing.fixtures.ts';
+import { actor, createPricingWorld, type PricingWorld } from './pricing.fixtures.ts';
 
 let world: PricingWorld;
 
@@ -61,20 +61,38 @@ const smsRule = fc
       monthlyTiers: [{ aboveUnits: above, pricePerUnitMicros: prices[1] }],
     }),
   );
+const otherRules = fc
+  .record({ common, limits, prices: fc.tuple(price, price, price), upToBytes: fc.nat(5_000) })
+  .map(({ common, limits, prices, upToBytes }): RuleJson[] => {
+    const rule = { ...common, ...limits, prefix: '', pricePerUnitMicros: prices[0] };
+    const sizeTiers = [
+      { upToBytes, pricePerUnitMicros: prices[1] },
+      { upToBytes: null, pricePerUnitMicros: prices[2] },
+    ];
+    return [
+      { ...rule, id: 'email', type: 'email' },
+      { ...rule, id: 'fax', type: 'fax', prefix: '44' },
+      { ...rule, id: 'file', type: 'file_transfer', sizeTiers },
+    ];
+  });
 const rules = fc
-  .tuple(fc.uniqueArray(callRules, { selector: ({ id }) => id, maxLength: 3 }), smsRule)
-  .map(([calls, sms]) => [...calls, sms]);
+  .tuple(fc.uniqueArray(callRules, { selector: ({ id }) => id, maxLength: 3 }), smsRule, otherRules)
+  .map(([calls, sms, others]) => [...calls, sms, ...others]);
 
 const to = fc.constantFrom('+442079460000', '00 44 161 496 0000', '+14155550132', '112', '*98');
 const usages = fc.array(
   fc.oneof(
     fc.record({ type: fc.constant('call' as const), durationSeconds: fc.nat(400), to }),
     fc.record({ type: fc.constant('sms' as const), segments: fc.nat(6), to }),
+    fc.record({ type: fc.constant('sms' as const), body: fc.string({ unit: 'binary' }), to }),
+    fc.record({ type: fc.constant('email' as const), recipients: fc.nat(50) }),
+    fc.record({ type: fc.constant('fax' as const), pages: fc.nat(9), to }),
+    fc.record({ type: fc.constant('file_transfer' as const), bytes: fc.nat(9_000) }),
   ),
   { minLength: 1, maxLength: 6 },
 );
 
-it('what is quoted is what is charged, to the micro, whatever the cards say', {
+it('what is quoted is what is charged, at once or by a hold, to the micro, whatever the cards say', {
   timeout: 90_000,
 }, async () => {
   await fc.assert(
@@ -103,6 +121,20 @@ it('what is quoted is what is charged, to the micro, whatever the cards say', {
           expect(charged.amountMicros).toBe(quoted.amountMicros);
           const explained = await world.explaining.explain(wallet, { seq: charged.seq });
           expect(explained).toMatchObject({ charges: [{ matches: true }] });
+        }
+        for (const usage of usages) {
+          const quoted = await world.charging.quote(wallet, usage);
+          const placed = await world.authorize(wallet, usage);
+          if (!quoted.ok || !placed.ok) {
+            expect(placed).toEqual(quoted);
+            continue;
+          }
+          expect(placed.heldMicros).toBe(quoted.amountMicros);
+          const { holdId } = placed;
+          const captured = await world.holds.capture({ holdId, usage, overrun: 'refuse' }, actor);
+          expect.assert(captured.ok);
+          expect(captured.breakdown).toEqual(quoted.breakdown);
+          expect(captured.amountMicros).toBe(quoted.amountMicros);
         }
         await world.setNow(world.now().getTime() + 7 * 3_600_000);
       },
