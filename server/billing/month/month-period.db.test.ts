@@ -25,6 +25,8 @@ describe('the period', () => {
     ['America/Havana', '2026-10', '2026-10-01T04:00:00.000Z', '2026-11-01T05:00:00.000Z'],
     ['Asia/Kolkata', '2028-02', '2028-01-31T18:30:00.000Z', '2028-02-29T18:30:00.000Z'],
     ['UTC', '2028-02', '2028-02-01T00:00:00.000Z', '2028-03-01T00:00:00.000Z'],
+    ['UTC', '2027-02', '2027-02-01T00:00:00.000Z', '2027-03-01T00:00:00.000Z'],
+    ['Asia/Kathmandu', '2027-04', '2027-03-31T18:15:00.000Z', '2027-04-30T18:15:00.000Z'],
     ['UTC', '2026-12', '2026-12-01T00:00:00.000Z', '2027-01-01T00:00:00.000Z'],
   ])('in %s of %s is that zone’s own calendar month', async (timezone, period, start, end) => {
     const wallet = await scenario.open(start, { timezone });
@@ -40,6 +42,25 @@ describe('the period', () => {
     expect(older).toEqual([]);
     expect(statement && iso(statement)).toEqual({ period, startsAt: start, endsAt: end });
     expect(statement).toMatchObject({ arrearsMicros: 1n, fromSeq: 1n, toSeq: 2n });
+  });
+
+  it('of a wallet that is opened on the 31st is the rest of that month, and then each month', async () => {
+    const wallet = await scenario.open('2027-01-31T12:00:00Z');
+    for (const at of ['2027-02-28T23:59:59.999Z', '2027-03-31T23:59:59.999Z']) {
+      await scenario.charge(at, wallet, 1n);
+    }
+    await scenario.run('2027-04-30T12:00:00Z', '2027-03');
+    const found = (await scenario.statements.list(wallet.userId)).reverse();
+    expect(
+      found.map(({ arrearsMicros, ...each }) => [
+        iso({ arrearsMicros, ...each }).endsAt,
+        arrearsMicros,
+      ]),
+    ).toEqual([
+      ['2027-02-01T00:00:00.000Z', 0n],
+      ['2027-03-01T00:00:00.000Z', 1n],
+      ['2027-04-01T00:00:00.000Z', 2n],
+    ]);
   });
 
   it('ends once where clocks go back across midnight of the 1st', async () => {

@@ -98,6 +98,22 @@ describe('the fee of a month', () => {
     ]);
   });
 
+  it.each([
+    ['February', 'UTC', '2027-02-15T00:00:00Z', '2027-03-01T00:00:00Z', 14, 28],
+    ['February of a leap year', 'UTC', '2028-02-15T00:00:00Z', '2028-03-01T00:00:00Z', 15, 29],
+    ['the 31st', 'UTC', '2027-07-31T00:00:00Z', '2027-08-01T00:00:00Z', 1, 31],
+    // An hour is left out, and comes twice, on the last Sunday of these.
+    ['March', 'Europe/Berlin', '2027-03-27T23:00:00Z', '2027-03-31T22:00:00Z', 95, 743],
+    ['October', 'Europe/Berlin', '2027-10-30T22:00:00Z', '2027-10-31T23:00:00Z', 25, 745],
+  ])('of %s in %s from %s is its part of the month', async (_, timezone, from, to, part, whole) => {
+    const wallet = await scenario.open(from, { timezone });
+    await subscribe(from, wallet);
+    await scenario.run(to, from.slice(0, 7));
+    expect(await feesOf(wallet)).toEqual([
+      `${from.slice(0, 7)} Team plan 0 ${Math.round((31_000_000 * part) / whole)}`,
+    ]);
+  });
+
   it('comes after the fees of months that were missed, oldest first', async () => {
     const wallet = await scenario.open('2026-06-10T00:00:00Z', { mode: 'deferred' });
     await scenario.grant('2026-06-11T00:00:00Z', wallet, 40_000_000n);
