@@ -1284,7 +1284,8 @@ begin
       period_wall_clock((select period_of(min(w.opened_at), 'UTC') from wallets w)),
       period_wall_clock(p_due_through), interval '1 month'
     ) as month
-    where not exists (select from billing_runs r where r.period = to_char(month, 'YYYY-MM'))
+    where period_is_over(to_char(month, 'YYYY-MM'))
+      and not exists (select from billing_runs r where r.period = to_char(month, 'YYYY-MM'))
     on conflict (period) do nothing
     returning id, period
   ), quiet as (
@@ -7715,6 +7716,7 @@ grant execute on function start_card_setup(uuid,text,boolean,text) to wallet_app
 grant execute on function start_top_up(uuid,uuid,text,bigint,bigint,boolean) to wallet_app;
 grant execute on function stop_alert_mails(uuid) to wallet_app;
 grant execute on function take_unreported_differences(integer) to wallet_app;
+grant execute on function takes_payments(wallets) to wallet_app;
 grant execute on function tightest_limit(wallets,text,text,uuid) to wallet_app;
 grant execute on function touch_reconciliation(date,boolean) to wallet_app;
 grant execute on function trim_stripe_payloads(timestamp with time zone,integer) to wallet_app;
