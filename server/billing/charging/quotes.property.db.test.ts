@@ -64,7 +64,7 @@ const smsRule = fc
 const otherRules = fc
   .record({ common, limits, prices: fc.tuple(price, price, price), upToBytes: fc.nat(5_000) })
   .map(({ common, limits, prices, upToBytes }): RuleJson[] => {
-    const rule = { ...common, ...limits, prefix: '', pricePerUnitMicros: prices[0] };
+    const rule = { ...common, ...limits, prefix: '' as const, pricePerUnitMicros: prices[0] };
     const sizeTiers = [
       { upToBytes, pricePerUnitMicros: prices[1] },
       { upToBytes: null, pricePerUnitMicros: prices[2] },
