@@ -1,29 +1,25 @@
-/** `npm run db:seed`: writes the demo data into the database of DATABASE_URL. */
-import { parseArgs } from 'node:util';
+/** `npm run db:seed`: demo data. */
 import { DEMO_USER, seedDemo } from '../dev/seed.ts';
-import { describeProblems, readDatabaseEnv } from '../env.ts';
-import { commandEnv } from './environment.ts';
+import { type EnvSource, readDatabaseEnv } from '../env.ts';
+import { needed, notUnderstood, runAsProgram, runCommand } from './command.ts';
+import type { Output } from './output.ts';
 
-async function main(): Promise<void> {
-  // Throws at whatever else is given, before anything is written.
-  if (parseArgs({ options: { help: { type: 'boolean' } } }).values.help) {
-    console.log('npm run db:seed: writes the demo data into the database of DATABASE_URL');
-    return;
-  }
-  const source = commandEnv();
-  const read = readDatabaseEnv(source);
-  if (!read.ok) {
-    throw new Error(describeProblems(read.problems));
-  }
-  await seedDemo({
-    ownerUrl: read.env.databaseOwnerUrl,
-    apiKey: source.WALLET_API_KEY ?? null,
-    now: new Date(),
+const HELP = 'npm run db:seed: writes the demo data into the database of DATABASE_URL\n';
+
+/** Runs the command; returns the exit code: 0 done, 1 failed, 2 misused. */
+export function runSeed(
+  argv: readonly string[],
+  source: EnvSource,
+  output: Output,
+): Promise<number> {
+  return runCommand({ argv, options: {}, help: HELP, output }, async ({ positionals }) => {
+    if (positionals.length > 0) throw notUnderstood(positionals);
+    const { databaseOwnerUrl: ownerUrl } = needed(readDatabaseEnv(source));
+    await seedDemo({ ownerUrl, apiKey: source.WALLET_API_KEY ?? null, now: new Date() });
+    const { email, password } = DEMO_USER;
+    await output.out(`Demo data is there. Sign in as ${email}, password ${password}.\n`);
+    return 0;
   });
-  console.log(`Demo data is there. Sign in as ${DEMO_USER.email}, password ${DEMO_USER.password}.`);
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
-});
+await runAsProgram(import.meta.url, runSeed);
