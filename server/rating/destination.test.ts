@@ -33,7 +33,12 @@ describe('normalDestination', () => {
     ['917-375-0980', '9173750980'],
     // Johannesburg's area code, and no number abroad.
     ['011 786 1111', '0117861111'],
+    ['020 7946 0000 ext. 12', '02079460000'],
+    ['2125550100x7', '2125550100'],
     ['front-desk', 'front-desk'],
+    ['101-desk', '101-desk'],
+    ['1001-anna@pbx.example', '1001-anna@pbx.example'],
+    ['*72,5550100', '*72,5550100'],
     ['sip:alice@example.org', 'sip:alice@example.org'],
     ['*98', '*98'],
   ])('leaves %j as it was dialled', (to, normal) => {
@@ -55,12 +60,14 @@ describe('normalDestination', () => {
     expect(normalDestination(to, country)).toBe(normal);
   });
 
-  test.each(['+', '++44', '+44abc', '+1234567890123456', '\u200b', '()', '१२३४५६७', '+0123456'])(
-    'finds no destination in text %#',
-    (to) => {
-      expect(normalDestination(to)).toBeUndefined();
-    },
-  );
+  test.each([
+    ...['+', '++44', '+44abc', '+1234567890123456', '\u200b', '()', '१२३४५६७', '+0123456'],
+    // Numbers with letters, pauses or a second number, which no prefix would find.
+    ...['1-800-FLOWERS', '1800flowers', '442079460000,,12', '4420,7946,0000', '02079460000,0207'],
+  ])('finds no destination in text %#', (to) => {
+    expect(normalDestination(to)).toBeUndefined();
+    expect(normalDestination(to, 'US')).toBeUndefined();
+  });
 
   test('is its own normal form, and looks up the same digits', () => {
     const pieces = fc.constantFrom(

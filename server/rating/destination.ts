@@ -21,6 +21,11 @@ export function callingCodeOf(country: string): string {
 const plainNumber = /^(?:\+[1-9]|[1-9])\d{0,14}$/;
 const plainInternational = /^\+[1-9]\d{0,14}$/;
 
+/** An extension behind a number, as people write it. */
+const extension = /(?:extn?|x)\d{1,7}$/i;
+/** Too long for the name of an extension: a number with letters or pauses in it. */
+const brokenNumber = /^(?=[^a-z\d]*(?:[a-z\d][^a-z\d]*){7})\d{4,}[a-z,]/i;
+
 /** Service and emergency numbers, which belong to no country's numbering of subscribers. */
 const longestShortCode = 6;
 
@@ -36,8 +41,8 @@ const separators = /[\s\p{Zs}\p{Cf}\p{Pd}\u2212./()]/gu;
  *
  * The user part of a `sip:`, `sips:` or `tel:` address counts. `+` and `00` begin international
  * numbers, and `011` where such a number follows. Other numbers stay as they were dialled, unless
- * `country` says whose they are; short codes always do. Undefined when the text begins like an
- * international number and is none, or has digits that nobody can read.
+ * `country` says whose they are; short codes always do. Undefined when the text begins like a
+ * number and is none, or has digits that nobody can read.
  */
 export function normalDestination(to: string, country?: string): string | undefined {
   if (plainNumber.test(to) && (country === undefined || to.startsWith('+'))) {
@@ -47,10 +52,20 @@ export function normalDestination(to: string, country?: string): string | undefi
   if (number.startsWith('+')) {
     return internationalOf(number);
   }
-  if (/^\d+$/.test(number)) {
-    return number.length <= longestShortCode ? number : dialledOf(number, country);
+  const subscriber = number.replace(extension, '');
+  if (/^\d+$/.test(subscriber)) {
+    return subscriber.length <= longestShortCode ? subscriber : dialledOf(subscriber, country);
+  }
+  // A name in an address says itself that it is one.
+  if (brokenNumber.test(number) && !/^sips?:|@/i.test(to)) {
+    return undefined;
   }
   return number === '' || /\p{Nd}/u.test(number.replace(/\d/g, '')) ? undefined : to;
+}
+
+/** Whether a destination in its normal form is a number, and no name or code of a switch. */
+export function isNumber(normal: string): boolean {
+  return /^\+?\d+$/.test(normal);
 }
 
 /** What remains of a number when all that is not dialled is left out. */

@@ -1,5 +1,5 @@
 /** The cards that price one wallet's usage. */
-import { normalDestination } from './destination.ts';
+import { isNumber, normalDestination } from './destination.ts';
 import { type CompiledRateCard, findRule, type RateRule } from './rate-card.ts';
 import { type Usage, type UsageType, usageDestination } from './usage.ts';
 
@@ -48,21 +48,29 @@ export function mustConnect(prices: PriceList, to: string | undefined): boolean 
 }
 
 /**
- * A destination in the form by which prices and limits find it, or undefined when it is none. Digits
- * that must be reached stay as they are dialled.
+ * A destination in the form by which prices and limits find it, or undefined when it is none, or none
+ * for this type of usage: calls also go to names. Digits that must be reached stay as they are
+ * dialled.
  */
-export function destinationBy(prices: PriceList, to: string): string | undefined {
+export function destinationBy(
+  prices: PriceList,
+  to: string,
+  type: UsageType | undefined,
+): string | undefined {
   const dialled = normalDestination(to);
   const country = prices.find(({ card }) => card.country !== undefined)?.card.country;
-  return country === undefined || dialled === undefined || mustConnect(prices, dialled)
-    ? dialled
-    : normalDestination(to, country);
+  const normal =
+    country === undefined || (dialled !== undefined && mustConnect(prices, dialled))
+      ? dialled
+      : normalDestination(to, country);
+  const mayBeName = type === undefined || type === 'call';
+  return normal === undefined || mayBeName || isNumber(normal) ? normal : undefined;
 }
 
 /** The usage with its destination in that form, or undefined when it has none such. */
 export function withDestinationBy(prices: PriceList, usage: Usage): Usage | undefined {
   const to = usageDestination(usage);
-  const normal = to === undefined ? undefined : destinationBy(prices, to);
+  const normal = to === undefined ? undefined : destinationBy(prices, to, usage.type);
   if (to === normal) {
     return usage;
   }

@@ -70,6 +70,34 @@ it('what is no destination is a bad request that names the field and not the num
   });
 });
 
+it('messages and faxes go to numbers and short codes alone, calls also to names', async () => {
+  const wallet = await world.walletWith(1_000_000n);
+  const message = 'usage.to: must be a number that can be dialled';
+  for (const to of ['front-desk', 'sip:alice@pbx.example', '*98', '1-800-FLOWERS', '4420,7946']) {
+    for (const usage of [
+      { type: 'sms', to },
+      { type: 'fax', to, pages: 1 },
+    ] as const) {
+      await expect(world.charging.quote(wallet, usage)).rejects.toMatchObject({
+        code: 'BAD_REQUEST',
+        publicMessage: message,
+      });
+    }
+    const estimate = { amountMicros: 1n, type: 'sms', to } as const;
+    const hold = { wallet: { walletId: wallet.walletId }, key: to, estimate, ttlSeconds: 60 };
+    await expect(world.holds.authorize(hold, actor)).rejects.toMatchObject({
+      publicMessage: 'to: must be a number that can be dialled',
+    });
+  }
+  for (const to of ['72404', '+442079460000']) {
+    const answer = await world.charging.quote(wallet, { type: 'sms', to });
+    expect(answer).not.toMatchObject({ code: 'BAD_REQUEST' });
+  }
+  for (const to of ['front-desk', 'sip:alice@pbx.example', '*98']) {
+    expect(await world.charging.quote(wallet, callOf(60, to))).toMatchObject({ ok: true });
+  }
+});
+
 it('a card with a country reads the national numbers of its callers', async () => {
   await world.publish({ rules, country: 'GB', alwaysConnect: ['999'] });
   const wallet = await world.walletWith(1_000_000n);

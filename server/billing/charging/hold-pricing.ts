@@ -78,7 +78,7 @@ function priceOfAmount(
   { amountMicros, type, to: dialled }: Exclude<Estimate, { usage: Usage }>,
   by: HoldPrices,
 ): PricedEstimate {
-  const to = dialled === undefined ? undefined : normalTo(by.prices, dialled, 'to');
+  const to = dialled === undefined ? undefined : normalTo(by.prices, dialled, type, 'to');
   const isGoodwill = mustConnect(by.prices, to);
   const about = { asked: { amountMicros, type, to: dialled }, type, to, isGoodwill };
   if (by.prices.length === 0) {

@@ -79,14 +79,18 @@ const rules = fc
   .tuple(fc.uniqueArray(callRules, { selector: ({ id }) => id, maxLength: 3 }), smsRule, otherRules)
   .map(([calls, sms, others]) => [...calls, sms, ...others]);
 
-const to = fc.constantFrom('+442079460000', '00 44 161 496 0000', '+14155550132', '112', '*98');
+const number = fc.constantFrom('+442079460000', '00 44 161 496 0000', '+14155550132', '112');
 const usages = fc.array(
   fc.oneof(
-    fc.record({ type: fc.constant('call' as const), durationSeconds: fc.nat(400), to }),
-    fc.record({ type: fc.constant('sms' as const), segments: fc.nat(6), to }),
-    fc.record({ type: fc.constant('sms' as const), body: fc.string({ unit: 'binary' }), to }),
+    fc.record({
+      type: fc.constant('call' as const),
+      durationSeconds: fc.nat(400),
+      to: fc.oneof(number, fc.constant('*98')),
+    }),
+    fc.record({ type: fc.constant('sms' as const), segments: fc.nat(6), to: number }),
+    fc.record({ type: fc.constant('sms' as const), body: fc.string({ unit: 'binary' }), to: number }),
     fc.record({ type: fc.constant('email' as const), recipients: fc.nat(50) }),
-    fc.record({ type: fc.constant('fax' as const), pages: fc.nat(9), to }),
+    fc.record({ type: fc.constant('fax' as const), pages: fc.nat(9), to: number }),
     fc.record({ type: fc.constant('file_transfer' as const), bytes: fc.nat(9_000) }),
   ),
   { minLength: 1, maxLength: 6 },

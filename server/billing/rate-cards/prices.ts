@@ -96,7 +96,7 @@ export function createPrices(options: {
   ): Promise<LookedUpPrices | null> {
     const name = countryList.find(({ code }) => code === country)?.name;
     const to = name === undefined ? number.trim() : `+${callingCodeOf(country)}`;
-    const destination = destinationBy(now, to) ?? to;
+    const destination = destinationBy(now, to, undefined) ?? to;
     const digits = dialledDigits(destination);
     if (digits === '') {
       return null;
