@@ -88,7 +88,11 @@ const usages = fc.array(
       to: fc.oneof(number, fc.constant('*98')),
     }),
     fc.record({ type: fc.constant('sms' as const), segments: fc.nat(6), to: number }),
-    fc.record({ type: fc.constant('sms' as const), body: fc.string({ unit: 'binary' }), to: number }),
+    fc.record({
+      type: fc.constant('sms' as const),
+      body: fc.string({ unit: 'binary' }),
+      to: number,
+    }),
     fc.record({ type: fc.constant('email' as const), recipients: fc.nat(50) }),
     fc.record({ type: fc.constant('fax' as const), pages: fc.nat(9), to: number }),
     fc.record({ type: fc.constant('file_transfer' as const), bytes: fc.nat(9_000) }),
