@@ -1,5 +1,5 @@
 import { expect } from '@playwright/test';
-import { DEMO_USER } from '../server/dev/seed.ts';
+import { DEMO_USER, LATE_USER } from '../server/dev/seed.ts';
 import { expectAccessible } from './accessible.ts';
 import { billingClient, grant } from './money.ts';
 import { signIn, test } from './users.ts';
@@ -58,6 +58,14 @@ test('the demo user sees a forecast, and when the money runs out', async ({ page
     );
     expect(overflow).toBe(0);
   }
+});
+
+test('a customer who owes is told until when it can be paid', async ({ page, context }) => {
+  await signIn(context, LATE_USER);
+  await page.goto('/account');
+  await expect(page.getByRole('main')).toContainText(
+    /\$1\d\.\d+ was more than your balance\. .*Usage stops on \d+ \w+ \d{4}, \d\d:\d\d unless it is paid/,
+  );
 });
 
 test('a spending limit that is reached is named wherever the money would not say why', async ({

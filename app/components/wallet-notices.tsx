@@ -1,5 +1,6 @@
 import type { TopUpView } from '../../server/http/views/top-ups.ts';
 import type { WalletView } from '../../server/http/views/wallets.ts';
+import { formatDateTime } from '../format.ts';
 import type { Wire } from '../wire.ts';
 import { Money } from './money.tsx';
 import { Notice } from './notice.tsx';
@@ -8,14 +9,17 @@ import { TextLink } from './text-link.tsx';
 type FreezingTopUp = Pick<Wire<TopUpView>, 'topUpId' | 'amountMicros' | 'dispute'>;
 
 interface WalletNoticesProps {
-  wallet: Pick<Wire<WalletView>, 'status' | 'arrearsMicros' | 'availableMicros' | 'currency'>;
+  wallet: Pick<
+    Wire<WalletView>,
+    'status' | 'arrearsMicros' | 'suspendsAt' | 'availableMicros' | 'currency' | 'timezone'
+  >;
   /** Top-ups whose disputes keep it frozen. */
   freezing: FreezingTopUp[];
 }
 
 /** What keeps a wallet from being used as usual, and what can be done about it. */
 export function WalletNotices({ wallet, freezing }: WalletNoticesProps) {
-  const { status, arrearsMicros, availableMicros, currency } = wallet;
+  const { status, arrearsMicros, suspendsAt, availableMicros, currency, timezone } = wallet;
   return (
     <>
       {status === 'frozen' && (
@@ -47,6 +51,8 @@ export function WalletNotices({ wallet, freezing }: WalletNoticesProps) {
         <Notice tone="warning" title="You owe for past usage or fees">
           <Money micros={arrearsMicros} currency={currency} /> was more than your balance. Your next
           top-up pays it first.
+          {suspendsAt !== null &&
+            ` Usage stops on ${formatDateTime(suspendsAt, timezone)} unless it is paid before.`}
         </Notice>
       )}
     </>

@@ -21,7 +21,7 @@ import { TextLink } from '../components/text-link.tsx';
 import { TopUpTable } from '../components/top-up-table.tsx';
 import { describeEvent } from '../events.ts';
 import { fieldErrors, type RefusedForm } from '../form-errors.ts';
-import { humanize } from '../format.ts';
+import { formatDateTime, humanize } from '../format.ts';
 import { notFound, requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
 import { errorsOf, refuseForm } from '../refuse-form.server.ts';
@@ -199,7 +199,13 @@ function StandingCard({ desk: { wallet, email } }: { desk: Desk }) {
           { label: 'Balance', value: money(wallet.balanceMicros) },
           { label: 'On hold', value: money(wallet.heldMicros) },
           { label: 'Available', value: money(wallet.availableMicros) },
-          { label: 'Arrears', value: money(wallet.arrearsMicros) },
+          {
+            label: 'Arrears',
+            ...(wallet.suspendsAt !== null && {
+              hint: `Suspended ${formatDateTime(wallet.suspendsAt, wallet.timezone)} unless paid before`,
+            }),
+            value: money(wallet.arrearsMicros),
+          },
           ...(grantsMicros === '0'
             ? []
             : [{ label: 'Promotional credit in the balance', value: money(grantsMicros) }]),

@@ -24,7 +24,7 @@ import { startAppProcess } from './app-process.ts';
 import { startInngestRunner } from './inngest/runner.ts';
 import { startMailbox } from './mailbox/server.ts';
 import { startPostgres } from './postgres.ts';
-import { DEMO_USER, OTHER_USERS, SUPPORT_USER, seedDemo } from './seed.ts';
+import { DEFERRED_USER, DEMO_USER, LATE_USER, SUPPORT_USER, seedDemo } from './seed.ts';
 import { startStripeStandIn } from './stripe/server.ts';
 
 const READY_TIMEOUT_MS = 90_000;
@@ -223,10 +223,12 @@ function announce(given: EnvSource, variables: Variables, dataDir: string): void
     ['Wallet', variables.APP_URL],
     ...(given.DATABASE_URL === undefined
       ? [
-          ...[DEMO_USER, ...OTHER_USERS, SUPPORT_USER].map(({ email, password }, index) => [
-            index === 0 ? 'Sign in' : 'or',
-            `${email}  password ${password}`,
-          ]),
+          ...[DEMO_USER, DEFERRED_USER, LATE_USER, SUPPORT_USER].map(
+            ({ email, password }, index) => [
+              index === 0 ? 'Sign in' : 'or',
+              `${email}  password ${password}`,
+            ],
+          ),
           ['API key', `${variables.WALLET_API_KEY}  (demo, every scope)`],
         ]
       : []),

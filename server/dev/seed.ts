@@ -11,10 +11,8 @@ import { tellOfCustomerInArrears, tellOfDeferredCustomer, tellOfDemoUser } from 
 export const DEMO_USER = { email: 'demo@example.com', password: 'demo-password' };
 export const SUPPORT_USER = { email: 'support@example.com', password: 'support-password' };
 /** A customer whose usage is deducted on the 1st, and one who owes. */
-export const OTHER_USERS = [
-  { id: 'acme', email: 'acme@example.com', password: 'acme-password' },
-  { id: 'late', email: 'late@example.com', password: 'late-password' },
-] as const;
+export const DEFERRED_USER = { email: 'acme@example.com', password: 'acme-password' };
+export const LATE_USER = { email: 'late@example.com', password: 'late-password' };
 
 /**
  * Writes the demo data, as the schema's owner; a second time changes nothing. The histories are
@@ -42,9 +40,8 @@ export async function seedDemo(options: {
 async function seedAll(sql: Sql, now: Date): Promise<void> {
   await ensureUser(sql, { id: 'demo', role: 'user', ...DEMO_USER });
   await ensureUser(sql, { id: 'support', role: 'support', ...SUPPORT_USER });
-  for (const user of OTHER_USERS) {
-    await ensureUser(sql, { ...user, role: 'user' });
-  }
+  await ensureUser(sql, { id: 'acme', role: 'user', ...DEFERRED_USER });
+  await ensureUser(sql, { id: 'late', role: 'user', ...LATE_USER });
   await inThePast(sql, now, async (past) => {
     await tellOfDemoUser(past);
     await tellOfDeferredCustomer(past);

@@ -28,7 +28,10 @@ const walletColumns = (sql: Sql) => sql`
   case when w.grants_micros > 0 then (
     select min(g.expires_at) from grants g
     where g.wallet_id = w.id and g.left_micros > 0 and g.expires_at > ledger_now()
-  ) end as "grantsExpireAt"`;
+  ) end as "grantsExpireAt",
+  case when w.status = 'open' and w.arrears_micros > 0 then (
+    select a.suspend_at from wallet_arrears a where a.wallet_id = w.id
+  ) end as "suspendsAt"`;
 
 /** Wallets as they stand once what is due has been settled, which reading does not wait for. */
 const currentWallets = (sql: Sql) => sql`wallets stored cross join lateral wallet_now(stored) w`;

@@ -9,6 +9,7 @@ import { chargeWallet } from '../../store/charges.ts';
 import { settleDueWallets } from '../../store/holds.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { problemsOf } from '../../store/wallets.fixtures.ts';
+import { findWallets } from '../../store/wallets.ts';
 
 const actor = 'test:arrears';
 let scenario: MonthScenario;
@@ -90,6 +91,12 @@ async function noticesOf({ userId }: TestWallet): Promise<string[]> {
   return rows.map(({ kind }) => kind);
 }
 
+/** As its user is shown it. */
+async function suspendsAt({ id }: TestWallet): Promise<Date | null | undefined> {
+  const [wallet] = await findWallets(scenario.db.app, { walletId: id });
+  return wallet?.suspendsAt;
+}
+
 async function expectSound({ id }: TestWallet): Promise<void> {
   const { differences } = await verifyRange(scenario.db.owner, { from: id, to: id }, 10);
   expect(differences).toEqual([]);
@@ -105,7 +112,9 @@ describe('a wallet that owes when its month is closed', () => {
     await sweep('2026-09-06T02:00:00Z');
     await sweep('2026-09-06T02:00:01Z');
     expect(await noticesOf(wallet)).toEqual(['arrears_due', 'arrears_reminder']);
+    expect(await suspendsAt(wallet)).toEqual(new Date('2026-09-08T02:00:00Z'));
     await sweep('2026-09-08T02:00:00Z');
+    expect(await suspendsAt(wallet)).toBeNull();
     expect(await charge('2026-09-08T02:00:01Z', wallet)).toBe('WALLET_FROZEN');
 
     await scenario.grant('2026-09-09T00:00:00Z', wallet, 4_000_000n);

@@ -181,6 +181,7 @@ export async function tellOfCustomerInArrears(past: Past): Promise<void> {
   await story.at(daysIntoLastMonth(9));
   await story.grant(12_000_000n, 'Bank transfer of the customer');
   await story.at(before(10));
+  await story.charge(sms(GERMANY, 30));
   await story.charge(call(BRITAIN, 12_000), { overrun: 'arrears' });
   // Late enough that its days of grace go on.
   await story.at(new Date(Math.max(monthStart(0).getTime(), now.getTime() - 3 * DAY_MS)));

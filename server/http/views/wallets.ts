@@ -11,6 +11,8 @@ export interface WalletView {
   heldMicros: bigint;
   availableMicros: bigint;
   arrearsMicros: bigint;
+  /** When usage stops unless what is owed is paid before; null when nothing is demanded. */
+  suspendsAt: Date | null;
   overdraftLimitMicros: bigint;
   /** Promotional credit within the balance, which is spent before paid money. */
   grantsMicros: bigint;
