@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { BillingStatus, MailSummary } from '../../server/http/views/admin.ts';
+import type { BillingStatus, InboxSummary, MailSummary } from '../../server/http/views/admin.ts';
 import type { WalletView } from '../../server/http/views/wallets.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
@@ -74,14 +74,14 @@ export default function AdminPage() {
         <FindWallets />
         <MonthCard billing={billing} />
         <Card title="Stripe inbox" action={<TextLink to="/admin/inbox">Events</TextLink>}>
-          <DefinitionList items={counts(inbox)} />
+          <DefinitionList items={inboxItems(inbox)} />
         </Card>
         <MailCard mail={mail} />
         <Card title="Ledger">
           <DefinitionList
             items={[
               { label: 'Wallets', value: formatCount(ledger.wallets) },
-              { label: 'Events', value: formatCount(ledger.events) },
+              { label: 'Events in their histories', value: formatCount(ledger.events) },
               ...ledger.totals.map(({ currency, balanceMicros }) => ({
                 label: `All balances in ${currency}`,
                 value: <Money micros={balanceMicros} currency={currency} />,
@@ -127,18 +127,45 @@ function MailCard({ mail: { lastError, ...mail } }: { mail: Wire<MailSummary> })
     <Card title="Mail">
       <DefinitionList
         items={[
-          ...counts(mail),
+          { label: 'Mails that wait to be sent', value: formatCount(mail.waiting) },
+          { label: 'of them failed at their last try', value: formatCount(mail.failing) },
+          { label: 'Mails sent', value: formatCount(mail.sent) },
+          { label: 'Mails given up after three days', value: formatCount(mail.dead) },
           ...(lastError === null ? [] : [{ label: 'Last failure', value: lastError }]),
         ]}
       />
       {mail.dead > 0 && (
         <Form method="post" className="mt-5">
           <input type="hidden" name="intent" value="revive_mails" />
-          <Button tone="secondary">Try the dead ones again</Button>
+          <Button tone="secondary">Try those given up again</Button>
         </Form>
       )}
     </Card>
   );
+}
+
+function inboxItems(inbox: InboxSummary) {
+  const count = (number: number) => formatCount(number);
+  return [
+    { label: 'Events received', value: count(inbox.received) },
+    { label: 'Events that wait to be applied', value: count(inbox.waiting) },
+    { label: 'Events applied', value: count(inbox.applied) },
+    { label: 'Events that change nothing', value: count(inbox.ignored) },
+    {
+      label: 'Events that do not fit their payment',
+      value: <TextLink to="/admin/inbox?status=unhandled">{count(inbox.unhandled)}</TextLink>,
+    },
+    {
+      label: 'Events given up',
+      hint: 'Somebody has to look',
+      value: <TextLink to="/admin/inbox?status=dead">{count(inbox.dead)}</TextLink>,
+    },
+    {
+      label: 'Payments in quarantine',
+      hint: 'Somebody has to decide',
+      value: <TextLink to="/admin/quarantine">{count(inbox.quarantined)}</TextLink>,
+    },
+  ];
 }
 
 function counts(numbers: Record<string, number>) {
@@ -174,7 +201,13 @@ function FindWallets() {
 }
 
 function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
-  if (wallets.length === 0) return <EmptyState title="No wallet of this user" />;
+  if (wallets.length === 0) {
+    return (
+      <EmptyState title="No wallet of this user">
+        An email must be whole; of a user id, the beginning as it is written is enough.
+      </EmptyState>
+    );
+  }
   return (
     <ul className="divide-y divide-line">
       {wallets.map(({ walletId, userId, status, currency, ...wallet }) => (

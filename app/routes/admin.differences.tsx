@@ -5,6 +5,7 @@ import { Card } from '../components/card.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { Pager } from '../components/pager.tsx';
+import { TextLink } from '../components/text-link.tsx';
 import { formatDateTime, sentence } from '../format.ts';
 import { requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
@@ -63,7 +64,12 @@ function DifferenceRow({ difference }: { difference: Wire<DifferenceView> }) {
       <p className="font-medium">{sentence(meaning)}</p>
       <p className="text-sm wrap-anywhere text-ink-soft">
         {objectId}
-        {ids.walletId !== null && ` · wallet ${ids.walletId}`}
+        {ids.walletId !== null && (
+          <>
+            {' · '}
+            <TextLink to={`/admin/wallets/${ids.walletId}`}>Wallet {ids.walletId}</TextLink>
+          </>
+        )}
       </p>
       <dl className="mt-2 grid gap-x-6 gap-y-1 text-sm sm:grid-cols-[auto_1fr]">
         <dt className="text-ink-soft">Stripe</dt>

@@ -66,8 +66,14 @@ export default function InboxPage() {
         <Card>
           <Filter filter={filter} />
           {events.length === 0 ? (
-            <EmptyState title="No such event">
-              <TextLink to="/admin/inbox">Show all events</TextLink>
+            <EmptyState
+              title={counts.received === 0 ? 'Stripe has told nothing yet' : 'No such event'}
+            >
+              {counts.received === 0 ? (
+                'Each event that its webhooks bring is listed here.'
+              ) : (
+                <TextLink to="/admin/inbox">Show all events</TextLink>
+              )}
             </EmptyState>
           ) : (
             <ol className="divide-y divide-line">
@@ -90,7 +96,7 @@ export default function InboxPage() {
 function Counts({ counts }: { counts: Record<string, number> }) {
   const shown = ['received', 'waiting', 'applied', 'ignored', 'unhandled', 'dead'];
   return (
-    <Card title="So far">
+    <Card title="Events so far">
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 sm:grid-cols-6">
         {shown.map((name) => (
           <div key={name}>

@@ -65,7 +65,9 @@ export default function AdminMonthPage() {
         </Card>
         <Card title="Failures">
           {failures.length === 0 ? (
-            <EmptyState title="No wallet failed" />
+            <EmptyState title="No wallet failed">
+              A wallet that could not be closed is listed here with why, until it is.
+            </EmptyState>
           ) : (
             <Failures failures={failures} />
           )}

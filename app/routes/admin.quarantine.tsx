@@ -40,7 +40,9 @@ export default function QuarantinePage() {
       />
       <Card title={resolved ? 'Decided' : 'To be decided'}>
         {payments.length === 0 ? (
-          <EmptyState title="Nothing here" />
+          <EmptyState title={resolved ? 'Nothing was decided yet' : 'No payment waits for you'}>
+            A payment comes here when Stripe says something else of it than was asked for.
+          </EmptyState>
         ) : (
           <ol className="divide-y divide-line">
             {payments.map((payment) => (

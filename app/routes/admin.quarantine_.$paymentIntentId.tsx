@@ -135,7 +135,12 @@ function BothSides({ payment }: { payment: Wire<QuarantineView> }) {
               : [
                   { label: 'Top-up', value: asked.topUpId, hint: humanize(asked.status) },
                   { label: 'User', value: asked.userId },
-                  { label: 'Wallet', value: asked.walletId },
+                  {
+                    label: 'Wallet',
+                    value: (
+                      <TextLink to={`/admin/wallets/${asked.walletId}`}>{asked.walletId}</TextLink>
+                    ),
+                  },
                 ]),
           ]}
         />
@@ -186,7 +191,14 @@ function Decided({ resolved }: { resolved: NonNullable<Wire<QuarantineView>['res
           ...(resolved.walletId === null
             ? []
             : [
-                { label: 'Credited wallet', value: resolved.walletId },
+                {
+                  label: 'Credited wallet',
+                  value: (
+                    <TextLink to={`/admin/wallets/${resolved.walletId}`}>
+                      {resolved.walletId}
+                    </TextLink>
+                  ),
+                },
                 { label: 'By its event', value: resolved.seq },
               ]),
         ]}

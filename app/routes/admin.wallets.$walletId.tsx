@@ -106,7 +106,7 @@ export default function WalletPage() {
       <PageHeader
         title="Wallet"
         lead={<span className="wrap-anywhere">{`${wallet.walletId}. Times in ${timezone}.`}</span>}
-        action={<TextLink to="/admin">Find another</TextLink>}
+        action={<TextLink to="/admin">Find another wallet</TextLink>}
       />
       <div className="grid gap-5">
         {isDone && refused === undefined && (
@@ -128,7 +128,9 @@ export default function WalletPage() {
         </div>
         <Card title="Disputes and warnings of fraud">
           {desk.disputes.length + desk.warnings.length === 0 ? (
-            <EmptyState title="None" />
+            <EmptyState title="None">
+              A dispute freezes the wallet; a warning pauses its automatic top-up.
+            </EmptyState>
           ) : (
             <div className="grid gap-6">
               <DisputeList disputes={desk.disputes} timezone={timezone} />
@@ -143,14 +145,16 @@ export default function WalletPage() {
           }
         >
           {desk.topUps.length === 0 ? (
-            <EmptyState title="No top-up yet" />
+            <EmptyState title="No top-up yet">Payments by card are listed here.</EmptyState>
           ) : (
             <TopUpTable topUps={desk.topUps} timezone={timezone} />
           )}
         </Card>
         <Card title="Recurring fees">
           {desk.subscriptions.length === 0 ? (
-            <EmptyState title="None" />
+            <EmptyState title="None">
+              Plans and rented numbers are added through the API.
+            </EmptyState>
           ) : (
             <SubscriptionTable
               subscriptions={desk.subscriptions}
