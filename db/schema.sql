@@ -1306,23 +1306,25 @@ begin
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.claim_payment_refunds(p_livemode boolean, p_limit integer)
- RETURNS TABLE(wallet_id uuid, id uuid)
+ RETURNS TABLE(wallet_id uuid, id uuid, stripe_refund_id text)
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
   update payment_refunds r set
     attempts = r.attempts + 1,
-    next_attempt_at = clock_timestamp()
-      + least(interval '1 hour', interval '2 minutes' * power(2, least(r.attempts, 6)))
+    next_attempt_at = clock_timestamp() + case r.status
+      when 'reserved' then least(interval '1 hour', interval '2 minutes' * power(2, least(r.attempts, 6)))
+      -- A bank takes days, and mostly a webhook tells.
+      else least(interval '1 day', interval '1 hour' * power(2, least(r.attempts, 5))) end
   from (
     select d.wallet_id, d.id from payment_refunds d join top_ups t on t.id = d.top_up_id
-    where d.status = 'reserved' and d.next_attempt_at <= clock_timestamp()
-      and t.livemode = p_livemode
+    where d.status in ('reserved', 'pending', 'requires_action')
+      and d.next_attempt_at <= clock_timestamp() and t.livemode = p_livemode
     order by d.next_attempt_at limit p_limit for update of d skip locked
   ) due
   where r.wallet_id = due.wallet_id and r.id = due.id
-  returning r.wallet_id, r.id
+  returning r.wallet_id, r.id, r.stripe_refund_id
 $function$;
 
 CREATE OR REPLACE FUNCTION public.claim_reconciliation(p_day date, p_quiet interval)
@@ -7000,7 +7002,7 @@ END),
 CREATE INDEX payment_refunds_made ON public.payment_refunds USING btree (created_at);
 CREATE INDEX payment_refunds_of_request ON public.payment_refunds USING btree (wallet_id, request_id) WHERE (request_id IS NOT NULL);
 CREATE INDEX payment_refunds_of_top_up ON public.payment_refunds USING btree (top_up_id);
-CREATE INDEX payment_refunds_reserved ON public.payment_refunds USING btree (next_attempt_at) WHERE (status = 'reserved'::text);
+CREATE INDEX payment_refunds_unfinished ON public.payment_refunds USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['reserved'::text, 'pending'::text, 'requires_action'::text]));
 CREATE TRIGGER payment_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON payment_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 CREATE TRIGGER payment_refunds_told AFTER INSERT OR UPDATE OF status ON payment_refunds FOR EACH ROW WHEN (new.status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])) EXECUTE FUNCTION tell_of_payment_refund();
 

@@ -51,6 +51,7 @@ import { createMailer } from './mail/mailer.ts';
 import { mailBacklog } from './store/mail-outbox.ts';
 import { MigrationError, pendingMigrations, schemaVersion } from './store/migrate.ts';
 import type { MonthRun } from './store/month.ts';
+import { unfinishedRefunds } from './store/payment-refunds.ts';
 import { countOpenDifferences } from './store/reconciliation.ts';
 import { APP_ROLE, connect } from './store/sql.ts';
 import { inboxSummary } from './store/stripe-inbox.ts';
@@ -233,6 +234,7 @@ export function createApplication(options: ApplicationOptions): Application {
     inbox: () => inboxSummary(sql),
     openDifferences: () => countOpenDifferences(sql),
     mail: () => mailBacklog(sql),
+    refunds: () => unfinishedRefunds(sql),
   });
   const pulse = createPulse({
     open: () =>

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Fault } from '../faults.ts';
 import type { AppEnv } from './app.ts';
 import { bearerMatches } from './bearer.ts';
-import type { InboxSummary, MailBacklog } from './views/admin.ts';
+import type { InboxSummary, MailBacklog, RefundBacklog } from './views/admin.ts';
 
 export interface Operations {
   /** The schema's version. Throws a fault when the database or its schema does not serve. */
@@ -22,6 +22,7 @@ export function createMetrics(shared: {
   inbox: () => Promise<InboxSummary>;
   openDifferences: () => Promise<number>;
   mail: () => Promise<MailBacklog>;
+  refunds: () => Promise<readonly RefundBacklog[]>;
 }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -52,11 +53,14 @@ export function createMetrics(shared: {
       this.set(await shared.openDifferences());
     },
   });
-  // Both are read at once, so that they are of one moment.
-  const oldestMail = new Gauge({
+  // Each gauge reads for itself: one that another sets would say what that read the last time.
+  new Gauge({
     name: 'mail_outbox_oldest_seconds',
     help: 'How long the oldest mail has been waiting to be sent; 0 when none waits',
     registers: [registry],
+    async collect() {
+      this.set((await shared.mail()).oldestSeconds);
+    },
   });
   new Gauge({
     name: 'mail_outbox_mails',
@@ -64,10 +68,31 @@ export function createMetrics(shared: {
     labelNames: ['status'],
     registers: [registry],
     async collect() {
-      const { waiting, dead, oldestSeconds } = await shared.mail();
+      const { waiting, dead } = await shared.mail();
       this.set({ status: 'waiting' }, waiting);
       this.set({ status: 'dead' }, dead);
-      oldestMail.set(oldestSeconds);
+    },
+  });
+  new Gauge({
+    name: 'payment_refunds_oldest_seconds',
+    help: 'How long the oldest refund to a card has not been finished; 0 when none is so',
+    labelNames: ['status'],
+    registers: [registry],
+    async collect() {
+      for (const { status, oldestSeconds } of await shared.refunds()) {
+        this.set({ status }, oldestSeconds);
+      }
+    },
+  });
+  new Gauge({
+    name: 'payment_refunds_unfinished',
+    help: 'Refunds to cards that Stripe has not answered for (reserved) or not finished (pending, requires_action)',
+    labelNames: ['status'],
+    registers: [registry],
+    async collect() {
+      for (const { status, refunds } of await shared.refunds()) {
+        this.set({ status }, refunds);
+      }
     },
   });
   return {

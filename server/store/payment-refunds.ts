@@ -1,4 +1,5 @@
 /** Refunds to the card, of which the ledger and Stripe must know the same. */
+import type { RefundBacklog } from '../http/views/admin.ts';
 import type { PaymentRefundView, RefundableTopUp } from '../http/views/payment-refunds.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
 import { only, type Sql } from './sql.ts';
@@ -193,13 +194,32 @@ export async function releasePaymentRefund(
   return only(row).released;
 }
 
-/** Takes up to so many reservations whose end nobody knows; nobody else takes them for a while. */
+/** A refund that is not finished, as far as is known here. */
+export interface UnfinishedRefund {
+  walletId: string;
+  refundId: string;
+  /** Null as long as it is not known whether Stripe has made it. */
+  stripeRefundId: string | null;
+}
+
+/** Takes up to so many refunds whose end nobody knows; nobody else takes them for a while. */
 export async function claimPaymentRefunds(
   sql: Sql,
   livemode: boolean,
   limit: number,
-): Promise<{ walletId: string; refundId: string }[]> {
-  return sql<{ walletId: string; refundId: string }[]>`
-    select wallet_id as "walletId", id as "refundId"
+): Promise<UnfinishedRefund[]> {
+  return sql<UnfinishedRefund[]>`
+    select wallet_id as "walletId", id as "refundId", stripe_refund_id as "stripeRefundId"
     from claim_payment_refunds(${livemode}, ${limit})`;
+}
+
+/** Refunds that are not finished, by how they stand: how many, and how old the oldest is. */
+export async function unfinishedRefunds(sql: Sql): Promise<RefundBacklog[]> {
+  return sql<RefundBacklog[]>`
+    select status, count(r.id)::int as refunds,
+      coalesce(extract(epoch from clock_timestamp() - min(r.created_at)), 0)::float8
+        as "oldestSeconds"
+    from unnest(array['reserved', 'pending', 'requires_action']) as s (status)
+    left join payment_refunds r using (status)
+    group by status order by status`;
 }

@@ -62,7 +62,7 @@ export async function startRefundWorld(timeoutMs = 300): Promise<RefundWorld> {
         async sweep() {
           await asking.settled();
           await world.database.owner`
-            update payment_refunds set next_attempt_at = now() where status = 'reserved'`;
+            update payment_refunds set next_attempt_at = now()`;
           await sweeper.tick();
         },
       };

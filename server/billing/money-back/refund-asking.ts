@@ -5,6 +5,7 @@ import {
   findReservedRefund,
   type ReservedRefund,
   releasePaymentRefund,
+  type UnfinishedRefund,
 } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { MoneyBackGateway, StripeRefund } from '../../stripe/money-back.ts';
@@ -23,8 +24,8 @@ export interface RefundAsking {
    * Stripe says nothing stays reserved and is taken up again later.
    */
   ask(refund: ReservedRefundName): Promise<void>;
-  /** Takes up a refund that Stripe may have made already. */
-  askAgain(refund: ReservedRefundName): Promise<void>;
+  /** Takes up a refund that Stripe may have made already, and reads again one that it has made. */
+  askAgain(refund: UnfinishedRefund): Promise<void>;
   /** Resolves when what has begun is at rest. */
   settled(): Promise<void>;
 }
@@ -38,15 +39,16 @@ export interface RefundAsking {
  */
 export function createRefundAsking(options: {
   sql: Sql;
-  gateway: Pick<MoneyBackGateway, 'createRefund' | 'listRefunds'>;
+  gateway: Pick<MoneyBackGateway, 'createRefund' | 'listRefunds' | 'retrieveRefund'>;
   logger: Logger;
 }): RefundAsking {
   const { sql, gateway, logger } = options;
   const running = new Set<Promise<void>>();
 
-  function follow(name: ReservedRefundName, mayBeMade: boolean): Promise<void> {
-    const done = carryOut(name, mayBeMade).catch((err: unknown) =>
-      logger.warn({ err, ...name }, 'refund not finished'),
+  function follow(name: ReservedRefundName, work: Promise<void>): Promise<void> {
+    const { walletId, refundId } = name;
+    const done = work.catch((err: unknown) =>
+      logger.warn({ err, walletId, refundId }, 'refund not finished'),
     );
     running.add(done);
     return done.finally(() => running.delete(done));
@@ -80,6 +82,18 @@ export function createRefundAsking(options: {
     }
   }
 
+  /** What no webhook has told of a refund that Stripe has made. */
+  async function readAgain(
+    { walletId, refundId }: ReservedRefundName,
+    stripeRefundId: string,
+  ): Promise<void> {
+    const made = await gateway.retrieveRefund(stripeRefundId);
+    if (made.paymentIntentId === null) {
+      throw new Error('a refund of a top-up is one of a payment');
+    }
+    await apply({ walletId, refundId, paymentIntentId: made.paymentIntentId }, made);
+  }
+
   async function findMade(
     { refundId, paymentIntentId }: ReservedRefund,
     amountMinor: bigint,
@@ -91,7 +105,10 @@ export function createRefundAsking(options: {
   }
 
   /** The webhook may have been quicker: then nothing moves. */
-  async function apply(refund: ReservedRefund, made: StripeRefund): Promise<void> {
+  async function apply(
+    refund: Pick<ReservedRefund, 'walletId' | 'refundId' | 'paymentIntentId'>,
+    made: StripeRefund,
+  ): Promise<void> {
     const { code } = await applyStripeRefund(sql, made, refund.paymentIntentId);
     if (code !== 'OK') {
       throw new Error(`the refund that was asked for is ${code}`);
@@ -113,8 +130,14 @@ export function createRefundAsking(options: {
   }
 
   return {
-    ask: (refund) => follow(refund, false),
-    askAgain: (refund) => follow(refund, true),
+    ask: (refund) => follow(refund, carryOut(refund, false)),
+    askAgain: (refund) =>
+      follow(
+        refund,
+        refund.stripeRefundId === null
+          ? carryOut(refund, true)
+          : readAgain(refund, refund.stripeRefundId),
+      ),
     async settled() {
       await Promise.all(running);
     },

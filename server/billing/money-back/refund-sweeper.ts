@@ -1,4 +1,4 @@
-/** Takes up refunds of which it is not known whether Stripe has made them. */
+/** Takes up refunds whose end at Stripe is not known, or not even whether Stripe has made them. */
 import type { Logger } from 'pino';
 import { claimPaymentRefunds } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';

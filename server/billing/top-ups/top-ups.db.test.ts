@@ -336,6 +336,7 @@ describe('what a person has to look at', () => {
       inbox: () => inboxSummary(world.database.app),
       openDifferences: async () => 0,
       mail: async () => ({ waiting: 0, dead: 0, oldestSeconds: 0 }),
+      refunds: async () => [],
     }).text();
     expect(metrics).toContain(
       `stripe_inbox_events{status="quarantined"} ${before.quarantined + 2}\n`,

@@ -62,6 +62,14 @@ export interface MailBacklog {
   oldestSeconds: number;
 }
 
+/** Refunds to cards that are not finished and stand alike. */
+export interface RefundBacklog {
+  status: 'reserved' | 'pending' | 'requires_action';
+  refunds: number;
+  /** How long ago the oldest of them was asked for; 0 without any. */
+  oldestSeconds: number;
+}
+
 /** How the program stands, and the month. */
 export interface AdminServices {
   billing(): Promise<BillingStatus>;
