@@ -41,13 +41,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     app,
     async setClock(iso) {
       runningClock ??= await functionDefinition(owner, 'ledger_now()');
-      // `create or replace` keeps the function's owner and privileges.
-      await owner.unsafe(
-        iso === null
-          ? runningClock
-          : `create or replace function ledger_now() returns timestamptz language sql
-             return timestamptz '${new Date(iso).toISOString()}'`,
-      );
+      await (iso === null ? owner.unsafe(runningClock) : stopClock(owner, iso));
     },
     async close() {
       await Promise.all([owner.end({ timeout: 1 }), app.end({ timeout: 1 })]);
@@ -56,6 +50,15 @@ export async function createTestDatabase(): Promise<TestDatabase> {
       });
     },
   };
+}
+
+/** Stops the ledger's clock of a database at an ISO 8601 instant, as the database's owner. */
+export async function stopClock(owner: Sql, iso: string): Promise<void> {
+  // `create or replace` keeps the function's owner and privileges.
+  await owner.unsafe(
+    `create or replace function ledger_now() returns timestamptz language sql
+     return timestamptz '${new Date(iso).toISOString()}'`,
+  );
 }
 
 async function inCluster(url: string, use: (sql: Sql) => Promise<void>): Promise<void> {

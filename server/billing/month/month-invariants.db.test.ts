@@ -130,7 +130,7 @@ const places = [
   ['the end', 'billing_ranges', 'update'],
 ] as const;
 
-test('killed 20 times in the middle, the month is as if it had been closed at once', {
+test('killed twice at each of its places, the month is as if it had been closed at once', {
   timeout: 120_000,
 }, async () => {
   const subscriptions = createSubscriptions(scenario.db.app);
@@ -160,7 +160,7 @@ test('killed 20 times in the middle, the month is as if it had been closed at on
     }
   };
 
-  for (let kills = 0; kills < 20; ) {
+  for (let kills = 0; kills < 2 * places.length; ) {
     const [, table, event] = places[kills % places.length] ?? places[0];
     await owner.unsafe(`create trigger sleep_in_test after ${event} on ${table}
       for each statement execute function sleep_in_test()`);
