@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest';
 import type { DemandArrears } from './arrears.ts';
-import type { ChargeWallet, CreditTopUp } from './decide.ts';
+import type { ChargeWallet } from './charges.ts';
+import type { CreditTopUp } from './decide.ts';
 import type { WalletEvent } from './events.ts';
 import { actor, given, live, nowMs, requestHash } from './specification.fixtures.ts';
 

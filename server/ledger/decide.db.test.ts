@@ -10,6 +10,7 @@ import { streamEvents, verifyRange } from '../store/ledger.ts';
 import { limitsOf, setLimits } from '../store/limits.ts';
 import { applyPaymentRefund, reservePaymentRefund } from '../store/payment-refunds.ts';
 import { refundUsage } from '../store/refunds.ts';
+import { beginRerating, postDifferences } from '../store/reratings.ts';
 import { only } from '../store/sql.ts';
 import { addSubscription, endSubscription, subscriptionsOf } from '../store/subscriptions.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
@@ -192,7 +193,8 @@ async function take(next: Step, model: Model): Promise<void> {
       const decided = attempt(() => decide(command, model.state, nowMs));
       const answered = await execute(command, model.walletId);
       expect(answered).toEqual(decided?.outcome ?? 'NEVER_ALLOWED');
-      if (answered !== 'NEVER_ALLOWED' && answered.code === 'LIMIT_EXCEEDED' && answered.detail) {
+      const isRefused = answered !== 'NEVER_ALLOWED' && answered.code === 'LIMIT_EXCEEDED';
+      if (isRefused && 'detail' in answered && answered.detail) {
         limited.add(command.type);
       }
       remember(model, decided?.events ?? []);
@@ -251,6 +253,8 @@ function ownedBy({ walletId, state }: Model, command: Command): Command {
     case 'add_subscription':
     case 'end_subscription':
       return { ...command, subscriptionId: ledgerKey(walletId, command.subscriptionId) };
+    case 'rerate_usage':
+      return { ...command, reratingId: ledgerKey(walletId, command.reratingId) };
     default:
       return 'holdId' in command
         ? { ...command, holdId: ledgerKey(walletId, command.holdId) }
@@ -289,6 +293,9 @@ async function execute(
     if (command.type === 'extend_hold') {
       return await extend(command, walletId);
     }
+    if (command.type === 'rerate_usage') {
+      return await rerate(command, walletId);
+    }
     // The database's caller is another function of the database, which checks the payment.
     if (command.type === 'credit_top_up' && command.amountMicros <= 0n) {
       return 'NEVER_ALLOWED';
@@ -309,7 +316,7 @@ async function execute(
 }
 
 async function call(
-  command: Exclude<Command, { type: 'open_wallet' | 'extend_hold' }>,
+  command: Exclude<Command, { type: 'open_wallet' | 'extend_hold' | 'rerate_usage' }>,
   walletId: string,
 ): Promise<(Omit<LedgerOutcome, 'code'> & { code: Outcome['code'] }) | undefined> {
   if (command.type === 'change_wallet_status') {
@@ -439,6 +446,17 @@ async function extend(
     : { code, expiresAtMs: expiresAt.getTime(), unitsSoFar: Number(unitsSoFar), ...answer };
 }
 
+/** The re-rating is there before its usage is corrected. */
+async function rerate(
+  command: Extract<Command, { type: 'rerate_usage' }>,
+  walletId: string,
+): Promise<Decision['outcome']> {
+  const { reratingId: id, cardId, debits, reason, originalSeq: seq, ...usage } = command;
+  const terms = { id, cardId, debits, reason, from: new Date(0), to: new Date(startMs) };
+  expect(await beginRerating(database.app, terms, actor)).toBe('OK');
+  return only((await postDifferences(database.app, id, [{ walletId, seq, ...usage }], actor))[0]);
+}
+
 async function openWallet(
   { userId, currency, timezone, mode, actor }: Extract<Command, { type: 'open_wallet' }>,
   walletId: string,
@@ -545,7 +563,7 @@ async function expectSameHistory({ walletId, state, written }: Model): Promise<v
   expect(holdRows).toEqual([...holds.values()].sort((a, b) => (a.holdId < b.holdId ? -1 : 1)));
   const refundRows = await database.app`
     select original_seq as seq, refunded_micros as "refundedMicros"
-    from usage_refunds where wallet_id = ${walletId}`;
+    from usage_refunds where wallet_id = ${walletId} and refunded_micros > 0`;
   expect(new Map(refundRows.map(({ seq, refundedMicros }) => [seq, refundedMicros]))).toEqual(
     originals.refunded,
   );

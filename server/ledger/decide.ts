@@ -3,33 +3,27 @@
  * what it is answered. decide.db.test.ts holds the functions to it.
  */
 import { type DemandArrears, demandArrears } from './arrears.ts';
+import { type ChargeWallet, chargeWallet } from './charges.ts';
 import {
   accept,
   answer,
   applied,
   assertAllowed,
-  closedTo,
   type Decision,
   maxAmountMicros,
   maxStandingMicros,
   recall,
   refuse,
-  refuseByLimit,
-  refuseByUnits,
   repayArrears,
 } from './decision.ts';
 import { type ApplyDispute, applyDispute } from './disputes.ts';
 import { settleDue } from './due.ts';
 import { type Detail, detailOf, type Keyed, type WalletEvent, type WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
-import { isGoodwill } from './goodwill.ts';
-import { burn, ofGrants } from './grants.ts';
 import { chargeKey, holdKey, recallCharge } from './held-usage.ts';
 import { extendHold } from './hold-heartbeat.ts';
 import { authorizeHold, captureHold, type HoldCommand, voidHold } from './holds.ts';
 import { areSameLimits, inOrder, type SpendingLimit } from './limit-list.ts';
-import { kindOf, tightestLimit } from './limits.ts';
-import { least, most } from './money.ts';
 import {
   type ApplyPaymentRefund,
   applyPaymentRefund,
@@ -37,8 +31,9 @@ import {
   reservePaymentRefund,
 } from './payment-refunds.ts';
 import { type RefundUsage, refundUsage } from './refunds.ts';
+import { type RerateUsage, rerateUsage } from './rerating.ts';
 import { assertSendable } from './sendable.ts';
-import { answerOf, at, availableMicros, type OpenWallet, type WalletState } from './state.ts';
+import { answerOf, at, type OpenWallet, type WalletState } from './state.ts';
 import {
   addSubscription,
   endSubscription,
@@ -74,14 +69,6 @@ export interface CreditTopUp extends MoneyCommand {
   readonly amountMicros: bigint;
 }
 
-export interface ChargeWallet extends MoneyCommand {
-  readonly type: 'charge_wallet';
-  /** Null when no rate was found. */
-  readonly amountMicros: bigint | null;
-  /** What happens to the part that the wallet cannot fund: refuse the charge, or let it be owed. */
-  readonly overrun: 'refuse' | 'arrears';
-}
-
 /** Debits what a closed month reserved. */
 export interface SettleAccruals extends MoneyCommand {
   readonly type: 'settle_accruals';
@@ -102,6 +89,7 @@ export type Command =
   | ChargeWallet
   | SettleAccruals
   | RefundUsage
+  | RerateUsage
   | ReservePaymentRefund
   | ApplyPaymentRefund
   | ApplyDispute
@@ -151,6 +139,8 @@ function decideSettled(
       return recall(command, state) ?? settleAccruals(command, state);
     case 'refund_usage':
       return recall(command, state) ?? refundUsage(command, state, nowMs);
+    case 'rerate_usage':
+      return rerateUsage(command, state, nowMs);
     case 'reserve_payment_refund':
       return reservePaymentRefund(command, state);
     case 'apply_payment_refund':
@@ -233,47 +223,6 @@ function credit(
   }
   const repaid = repayArrears(evolve(wallet, credited), actor, nowMs);
   return accept(credited, wallet, [credited, ...repaid]);
-}
-
-function chargeWallet(command: ChargeWallet, state: OpenWallet, nowMs: number): Decision {
-  const { key, requestHash, amountMicros, overrun, actor, detail } = command;
-  if (isGoodwill(detail, amountMicros)) {
-    return accept(command, state, [{ type: 'goodwill', key, requestHash, actor, detail }]);
-  }
-  if (state.status !== 'open') {
-    return refuse(closedTo(state), state, amountMicros);
-  }
-  if (amountMicros === null) {
-    return refuse('NO_RATE', state, null);
-  }
-  const moved = refuseByUnits(state, amountMicros, detail);
-  if (moved !== undefined) {
-    return moved;
-  }
-  if (amountMicros > maxAmountMicros || state.arrearsMicros > maxStandingMicros) {
-    return refuse('LIMIT_EXCEEDED', state, amountMicros);
-  }
-
-  // What was delivered counts against limits and is not refused by them.
-  if (overrun === 'refuse') {
-    const tightest = tightestLimit(state, kindOf(detail), null);
-    const refused = refuseByLimit(state, tightest, amountMicros);
-    if (refused !== undefined) {
-      return refused;
-    }
-  }
-  const fundedMicros = least(amountMicros, most(availableMicros(state), 0n));
-  const owedMicros = amountMicros - fundedMicros;
-  if (owedMicros > 0n && overrun === 'refuse') {
-    return refuse('INSUFFICIENT_FUNDS', state, amountMicros);
-  }
-  const burned = ofGrants(burn(state, fundedMicros, nowMs));
-  const common = { key, requestHash, owedMicros, actor, detail, ...burned };
-  return accept(command, state, [
-    state.mode === 'deferred'
-      ? { type: 'accrual', reservedMicros: fundedMicros, ...common }
-      : { type: 'charge', takenMicros: fundedMicros, ...common },
-  ]);
 }
 
 function settleAccruals(command: SettleAccruals, state: OpenWallet): Decision {

@@ -75,8 +75,21 @@ export type HeartbeatOutcome =
       readonly code: 'OK' | Exclude<RefusalCode, 'WALLET_NOT_FOUND' | 'HOLD_NOT_FOUND'>;
     } & Heartbeat);
 
+/** What a re-rating posted for an original: a charge, negative for what it gave back. */
+export interface ReratingOutcome {
+  readonly code:
+    | 'OK'
+    /** What the original had billed is no longer what it was priced for. */
+    | 'CHANGED'
+    | Extract<
+        RefusalCode,
+        'WALLET_NOT_FOUND' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED'
+      >;
+  readonly postedMicros: bigint;
+}
+
 export interface Decision {
-  readonly outcome: Outcome | HeartbeatOutcome;
+  readonly outcome: Outcome | HeartbeatOutcome | ReratingOutcome;
   /**
    * Written together or not at all. A refusal and a replay write nothing of their own: only what
    * had fallen due on the wallet before, and a heartbeat what was delivered.
@@ -165,9 +178,9 @@ interface Spent {
  * beyond what stays billed becomes credit again; arrears come first.
  */
 export function giveBack(
-  { key, requestHash, actor }: Keyed & { readonly actor: string },
+  { key, requestHash, actor }: Partial<Keyed> & { readonly actor: string },
   wallet: OpenWallet,
-  given: Pick<UsageRefunded, 'amountMicros' | 'hold' | 'originalSeq' | 'detail'>,
+  given: Omit<UsageRefunded, 'type' | 'key' | 'requestHash' | 'grants'>,
   spent: Spent,
   nowMs: number,
 ): readonly WalletEvent[] {
@@ -176,8 +189,7 @@ export function giveBack(
   const burned = stillBurned(spent.burned, spent.billedMicros);
   const refunded: WalletEvent = {
     type: 'usage_refund',
-    key,
-    requestHash,
+    ...(key !== undefined && requestHash !== undefined && { key, requestHash }),
     actor,
     ...money,
     ...ofGrants(grants),

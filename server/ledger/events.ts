@@ -52,8 +52,19 @@ interface Spending {
   readonly grants?: readonly GrantPart[];
 }
 
+/** A re-rating charges usage once more, which had cost too little. */
+interface OfRerating {
+  readonly rerating?: {
+    readonly reratingId: string;
+    /** The event that had billed it. */
+    readonly originalSeq: bigint;
+    /** The hold that this ended, with the credit that it burns now. */
+    readonly hold?: Hold;
+  };
+}
+
 /** Usage of a live wallet: taken from the balance, and the rest owed. */
-interface Charged extends Partial<Keyed>, OfHold, Spending {
+interface Charged extends Partial<Keyed>, OfHold, OfRerating, Spending {
   readonly type: 'charge';
   readonly takenMicros: bigint;
   readonly owedMicros: bigint;
@@ -61,7 +72,7 @@ interface Charged extends Partial<Keyed>, OfHold, Spending {
 }
 
 /** Usage of a deferred wallet: reserved until the month is closed, and the rest owed. */
-interface Accrued extends Partial<Keyed>, OfHold, Spending {
+interface Accrued extends Partial<Keyed>, OfHold, OfRerating, Spending {
   readonly type: 'accrual';
   readonly reservedMicros: bigint;
   readonly owedMicros: bigint;
@@ -121,14 +132,18 @@ interface HoldVoided extends Keyed {
   readonly detail: Detail;
 }
 
-/** Usage is given back: a hold had billed too much, or somebody refunds an original. */
-export interface UsageRefunded extends Keyed, OfHold {
+/** Usage is given back: a hold had billed too much, or an original is refunded or re-rated. */
+export interface UsageRefunded extends Partial<Keyed>, OfHold {
   readonly type: 'usage_refund';
   /** What comes back of the promotional credit that it had burned. */
   readonly grants?: readonly GrantPart[];
   readonly amountMicros: bigint;
   /** The event that had billed it; absent when a late record of a hold corrects it. */
   readonly originalSeq?: bigint;
+  /** The part of it that re-ratings had charged; negative for what they had given back. */
+  readonly correctionMicros?: bigint;
+  /** The re-rating that gives all of it back. */
+  readonly reratingId?: string;
   readonly detail: Detail;
 }
 

@@ -145,9 +145,9 @@ function demandAfter(wallet: OpenWallet, event: WalletEvent): OpenWallet['demand
 }
 
 function holdsAfter(wallet: OpenWallet, event: WalletEvent): OpenWallet['holds'] {
-  return 'hold' in event && event.hold !== undefined
-    ? new Map(wallet.holds).set(event.hold.holdId, event.hold)
-    : wallet.holds;
+  const hold =
+    'hold' in event ? event.hold : 'rerating' in event ? event.rerating?.hold : undefined;
+  return hold === undefined ? wallet.holds : new Map(wallet.holds).set(hold.holdId, hold);
 }
 
 function subscriptionsAfter(

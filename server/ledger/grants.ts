@@ -48,6 +48,14 @@ export function stillBurned(
   return firstOf(burned, billedMicros);
 }
 
+/** What stays burned after parts of it came back, which were those burned last. */
+export function afterRestoring(
+  burned: readonly GrantPart[],
+  cameBack: readonly GrantPart[],
+): readonly GrantPart[] {
+  return firstOf(burned, totalOf(burned) - totalOf(cameBack));
+}
+
 /** How much of these parts belongs to grants past their expiry. */
 export function expiredOf(
   { grants }: OpenWallet,

@@ -5,6 +5,8 @@ import type { WalletMode } from './events.ts';
 import { ledgerKey, requestHash, usageKey } from './key.ts';
 import type { SpendingLimit } from './limit-list.ts';
 import { unitsThisMonth } from './monthly-units.ts';
+import { findOriginal } from './originals.ts';
+import type { RerateUsage } from './rerating.ts';
 import type { OpenWallet, Report, WalletState, WalletStatus } from './state.ts';
 
 const keyCount = 8;
@@ -43,7 +45,7 @@ export function commandOf(
   nowMs: number,
   state: WalletState,
 ): Command {
-  const command = state.opened ? pricedNow(planned, { ...state, atMs: nowMs }) : planned;
+  const command = state.opened ? plannedNow(planned, { ...state, atMs: nowMs }) : planned;
   if (runsInSeconds !== undefined) {
     const runs = Object.entries(runsInSeconds).map(([name, s]) => [name, nowMs + s * 1_000]);
     return { ...command, ...Object.fromEntries(runs) };
@@ -60,6 +62,22 @@ const unitsNow = -1;
 const monthly = (counter: string, billedUnits: number, unitsBefore = unitsNow) => ({
   price: { billedUnits, monthly: { counter, unitsBefore } },
 });
+
+function plannedNow(command: Command, wallet: OpenWallet): Command {
+  return command.type === 'rerate_usage' ? readNow(command, wallet) : pricedNow(command, wallet);
+}
+
+/** The original by its number as a charge, or else as a hold, and what it has billed now. */
+function readNow(command: RerateUsage, wallet: OpenWallet): Command {
+  const number = Number(command.originalSeq);
+  const [original] = [referenceOf(number), `ref-${number}`].flatMap((reference) => {
+    const chargeKey = usageKey('call', reference);
+    const holdKey = ledgerKey('hold', `${number}`);
+    return findOriginal(wallet, { chargeKey, holdKey, usageType: 'call' }) ?? [];
+  });
+  const { seq, billedMicros } = original ?? { seq: wallet.seq, billedMicros: 0n };
+  return { ...command, originalSeq: seq, billedMicros: billedMicros + command.billedMicros };
+}
 
 function pricedNow(command: Command, wallet: OpenWallet): Command {
   if (command.type !== 'charge_wallet' && command.type !== 'authorize_hold') {
@@ -301,6 +319,39 @@ const refundCommand = (number: number): fc.Arbitrary<Command> =>
       actor,
       detail: { reason: 'zwölf', number },
     }));
+
+/** The re-ratings of a wallet: one charges what had cost too little, the others only give back. */
+export const reratings = [0, 1, 2].map((number) => ({
+  debits: number < 2,
+  reason: `wrong price ${number}`,
+}));
+
+/** Of a charge or a hold of this number, which may be there or not. */
+const rerateCommand = (number: number): fc.Arbitrary<Command> =>
+  fc
+    .record({
+      rerating: fc.nat(reratings.length - 1),
+      priceMicros: fc.oneof(
+        { weight: 5, arbitrary: fc.constantFrom(0n, 1n, 200_000n, 375_001n, 2_000_000n) },
+        { weight: 1, arbitrary: amount },
+      ),
+      /** Often what it had billed, at times another number. */
+      isCurrent: fc.nat(9).map((random) => random > 0),
+    })
+    .map(({ rerating, priceMicros, isCurrent }) => ({
+      type: 'rerate_usage',
+      // Made the wallet's own when the step is taken.
+      reratingId: `${rerating}`,
+      cardId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10',
+      ...(reratings[rerating] ?? { debits: false, reason: '' }),
+      // Found when the step is taken, as what it billed is.
+      originalSeq: BigInt(number),
+      billedMicros: isCurrent ? 0n : 1n,
+      priceMicros,
+      breakdown: { price: 'zwölf' },
+      actor,
+    }));
+
 const limitAmount = fc.constantFrom(0n, 375_000n, 1_000_000n, 2_400_000n, 5_000_000n, 10n ** 18n);
 const limit: fc.Arbitrary<SpendingLimit> = fc.record({
   period: fc.constantFrom('day', 'month'),
@@ -397,6 +448,7 @@ const disputeCommand = (number: number): fc.Arbitrary<Command> =>
 const command = fc.oneof(
   { weight: 2, arbitrary: statusCommand('open', 'open', 'frozen', 'closed') },
   { weight: 3, arbitrary: fc.nat(keyCount - 1).chain(refundCommand) },
+  { weight: 1, arbitrary: fc.nat(keyCount - 1).chain(rerateCommand) },
   { weight: 1, arbitrary: openCommand },
   { weight: 6, arbitrary: chargeCommand() },
   { weight: 4, arbitrary: creditCommand },
@@ -422,6 +474,7 @@ const holdSteps: fc.Arbitrary<Step[]> = fc
       { weight: 3, arbitrary: captureCommand(number) },
       { weight: 1, arbitrary: voidCommand(number) },
       { weight: 2, arbitrary: refundCommand(number) },
+      { weight: 1, arbitrary: rerateCommand(number) },
     );
     return fc.tuple(
       authorizeCommand(number).map((command) => stepOf(wallet, command)),
@@ -440,7 +493,10 @@ const holdSteps: fc.Arbitrary<Step[]> = fc
   })
   .map(([authorize, steps]) => [authorize, ...steps]);
 
-/** A charge, or a hold that runs out after a heartbeat, and its refunds; late records come too. */
+/**
+ * A charge, or a hold that runs out after a heartbeat, with its refunds and re-ratings; late records
+ * come too.
+ */
 const refundSteps: fc.Arbitrary<Step[]> = fc
   .tuple(wallet, fc.nat(holdCount - 1), fc.boolean())
   .chain(([wallet, number, isHold]) => {
@@ -449,14 +505,16 @@ const refundSteps: fc.Arbitrary<Step[]> = fc
       : [chargeCommand(fc.record({ reference: fc.constant(number), plain: fc.boolean() }))];
     const late = fc.oneof(
       { weight: 3, arbitrary: refundCommand(number) },
+      { weight: 3, arbitrary: rerateCommand(number) },
       ...(isHold ? [captureCommand(number), voidCommand(number)] : []),
     );
+    const first = fc.oneof(refundCommand(number), rerateCommand(number));
     return fc
-      .tuple(fc.tuple(...original), refundCommand(number), fc.array(late, { maxLength: 3 }))
-      .map(([before, refund, after]): Step[] => [
+      .tuple(fc.tuple(...original), first, fc.array(late, { maxLength: 5 }))
+      .map(([before, first, after]): Step[] => [
         ...before.map((command) => stepOf(wallet, command)),
         ...(isHold ? [{ type: 'wait', wallet, seconds: 60 } as const] : []),
-        ...[refund, ...after].map((command) => stepOf(wallet, command)),
+        ...[first, ...after].map((command) => stepOf(wallet, command)),
       ]);
   });
 
@@ -661,7 +719,7 @@ function again(wallet: number): fc.Arbitrary<Step> {
 
 export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
-  { weight: 2, arbitrary: refundSteps },
+  { weight: 6, arbitrary: refundSteps },
   { weight: 3, arbitrary: twoDoorsSteps },
   { weight: 3, arbitrary: creditSteps },
   { weight: 4, arbitrary: limitedSteps },

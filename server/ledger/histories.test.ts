@@ -71,6 +71,19 @@ function tellOf(event: WalletEvent, state: WalletState, nowMs: number): string[]
   if (parts.some(({ seq }) => (expiry(seq) ?? Infinity) <= nowMs)) {
     told.push(`${event.type}, grant past its expiry`);
   }
+  if ('rerating' in event && event.rerating !== undefined) {
+    told.push(`re-rated, ${event.rerating.hold === undefined ? 'charge' : 'hold'} debited`);
+  }
+  if (event.type === 'usage_refund' && event.originalSeq !== undefined) {
+    const { reratingId, correctionMicros, key, hold } = event;
+    const of = hold === undefined ? 'charge' : 'hold';
+    if (reratingId !== undefined) {
+      told.push(`re-rated, ${of} credited`);
+    } else if (correctionMicros !== undefined) {
+      const by = key === undefined ? 'late record' : 'refund';
+      told.push(`${correctionMicros > 0n ? 'debit' : 'credit'} corrected by ${by}, ${of}`);
+    }
+  }
   if (event.type === 'payment_refund' && event.key !== undefined) {
     const { paymentRefundId, refundRequestId } = event.detail;
     const isLast = paymentRefundId === refundRequestId;
@@ -131,6 +144,15 @@ test('random histories come to every event and refusal, and to credit burned and
       ...['last', 'earlier'].map((part) => `payment_refund by reservation, ${part} part`),
       ...['subscription_added', 'subscription_ended', 'accrual_settled', 'fee, owed in part'],
       ...['arrears_demanded', 'frozen for arrears', 'unfrozen for arrears'],
+      ...['debited', 'credited'].flatMap((way) => [
+        `re-rated, charge ${way}`,
+        `re-rated, hold ${way}`,
+      ]),
+      ...['debit', 'credit'].flatMap((what) => [
+        `${what} corrected by refund, charge`,
+        `${what} corrected by refund, hold`,
+      ]),
+      ...['CHANGED', 'debit corrected by late record, hold'],
       ...['goodwill', 'UNITS_MOVED', 'units counted'],
       ...['open: KEY_REUSED', 'captured: OK, replayed', 'captured: KEY_REUSED'].map(chargeOfHold),
       ...['expired: OK, replayed', 'expired: KEY_REUSED', 'voided: OK'].map(chargeOfHold),

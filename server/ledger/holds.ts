@@ -4,7 +4,6 @@ import {
   answer,
   closedTo,
   type Decision,
-  giveBack,
   maxAmountMicros,
   maxStandingMicros,
   recall,
@@ -16,10 +15,10 @@ import { type Detail, instant, type Keyed } from './events.ts';
 import { type CommandOnHold, isOfAnotherType, keyOf, linkOf, reachOf } from './hold.ts';
 import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';
+import { cameBackOf, giveOverchargeBack, lowerBill, overchargedMicros } from './hold-lowering.ts';
 import { kindOf, tightestLimit } from './limits.ts';
 import { least, most } from './money.ts';
 import { unitsThisMonth } from './monthly-units.ts';
-import { refundedOfHold } from './originals.ts';
 import {
   answerOf,
   availableMicros,
@@ -146,9 +145,9 @@ export function captureHold(command: CaptureHold, state: OpenWallet, nowMs: numb
   if (amountMicros === null) {
     return refuse('NO_RATE', state, null);
   }
-  // Nothing was billed while the hold is open, nothing is held after it ran out. What was refunded
-  // since is not given back once more.
-  const billedMicros = most(amountMicros, refundedOfHold(state, hold));
+  // Nothing was billed while the hold is open, nothing is held after it ran out. What came back since
+  // is not given back once more.
+  const billedMicros = most(amountMicros, cameBackOf(state, hold));
   const dueMicros = billedMicros - hold.billedMicros;
   const standingMicros = dueMicros < 0n ? state.balanceMicros : state.arrearsMicros;
   if (amountMicros > maxAmountMicros || standingMicros > maxStandingMicros) {
@@ -191,13 +190,7 @@ export function captureHold(command: CaptureHold, state: OpenWallet, nowMs: numb
     state,
     dueMicros >= 0n
       ? [differenceEvent(state, hold, after, dueMicros, { ...keyOf(command), actor, detail })]
-      : giveBack(
-          command,
-          state,
-          { amountMicros: -dueMicros, hold: after, detail },
-          { burned: hold.burned, billedMicros: billedMicros - refundedOfHold(state, hold) },
-          nowMs,
-        ),
+      : lowerBill(command, state, hold, after, detail, nowMs),
   );
 }
 
@@ -213,24 +206,29 @@ export function voidHold(command: VoidHold, state: OpenWallet, nowMs: number): D
   if (hold.status !== 'open' && hold.status !== 'expired') {
     return refuse('HOLD_NOT_OPEN', state, null);
   }
-  const refundedMicros = refundedOfHold(state, hold);
-  const amountMicros = hold.billedMicros - refundedMicros;
-  if (amountMicros > 0n && state.balanceMicros > maxStandingMicros) {
+  const stillBilledMicros = cameBackOf(state, hold);
+  const amountMicros = hold.billedMicros - stillBilledMicros;
+  const overMicros = overchargedMicros(state, hold, stillBilledMicros);
+  if (amountMicros + overMicros > 0n && state.balanceMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
-  const after: Hold = { ...hold, status: 'voided', heldMicros: 0n, billedMicros: refundedMicros };
+  const after: Hold = {
+    ...hold,
+    status: 'voided',
+    heldMicros: 0n,
+    billedMicros: stillBilledMicros,
+  };
   if (amountMicros > 0n) {
     const detail = correctionDetail(hold, null);
-    const spent = { burned: hold.burned, billedMicros: 0n };
-    const given = { amountMicros, hold: after, detail };
-    return accept(command, state, giveBack(command, state, given, spent, nowMs));
+    return accept(command, state, lowerBill(command, state, hold, after, detail, nowMs));
   }
   return accept(command, state, [
+    ...giveOverchargeBack(command.actor, state, hold, overMicros, nowMs),
     {
       type: 'hold_voided',
       ...keyOf(command),
       releasedMicros: hold.heldMicros,
-      hold: after,
+      hold: { ...after, burned: [] },
       actor: command.actor,
       detail: linkOf(hold),
     },

@@ -1,8 +1,8 @@
 /** Giving usage back that was billed: all of a charge or a hold, or part of it. */
+import type { UsageStanding } from '../rating/rerating.ts';
 import { accept, type Decision, giveBack, maxStandingMicros, refuse } from './decision.ts';
-import type { Detail, Keyed } from './events.ts';
-import { stillBurned } from './grants.ts';
-import { findOriginal } from './originals.ts';
+import type { Detail, Keyed, UsageRefunded, WalletEvent } from './events.ts';
+import { findOriginal, type Original, paidMicros, standingOf } from './originals.ts';
 import type { OpenWallet } from './state.ts';
 
 export interface RefundUsage extends Keyed {
@@ -26,8 +26,8 @@ export function refundUsage(command: RefundUsage, state: OpenWallet, nowMs: numb
   if (original === undefined) {
     return refuse('NOT_REFUNDABLE', state, 0n);
   }
-  const refundedMicros = state.originals.refunded.get(original.seq) ?? 0n;
-  const refundableMicros = original.billedMicros - refundedMicros;
+  const standing = standingOf(state, original);
+  const refundableMicros = paidMicros(standing);
   const amountMicros = command.amountMicros ?? refundableMicros;
   if (amountMicros === 0n || amountMicros > refundableMicros) {
     return refuse('NOT_REFUNDABLE', state, refundableMicros);
@@ -35,13 +35,46 @@ export function refundUsage(command: RefundUsage, state: OpenWallet, nowMs: numb
   if (state.balanceMicros > maxStandingMicros) {
     return refuse('LIMIT_EXCEEDED', state, amountMicros);
   }
-  const { seq: originalSeq, hold } = original;
-  const detail = { ...command.detail, originalSeq: originalSeq.toString() };
-  const given = { amountMicros, originalSeq, detail, ...(hold && { hold }) };
-  // What came back before is no longer burned.
-  const spent = {
-    burned: stillBurned(original.burned, refundableMicros),
-    billedMicros: refundableMicros - amountMicros,
+  const correctionMicros = correctionIn(amountMicros, standing);
+  const given = {
+    amountMicros,
+    ...(correctionMicros !== 0n && { correctionMicros }),
+    detail: command.detail,
   };
-  return accept(command, state, giveBack(command, state, given, spent, nowMs));
+  return accept(command, state, giveBackOf(command, state, original, given, nowMs));
+}
+
+/**
+ * The part of a refund that gives corrections of re-ratings back: what is left keeps the share of
+ * what was billed and of what was corrected, so that a later re-rating asks for no more than that
+ * share of its price. The billed part is rounded down.
+ */
+function correctionIn(amountMicros: bigint, standing: UsageStanding): bigint {
+  const keptMicros = standing.billedMicros - standing.refundedMicros;
+  return amountMicros - (amountMicros * keptMicros) / paidMicros(standing);
+}
+
+/** Gives back so much of an original, and the credit that it burned beyond what stays paid. */
+export function giveBackOf(
+  by: Partial<Keyed> & { readonly actor: string },
+  wallet: OpenWallet,
+  original: Original,
+  given: Pick<UsageRefunded, 'amountMicros' | 'correctionMicros' | 'reratingId' | 'detail'>,
+  nowMs: number,
+): readonly WalletEvent[] {
+  const { seq: originalSeq, burned, hold } = original;
+  const { correctionMicros } = given;
+  const detail = {
+    ...given.detail,
+    originalSeq: `${originalSeq}`,
+    ...(correctionMicros !== undefined && { correctionMicros: `${correctionMicros}` }),
+  };
+  const leftMicros = paidMicros(standingOf(wallet, original)) - given.amountMicros;
+  return giveBack(
+    by,
+    wallet,
+    { ...given, originalSeq, detail, ...(hold && { hold }) },
+    { burned, billedMicros: leftMicros },
+    nowMs,
+  );
 }

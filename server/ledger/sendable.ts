@@ -15,6 +15,9 @@ export function assertSendable(command: Command): void {
     case 'post_fee':
     case 'demand_arrears':
       break;
+    case 'rerate_usage':
+      assertAllowed(command.priceMicros >= 0n, 'a price is never negative');
+      break;
     case 'grant_credit':
       assertAllowed(command.amountMicros > 0n, 'a grant must be positive');
       break;

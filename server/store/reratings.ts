@@ -77,7 +77,13 @@ export interface Repriced extends UsagePlace {
 
 export interface PostedDifference {
   /** CHANGED: a late record changed the usage since it was read. Other codes are the ledger's. */
-  code: 'OK' | 'CHANGED' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED' | 'KEY_REUSED';
+  code:
+    | 'OK'
+    | 'CHANGED'
+    | 'WALLET_NOT_FOUND'
+    | 'WALLET_FROZEN'
+    | 'WALLET_CLOSED'
+    | 'LIMIT_EXCEEDED';
   /** What it charged; negative for what it gave back. */
   postedMicros: bigint;
 }
@@ -92,7 +98,7 @@ export async function postDifferences(
   const column = <T extends string | bigint>(of: (usage: Repriced) => T) =>
     arrayLiteral(usages.map(of));
   return sql<PostedDifference[]>`
-    select r.code, coalesce(r.posted_micros, 0) as "postedMicros"
+    select r.code, r.posted_micros as "postedMicros"
     from unnest(
       ${column(({ walletId }) => walletId)}::uuid[], ${column(({ seq }) => seq)}::bigint[],
       ${column(({ billedMicros }) => billedMicros)}::bigint[],

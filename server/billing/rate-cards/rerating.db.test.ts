@@ -224,6 +224,74 @@ describe('usage that was corrected before', () => {
   });
 });
 
+describe('a charge of a re-rating', () => {
+  it.each(['live', 'deferred'] as const)(
+    'is reached by a refund of its original, in part and in full, in a %s wallet',
+    async (mode) => {
+      const of = await walletWith(120_000n, mode);
+      const { referenceId } = await charge(5, 'dear', of);
+      await rerate(30_000n);
+      expect(await standing(of)).toMatchObject({ arrearsMicros: 30_000n });
+      const refund = { wallet: of, type: 'sms', referenceId, reason: 'test' } as const;
+      const part = { ...refund, key: 'part', amountMicros: 120_000n };
+      expect(await refunds.refund(part, actor)).toMatchObject({ ok: true, amountMicros: 120_000n });
+      const tooMuch = { ...refund, key: 'more', amountMicros: 30_001n };
+      expect(await refunds.refund(tooMuch, actor)).toMatchObject({ code: 'NOT_REFUNDABLE' });
+      const rest = await refunds.refund({ ...refund, key: 'rest' }, actor);
+      expect(rest).toMatchObject({ amountMicros: 30_000n });
+      const after = await standing(of);
+      expect(after.arrearsMicros).toBe(0n);
+      expect(await wallets.get({ walletId: of.walletId })).toMatchObject({
+        availableMicros: 120_000n,
+      });
+      expect(await refunds.refund(part, actor)).toMatchObject({ ok: true, replayed: true });
+      await expectSound();
+    },
+  );
+
+  it('is the late usage of a month that was closed', async () => {
+    const { seq } = await charge(5);
+    await setNow(nowMs + 31 * 86_400_000);
+    await rerate(30_000n, { from: new Date(nowMs - 40 * 86_400_000) });
+    const [debit, original] = await database.app`
+      select occurred_at, recorded_at from wallet_events
+      where wallet_id = ${wallet.walletId} and seq >= ${seq} order by seq desc`;
+    expect(debit?.occurred_at).toEqual(original?.occurred_at);
+    expect(debit?.recorded_at).toEqual(new Date(nowMs));
+  });
+
+  describe('for a hold that ran out', () => {
+    async function ranOut(): Promise<string> {
+      const held = await holds.authorize(
+        { wallet, key: 'out', estimate: { usage: sms(10) }, ttlSeconds: 60 },
+        actor,
+      );
+      expect.assert(held.ok);
+      await holds.extend({ holdId: held.holdId, usageSoFar: sms(5) }, actor);
+      await setNow(nowMs + 120_000);
+      const grant = { wallet, amountMicros: 1n, key: 'after it', reason: 'test' };
+      await charging.grant(grant, actor);
+      expect(await rerate(30_000n)).toMatchObject({ debitedMicros: 50_000n });
+      return held.holdId;
+    }
+
+    it('keeps only the share of what its late record says', async () => {
+      const holdId = await ranOut();
+      await holds.capture({ holdId, usage: sms(2), overrun: 'refuse' }, actor);
+      expect(await standing()).toMatchObject({ balanceMicros: 10_000_001n - 60_000n });
+      const refund = { wallet, type: 'sms', referenceId: 'out', key: 'k', reason: 'test' } as const;
+      expect(await refunds.refund(refund, actor)).toMatchObject({ amountMicros: 60_000n });
+      await expectSound();
+    });
+
+    it('is given back when nothing was delivered', async () => {
+      await holds.void({ holdId: await ranOut() }, actor);
+      expect(await standing()).toMatchObject({ balanceMicros: 10_000_001n });
+      await expectSound();
+    });
+  });
+});
+
 describe('usage that was refunded', () => {
   it('is left alone when all of it was', async () => {
     const { referenceId } = await charge(5);
@@ -333,6 +401,31 @@ it('an explained charge tells of its corrections', async () => {
   });
   const [debit] = await explaining.explainEvents(wallet.walletId, [seq + 1n]);
   expect(debit).toMatchObject({ matches: true, billedMicros: 50_000n, amountMicros: 150_000n });
+});
+
+it.each([
+  ['what of it was re-rated', 'of_correction_micros = 0', 'REFUND_SUM'],
+  ['the credit that it burns', `burned = '[]'`, 'REFUND_CREDIT'],
+])('a refund of re-rated usage that was tampered with is found: %s', async (_, change, problem) => {
+  const { seq, referenceId } = await charge(5);
+  await rerate(30_000n);
+  await refunds.refund(
+    { wallet, type: 'sms', referenceId, key: 'k', amountMicros: 30_000n, reason: 'test' },
+    actor,
+  );
+  const { owner } = database;
+  const row = owner`wallet_id = ${wallet.walletId} and original_seq = ${seq}`;
+  const [kept] = await owner<{ correction: bigint; burned: string }[]>`
+    select of_correction_micros as correction, burned::text from usage_refunds where ${row}`;
+  expect.assert(kept);
+  await owner`update usage_refunds set ${owner.unsafe(change)} where ${row}`;
+  const range = { from: wallet.walletId, to: wallet.walletId };
+  const { differences } = await verifyRange(owner, range, 10);
+  await owner`
+    update usage_refunds set of_correction_micros = ${kept.correction},
+      burned = ${kept.burned}::text::jsonb
+    where ${row}`;
+  expect(differences.map((difference) => difference.problem)).toEqual([problem]);
 });
 
 it.each([
