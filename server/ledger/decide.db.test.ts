@@ -454,7 +454,9 @@ async function rerate(
   const { reratingId: id, cardId, debits, reason, originalSeq: seq, ...usage } = command;
   const terms = { id, cardId, debits, reason, from: new Date(0), to: new Date(startMs) };
   expect(await beginRerating(database.app, terms, actor)).toBe('OK');
-  return only((await postDifferences(database.app, id, [{ walletId, seq, ...usage }], actor))[0]);
+  const posted = await postDifferences(database.app, id, [{ walletId, seq, ...usage }], actor);
+  const { code, postedMicros } = only(posted[0]);
+  return code === 'WALLET_NOT_FOUND' ? { code } : { code, postedMicros };
 }
 
 async function openWallet(

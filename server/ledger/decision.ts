@@ -81,10 +81,7 @@ export interface ReratingOutcome {
     | 'OK'
     /** What the original had billed is no longer what it was priced for. */
     | 'CHANGED'
-    | Extract<
-        RefusalCode,
-        'WALLET_NOT_FOUND' | 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED'
-      >;
+    | Extract<RefusalCode, 'WALLET_FROZEN' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED'>;
   readonly postedMicros: bigint;
 }
 

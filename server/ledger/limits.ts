@@ -36,10 +36,12 @@ export interface LimitStanding {
  */
 export function usageAfter(wallet: OpenWallet, event: WalletEvent): readonly CountedUsage[] {
   const micros = usageMicrosOf(event);
-  if (micros === 0n) {
+  const holdId = 'hold' in event ? (event.hold?.holdId ?? null) : null;
+  // A charge of nothing is counted, too: a re-rating may correct it.
+  const isCharge = (event.type === 'charge' || event.type === 'accrual') && holdId === null;
+  if (micros === 0n && !isCharge) {
     return wallet.usage;
   }
-  const holdId = 'hold' in event ? (event.hold?.holdId ?? null) : null;
   const bill = firstBill(wallet, event, holdId);
   const usage: CountedUsage = {
     ...(bill ?? kindOf(detailIn(event))),
@@ -57,14 +59,24 @@ function firstBill(
   event: WalletEvent,
   holdId: string | null,
 ): CountedUsage | undefined {
-  if (event.type !== 'usage_refund' || event.originalSeq === undefined) {
+  const originalSeq = originalSeqOf(event);
+  if (originalSeq === undefined) {
     return usage.find((bill) => holdId !== null && bill.holdId === holdId);
   }
-  const { originalSeq } = event;
   const [ended] = [...originals.ends].find(([, seq]) => seq === originalSeq) ?? [];
   return usage.find(({ seq, holdId }) =>
     ended === undefined ? seq === originalSeq : holdId === ended,
   );
+}
+
+/** The original that an event refunds, or re-rates after something of it was paid. */
+function originalSeqOf(event: WalletEvent): bigint | undefined {
+  if (event.type === 'usage_refund') {
+    return event.originalSeq;
+  }
+  return 'rerating' in event && event.detail.alreadyBilledMicros !== '0'
+    ? event.rerating?.originalSeq
+    : undefined;
 }
 
 /** How the wallet's limits stand, without one of its holds. */

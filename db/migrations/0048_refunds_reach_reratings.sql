@@ -200,13 +200,20 @@ begin
     return refusal_of('WALLET_CLOSED', w, p_amount_micros);
   end if;
 
+  select * into h from hold_under(w.id, p_charge_key);
   select e.seq, usage_micros(e), coalesce(e.detail::jsonb -> 'grants', '[]')
   into original, billed, spent from wallet_events e
-  where e.wallet_id = w.id and e.key = p_charge_key and e.type in ('charge', 'accrual');
-  if not found then
-    select * into h from holds where wallet_id = w.id and usage_type = p_usage_type and id = (
-      select (e.detail ->> 'holdId')::uuid from wallet_events e
-      where e.wallet_id = w.id and e.key = p_hold_key and e.type = 'hold_placed');
+  where e.wallet_id = w.id and e.key in (p_charge_key, key_after_void(h))
+    and e.type in ('charge', 'accrual');
+  if found then
+    h := null;
+  else
+    if h.id is null then
+      select * into h from hold_under(w.id, p_hold_key);
+    end if;
+    if h.usage_type is distinct from p_usage_type then
+      h := null;
+    end if;
     original := ended_seq(h);
     billed := h.billed_micros;
     spent := h.burned;
@@ -449,6 +456,9 @@ declare
   paid bigint;
   burns jsonb;
 begin
+  if p_price_micros < 0 then
+    raise exception 'a price is never negative' using errcode = 'invalid_parameter_value';
+  end if;
   select * into strict r from reratings where id = p_rerating_id;
   posted_micros := 0;
   select * into w from wallets where id = p_wallet_id for no key update;
