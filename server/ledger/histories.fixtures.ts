@@ -518,6 +518,40 @@ const refundSteps: fc.Arbitrary<Step[]> = fc
       ]);
   });
 
+/** A hold that ran out after a heartbeat and was charged more by a re-rating, and what comes then. */
+const reratedHoldSteps: fc.Arbitrary<Step[]> = fc
+  .tuple(wallet, fc.nat(typedCount - 1))
+  .chain(([wallet, number]) => {
+    const heartbeat: Command = {
+      type: 'extend_hold',
+      holdId: `${number}`,
+      report: { usage: { type: 'call', to: '+14155550132' }, units: 61, breakdown: {} },
+      amountMicros: 200_000n,
+      addMicros: null,
+      ttlSeconds: null,
+      actor,
+    };
+    const placed = { amountMicros: 375_000n, pricing: { at: 'then' }, ttlSeconds: 60, detail: {} };
+    const debit = { reratingId: '0', ...reratings[0], billedMicros: 0n, priceMicros: 375_001n };
+    const later = fc.oneof(
+      refundCommand(number),
+      captureCommand(number),
+      voidCommand(number),
+      rerateCommand(number),
+    );
+    return fc
+      .tuple(authorizeCommand(number), rerateCommand(number), fc.array(later, { maxLength: 4 }))
+      .map(([authorize, rerate, after]): Step[] => [
+        stepOf(wallet, { ...authorize, ...placed } as Command),
+        stepOf(wallet, heartbeat),
+        { type: 'wait', wallet, seconds: 60 },
+        // This one comes too late, and finds that the hold ran out.
+        stepOf(wallet, heartbeat),
+        stepOf(wallet, { ...rerate, ...debit } as Command),
+        ...after.map((command) => stepOf(wallet, command)),
+      ]);
+  });
+
 /** The charge of what a heartbeat or a capture may have said, of which there is not much else. */
 const recordedCommand = (number: number): fc.Arbitrary<Command> =>
   fc.constantFrom('+14155550132', '+19005550101').map((to) => {
@@ -719,7 +753,8 @@ function again(wallet: number): fc.Arbitrary<Step> {
 
 export const steps: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 4, arbitrary: holdSteps },
-  { weight: 6, arbitrary: refundSteps },
+  { weight: 3, arbitrary: refundSteps },
+  { weight: 2, arbitrary: reratedHoldSteps },
   { weight: 3, arbitrary: twoDoorsSteps },
   { weight: 3, arbitrary: creditSteps },
   { weight: 4, arbitrary: limitedSteps },

@@ -1,27 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Command, decide } from './decide.ts';
-import type { WalletEvent, WalletMode } from './events.ts';
+import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import type { RefundUsage } from './refunds.ts';
 import type { RerateUsage } from './rerating.ts';
-import { given, nowMs } from './specification.fixtures.ts';
+import { actor, given, live, nowMs, requestHash } from './specification.fixtures.ts';
 import { initialState, type WalletState } from './state.ts';
 
-const actor = 'service:test';
-const requestHash = 'ab'.repeat(32);
 const keyOf = (digit: number) => `${digit}`.repeat(8).concat('-1111-4111-8111-111111111111');
 const holdId = '44444444-4444-4444-8444-444444444444';
 const usage = { type: 'call', to: '+14155550132' };
 
-const opened = (mode: WalletMode = 'live'): WalletEvent => ({
-  type: 'wallet_opened',
-  userId: 'user-1',
-  currency: 'USD',
-  timezone: 'UTC',
-  mode,
-  actor,
-});
 const toppedUp = (amountMicros: bigint): WalletEvent => ({
   type: 'top_up',
   key: keyOf(1),
@@ -39,7 +29,7 @@ const charged: WalletEvent = {
   actor,
   detail: { usage, referenceId: 'r' },
 };
-const live = [opened(), toppedUp(1_000n), charged];
+const used = [live, toppedUp(1_000n), charged];
 
 const rerate = (priceMicros: bigint, change: Partial<RerateUsage> = {}): RerateUsage => ({
   type: 'rerate_usage',
@@ -80,7 +70,7 @@ function taking(events: readonly WalletEvent[], ...commands: readonly Command[])
 
 describe('a re-rating', () => {
   test('charges what cost too little, as a correction of its original', () => {
-    given(...live)
+    given(...used)
       .when(rerate(150n))
       .thenEvents({
         type: 'charge',
@@ -106,7 +96,7 @@ describe('a re-rating', () => {
   });
 
   test('gives back what cost too much', () => {
-    given(...live)
+    given(...used)
       .when(rerate(70n))
       .thenEvents({
         type: 'usage_refund',
@@ -128,10 +118,10 @@ describe('a re-rating', () => {
   });
 
   test('that only gives back charges nothing, and none posts twice', () => {
-    given(...live)
+    given(...used)
       .when(rerate(150n, { debits: false }))
       .thenNothing({ code: 'OK', postedMicros: 0n });
-    const { answers } = taking(live, rerate(150n), rerate(150n), rerate(150n, { reratingId: 'b' }));
+    const { answers } = taking(used, rerate(150n), rerate(150n), rerate(150n, { reratingId: 'b' }));
     expect(answers).toMatchObject([
       { code: 'OK', postedMicros: 50n },
       { code: 'OK', postedMicros: 50n },
@@ -140,30 +130,30 @@ describe('a re-rating', () => {
   });
 
   test('of what billed another amount, or is no usage, changes nothing', () => {
-    given(...live)
+    given(...used)
       .when(rerate(1n, { billedMicros: 99n }))
       .thenNothing({ code: 'CHANGED' });
-    given(...live)
+    given(...used)
       .when(rerate(1n, { originalSeq: 2n }))
       .thenNothing({ code: 'CHANGED' });
-    given(...live)
+    given(...used)
       .when(rerate(1n, { originalSeq: 9n }))
       .thenNothing({ code: 'CHANGED' });
   });
 
   test('is refused by a wallet that may not be charged', () => {
     const frozen: WalletEvent = { type: 'wallet_frozen', actor, detail: {} };
-    given(...live, frozen)
+    given(...used, frozen)
       .when(rerate(150n))
       .thenNothing({ code: 'WALLET_FROZEN', postedMicros: 0n });
     const closed: WalletEvent = { type: 'wallet_closed', actor, detail: {} };
-    given(...live, closed)
+    given(...used, closed)
       .when(rerate(150n))
       .thenNothing({ code: 'WALLET_CLOSED' });
-    given(...live, closed)
+    given(...used, closed)
       .when(rerate(50n))
       .thenNothing({ code: 'WALLET_CLOSED' });
-    given(...live)
+    given(...used)
       .when(rerate(-1n))
       .isNeverAllowed();
   });
@@ -171,7 +161,7 @@ describe('a re-rating', () => {
 
 describe('a refund of usage that was re-rated', () => {
   test('reaches what was charged later, and no more than was paid in all', () => {
-    const { state, answers } = taking(live, rerate(150n), refund(151n), refund(null));
+    const { state, answers } = taking(used, rerate(150n), refund(151n), refund(null));
     expect(answers.slice(1)).toMatchObject([
       { code: 'NOT_REFUNDABLE', amountMicros: 150n },
       { code: 'OK', amountMicros: 150n, detail: { originalSeq: '3', correctionMicros: '50' } },
@@ -181,14 +171,14 @@ describe('a refund of usage that was re-rated', () => {
 
   test('of a part leaves the same part of a later price', () => {
     const half = refund(75n);
-    const { answers, state } = taking(live, rerate(150n), half, rerate(40n, { reratingId: 'b' }));
+    const { answers, state } = taking(used, rerate(150n), half, rerate(40n, { reratingId: 'b' }));
     expect(answers.at(-1)).toMatchObject({ code: 'OK', postedMicros: -55n });
     expect(state.balanceMicros).toBe(980n);
   });
 
   test('of all leaves nothing to be charged again, though it had been made cheaper', () => {
     const again = rerate(150n, { reratingId: 'b' });
-    const { answers, state } = taking(live, rerate(70n), refund(null), again);
+    const { answers, state } = taking(used, rerate(70n), refund(null), again);
     expect(answers).toMatchObject([{}, { amountMicros: 70n }, { code: 'OK', postedMicros: 0n }]);
     expect(state.balanceMicros).toBe(1_000n);
   });
@@ -203,7 +193,7 @@ describe('a refund of usage that was re-rated', () => {
       detail: {},
     };
     const { state } = taking(
-      [...live, granted],
+      [...used, granted],
       rerate(150n),
       refund(140n),
       refund(null, keyOf(7)),
@@ -252,7 +242,7 @@ describe('a hold that ran out and was re-rated', () => {
 
   /** The hold billed 100, and was priced anew before these commands. */
   function ranOut(priceMicros: bigint, ...commands: readonly Command[]) {
-    let state: WalletState = [opened(), toppedUp(1_000n)].reduce<WalletState>(evolve, initialState);
+    let state: WalletState = [live, toppedUp(1_000n)].reduce<WalletState>(evolve, initialState);
     const take = (command: Command, atMs: number) => {
       const { outcome, events } = decide(command, state, atMs);
       state = events.reduce(evolve, state);
@@ -308,7 +298,7 @@ test('whatever was re-rated and refunded, no more came back than was paid, and n
   fc.assert(
     fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
       let paid = 100n;
-      let state = live.reduce<WalletState>(evolve, initialState);
+      let state = used.reduce<WalletState>(evolve, initialState);
       steps.forEach((next, index) => {
         const command =
           'price' in next
