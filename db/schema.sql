@@ -747,7 +747,11 @@ declare
   final_report jsonb := p_report;
   final_micros bigint := p_amount_micros;
   billed bigint;
+  original bigint;
   refunded bigint := 0;
+  corrected bigint := 0;
+  overcharged bigint;
+  paid bigint;
   due bigint;
   funded bigint;
   first_seq bigint;
@@ -792,12 +796,12 @@ begin
   if final_micros is null then
     return refusal_of('NO_RATE', w, null);
   end if;
-  -- Nothing was billed while the hold is open, nothing is held after it ran out. What was refunded
-  -- since is not given back once more.
+  -- Nothing was billed while the hold is open, nothing is held after it ran out. What came back since
+  -- is not given back once more.
   billed := final_micros;
   if h.status = 'expired' then
-    refunded := refunded_micros(h);
-    billed := greatest(billed, refunded);
+    select seq, refunded_micros, corrected_micros into original, refunded, corrected from end_of(h);
+    billed := greatest(billed, refunded - least(corrected, 0));
   end if;
   due := billed - h.billed_micros;
   if final_micros > 1000000000000000000
@@ -833,13 +837,19 @@ begin
       w := post_difference(w, funded, due - funded, p_key, p_request_hash, p_actor, posted_detail,
                            parts);
     else
-      parts := restored(h.burned, billed - refunded);
+      overcharged := overcharged_micros(h, billed, refunded, corrected);
+      w := give_overcharge_back(w, h, original, h.billed_micros - refunded + corrected, overcharged,
+                                p_actor, called_at);
+      first_seq := w.seq + 1;
+      paid := billed - refunded + corrected - overcharged;
+      select burned into h.burned from holds where id = h.id;
+      parts := restored(h.burned, paid);
       w := give_back(w, -due, p_key, p_request_hash, p_actor, posted_detail, parts, called_at);
     end if;
   end if;
   update holds set
     burned = case when due >= 0 then burned || coalesce(parts, '[]')
-                  else still_burned(burned, billed - refunded) end,
+                  else still_burned(burned, paid) end,
     status = 'captured', held_micros = 0, usage_type = final_report #>> '{usage,type}',
     report = final_report, units_so_far = (final_report ->> 'units')::bigint,
     amount_so_far_micros = final_micros, billed_micros = billed
@@ -859,6 +869,31 @@ AS $function$
 $function$;
 
 create aggregate chain_hash(bytea,text) (sfunc = next_link, stype = bytea);
+
+CREATE OR REPLACE FUNCTION public.change_arrears_terms(p_grace_days integer, p_reminder_days integer, p_actor text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  terms arrears_terms;
+  wanted arrears_terms;
+begin
+  select * into terms from arrears_terms for update;
+  wanted := terms;
+  wanted.grace := coalesce(p_grace_days * interval '1 day', terms.grace);
+  wanted.remind_before := coalesce(p_reminder_days * interval '1 day', terms.remind_before);
+  if wanted.remind_before > wanted.grace then
+    return false;
+  end if;
+  if wanted <> terms then
+    update arrears_terms set grace = wanted.grace, remind_before = wanted.remind_before;
+    insert into arrears_terms_changes (grace, remind_before, changed_by)
+    values (wanted.grace, wanted.remind_before, p_actor);
+  end if;
+  return true;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.change_rate_card_rules(p_draft_id uuid, p_put jsonb, p_removed jsonb, p_replace boolean, p_actor text, OUT code text, OUT added integer, OUT changed integer, OUT removed integer, OUT taken_id text)
  RETURNS record
@@ -2051,6 +2086,15 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.end_of(h holds, OUT seq bigint, OUT refunded_micros bigint, OUT corrected_micros bigint)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select e.seq, s.refunded_micros, s.corrected_micros
+  from ended_seq(h) as e (seq) cross join lateral original_standing(h.wallet_id, e.seq) s
+$function$;
+
 CREATE OR REPLACE FUNCTION public.end_subscription(p_wallet_id uuid, p_id uuid, p_ends_at timestamp with time zone, p_actor text)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -2494,6 +2538,44 @@ begin
                     with_field(p_detail, 'grants', p_grants), p_grants);
   w := repay_arrears(w, p_actor, json_build_object('bySeq', w.seq), p_at, expired_micros);
   w := note_expiries(w);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.give_back_of(INOUT w wallets, h holds, p_original_seq bigint, p_paid_micros bigint, p_burned jsonb, p_amount_micros bigint, p_correction_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_detail jsonb, p_at timestamp with time zone)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+declare
+  left_micros constant bigint := p_paid_micros - p_amount_micros;
+  -- What came back before is no longer burned.
+  spent constant jsonb := still_burned(p_burned, p_paid_micros);
+begin
+  w := give_back(
+    w, p_amount_micros, p_key, p_request_hash, p_actor,
+    (p_detail || jsonb_build_object('originalSeq', p_original_seq::text))::json,
+    restored(spent, left_micros), p_at);
+  if h.id is not null then
+    update holds set burned = still_burned(spent, left_micros) where id = h.id;
+  end if;
+  insert into usage_refunds as r (
+    wallet_id, original_seq, refunded_micros, of_correction_micros
+  ) values (w.id, p_original_seq, p_amount_micros, p_correction_micros)
+  on conflict (wallet_id, original_seq) do update set
+    refunded_micros = r.refunded_micros + excluded.refunded_micros,
+    of_correction_micros = r.of_correction_micros + excluded.of_correction_micros,
+    burned = case when r.burned is not null then still_burned(spent, left_micros) end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.give_overcharge_back(INOUT w wallets, h holds, p_original_seq bigint, p_paid_micros bigint, p_amount_micros bigint, p_actor text, p_at timestamp with time zone)
+ RETURNS wallets
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if p_amount_micros > 0 then
+    w := give_back_of(
+      w, h, p_original_seq, p_paid_micros, h.burned, p_amount_micros, p_amount_micros, null, null,
+      p_actor, jsonb_build_object('type', h.usage_type, 'referenceId', h.reference_id,
+        'correctionMicros', p_amount_micros::text), p_at);
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.give_up_awaited_payment(p_wallet_id uuid)
@@ -3141,6 +3223,21 @@ begin
   opened := true;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.original_standing(p_wallet_id uuid, p_seq bigint, OUT refunded_micros bigint, OUT corrected_micros bigint, OUT burned jsonb)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select coalesce(u.refunded_micros - u.of_correction_micros, 0),
+    c.micros - coalesce(u.of_correction_micros, 0), u.burned
+  from (
+    -- Long ago what re-ratings charged was given back as such, and not as their original's.
+    select coalesce(sum(r.posted_micros - r.of_original_micros), 0)::bigint as micros
+    from rerated_usage r where r.wallet_id = p_wallet_id and r.original_seq = p_seq
+  ) c
+  left join usage_refunds u on u.wallet_id = p_wallet_id and u.original_seq = p_seq
+$function$;
+
 CREATE OR REPLACE FUNCTION public.outcome_of(e wallet_events, p_replayed boolean)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -3180,6 +3277,16 @@ begin
     e.recorded_at, case when e.type = 'hold_captured' then settled.detail else e.detail end
   )::ledger_outcome;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.overcharged_micros(h holds, p_billed_micros bigint, p_refunded_micros bigint, p_corrected_micros bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select greatest(0, p_corrected_micros - coalesce(div(
+    p_corrected_micros::numeric * (p_billed_micros - p_refunded_micros),
+    nullif(h.billed_micros - p_refunded_micros, 0)), 0))::bigint
+$function$;
 
 CREATE OR REPLACE FUNCTION public.owes_fees(s subscriptions)
  RETURNS boolean
@@ -3856,13 +3963,15 @@ declare
   w wallets;
   h holds;
   outcome ledger_outcome;
+  refunded wallet_events;
   original bigint;
+  billed bigint;
+  spent jsonb;
+  standing record;
   refundable bigint;
   amount bigint;
+  correction bigint;
   first_seq bigint;
-  refund_detail json;
-  spent jsonb;
-  parts jsonb;
 begin
   if p_amount_micros <= 0 then
     raise exception 'a refund is positive' using errcode = 'invalid_parameter_value';
@@ -3886,7 +3995,7 @@ begin
 
   select * into h from hold_under(w.id, p_charge_key);
   select e.seq, usage_micros(e), coalesce(e.detail::jsonb -> 'grants', '[]')
-  into original, refundable, spent from wallet_events e
+  into original, billed, spent from wallet_events e
   where e.wallet_id = w.id and e.key in (p_charge_key, key_after_void(h))
     and e.type in ('charge', 'accrual');
   if found then
@@ -3899,11 +4008,11 @@ begin
       h := null;
     end if;
     original := ended_seq(h);
-    refundable := h.billed_micros;
+    billed := h.billed_micros;
     spent := h.burned;
   end if;
-  refundable := coalesce(refundable, 0) - coalesce((
-    select refunded_micros from usage_refunds where wallet_id = w.id and original_seq = original), 0);
+  standing := original_standing(w.id, original);
+  refundable := coalesce(billed, 0) - standing.refunded_micros + standing.corrected_micros;
   amount := coalesce(p_amount_micros, refundable);
   if amount = 0 or amount > refundable then
     return refusal_of('NOT_REFUNDABLE', w, refundable);
@@ -3912,24 +4021,16 @@ begin
     return refusal_of('LIMIT_EXCEEDED', w, amount);
   end if;
 
+  -- What is left keeps the share of what was billed and of what was corrected, so that a later
+  -- re-rating asks for no more than that share of its price.
+  correction := amount - div(amount::numeric * (billed - standing.refunded_micros), refundable);
   first_seq := w.seq + 1;
-  refund_detail := (p_detail || jsonb_build_object('originalSeq', original::text))::json;
-  -- What came back before is no longer burned.
-  spent := still_burned(spent, refundable);
-  parts := restored(spent, refundable - amount);
-  w := give_back(w, amount, p_key, p_request_hash, p_actor, refund_detail, parts, called_at);
-  if h.id is not null then
-    update holds set burned = still_burned(spent, refundable - amount)
-    where id = h.id;
-  end if;
-  insert into usage_refunds as r (wallet_id, original_seq, refunded_micros)
-  values (w.id, original, amount)
-  on conflict (wallet_id, original_seq) do update set
-    refunded_micros = r.refunded_micros + excluded.refunded_micros;
-  return row(
-    'OK', false, first_seq, amount, w.balance_micros, w.held_micros, w.arrears_micros,
-    available_micros(w), w.updated_at, with_field(refund_detail, 'grants', parts)
-  )::ledger_outcome;
+  w := give_back_of(
+    w, h, original, refundable, coalesce(standing.burned, spent), amount, correction, p_key,
+    p_request_hash, p_actor, p_detail || case when correction = 0 then '{}'
+      else jsonb_build_object('correctionMicros', correction::text) end, called_at);
+  select * into strict refunded from wallet_events where wallet_id = w.id and seq = first_seq;
+  return outcome_of(refunded, false);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, p_livemode boolean)
@@ -3959,17 +4060,6 @@ CREATE OR REPLACE FUNCTION public.refundable_micros(w wallets, t top_ups)
  STABLE
 AS $function$
   select least(returnable_micros(t), free_micros(w))
-$function$;
-
-CREATE OR REPLACE FUNCTION public.refunded_micros(h holds)
- RETURNS bigint
- LANGUAGE sql
- STABLE
-AS $function$
-  select coalesce((
-    select r.refunded_micros from usage_refunds r
-    where r.wallet_id = h.wallet_id and r.original_seq = ended_seq(h)
-  ), 0)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.refusal_of(p_code text, w wallets, p_amount_micros bigint)
@@ -4246,6 +4336,8 @@ CREATE OR REPLACE FUNCTION public.rerate_usage(p_rerating_id uuid, p_wallet_id u
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 declare
+  called_at timestamptz;
+  w wallets;
   r reratings;
   e wallet_events;
   h holds;
@@ -4254,35 +4346,41 @@ declare
     format('rerating %s %s %s', p_rerating_id, p_original_seq, p_price_micros), 'UTF8'));
   told jsonb;
   outcome ledger_outcome;
-  source record;
-  part bigint;
-  left_micros bigint;
-  of_original bigint := 0;
-  posted_seqs bigint[] := '{}';
+  paid bigint;
+  burns jsonb;
 begin
+  if p_price_micros < 0 then
+    raise exception 'a price is never negative' using errcode = 'invalid_parameter_value';
+  end if;
   select * into strict r from reratings where id = p_rerating_id;
-  perform from wallets where id = p_wallet_id for no key update;
+  posted_micros := 0;
+  select * into w from wallets where id = p_wallet_id for no key update;
+  if not found then
+    code := 'WALLET_NOT_FOUND';
+    return;
+  end if;
+  called_at := ledger_now();
+  if w.next_due_at <= called_at then
+    w := settle_due(w);
+  end if;
+  code := 'OK';
   select u.posted_micros into posted_micros from rerated_usage u
-  where u.wallet_id = p_wallet_id and u.original_seq = p_original_seq
-    and u.rerating_id = p_rerating_id;
+  where u.wallet_id = w.id and u.original_seq = p_original_seq and u.rerating_id = r.id;
   if found then
-    code := 'OK';
     return;
   end if;
 
-  select * into strict e from wallet_events where wallet_id = p_wallet_id and seq = p_original_seq;
-  standing := usage_standing(e);
+  posted_micros := 0;
+  select * into e from wallet_events where wallet_id = w.id and seq = p_original_seq;
+  select s.* into standing from usage_standing(e) s;
   if standing.billed_micros is distinct from p_billed_micros then
     code := 'CHANGED';
     return;
   end if;
   posted_micros := rerating_due(p_price_micros, standing.billed_micros, standing.refunded_micros,
                                 standing.corrected_micros);
-  if posted_micros > 0 and not r.debits then
+  if posted_micros = 0 or posted_micros > 0 and not r.debits then
     posted_micros := 0;
-  end if;
-  code := 'OK';
-  if posted_micros = 0 then
     return;
   end if;
   if e.type in ('hold_captured', 'hold_expired') then
@@ -4294,56 +4392,46 @@ begin
     'reason', r.reason,
     'rerating', jsonb_build_object('id', r.id, 'cardId', r.card_id,
                                    'priceMicros', p_price_micros::text));
+  paid := standing.billed_micros - standing.refunded_micros + standing.corrected_micros;
+  burns := still_burned(coalesce(
+    h.burned, (select s.burned from original_standing(w.id, e.seq) s),
+    e.detail::jsonb -> 'grants', '[]'), paid);
 
   if posted_micros > 0 then
     outcome := charge_wallet(
-      p_wallet_id, ledger_key('rerating', format('%s %s', r.id, e.seq)), request_hash, posted_micros,
-      'arrears', null, p_actor, (told || jsonb_build_object(
+      w.id, ledger_key('rerating', format('%s %s', r.id, e.seq)), request_hash, posted_micros,
+      'arrears', e.occurred_at, p_actor, (told || jsonb_build_object(
         'originalSeq', e.seq::text, 'usage', standing.usage, 'units', 0, 'breakdown', p_breakdown,
         'alreadyBilledMicros', (p_price_micros - posted_micros)::text))::json);
-    posted_seqs := array[outcome.seq];
-  else
-    left_micros := -posted_micros;
-    for source in
-      select c.key, c.seq, usage_micros(c) - coalesce(f.refunded_micros, 0) as micros
-      from rerated_usage u
-      join wallet_events c on c.wallet_id = u.wallet_id and c.seq = any (u.event_seqs)
-        and c.type in ('charge', 'accrual')
-      left join usage_refunds f on f.wallet_id = c.wallet_id and f.original_seq = c.seq
-      where u.wallet_id = e.wallet_id and u.original_seq = e.seq
-      union all
-      select case when h.id is null then e.key else (
-          select placed.key from wallet_events placed
-          where placed.wallet_id = h.wallet_id and placed.detail ->> 'holdId' = h.id::text
-            and placed.key in (ledger_key('usage:' || h.usage_type, h.reference_id),
-                               ledger_key('hold', h.reference_id))
-        ) end, e.seq, left_micros
-      order by seq desc
-    loop
-      part := least(left_micros, source.micros);
-      continue when part = 0;
-      outcome := refund_usage(
-        p_wallet_id, ledger_key('rerating', format('%s %s %s', r.id, e.seq, source.seq)),
-        request_hash, source.key, source.key, standing.usage ->> 'type', part, p_actor, told);
-      exit when outcome.code <> 'OK';
-      left_micros := left_micros - part;
-      posted_seqs := posted_seqs || outcome.seq;
-      if source.seq = e.seq then
-        of_original := -part;
-      end if;
-    end loop;
-  end if;
-  if outcome.code <> 'OK' then
-    if cardinality(posted_seqs) > 1 then
-      raise exception 'a correction of event % was refused half way: %', e.seq, outcome.code;
-    end if;
     code := outcome.code;
-    posted_micros := 0;
-    return;
+    burns := burns || coalesce(outcome.detail::jsonb -> 'grants', '[]');
+    if code <> 'OK' then
+      posted_micros := 0;
+      return;
+    elsif h.id is not null then
+      update holds set burned = burns where id = h.id;
+    elsif burns <> '[]' then
+      insert into usage_refunds as f (wallet_id, original_seq, refunded_micros, burned)
+      values (w.id, e.seq, 0, burns)
+      on conflict (wallet_id, original_seq) do update set burned = excluded.burned;
+    end if;
+  else
+    code := case when w.status = 'closed' then 'WALLET_CLOSED'
+                 when w.balance_micros > 2000000000000000000 then 'LIMIT_EXCEEDED' else 'OK' end;
+    if code <> 'OK' then
+      posted_micros := 0;
+      return;
+    end if;
+    outcome.seq := w.seq + 1;
+    w := give_back_of(
+      w, h, e.seq, paid, burns, -posted_micros, -posted_micros,
+      ledger_key('rerating', format('%s %s %s', r.id, e.seq, e.seq)), request_hash, p_actor, told,
+      called_at);
   end if;
   insert into rerated_usage (wallet_id, original_seq, rerating_id, price_micros, posted_micros,
                              of_original_micros, event_seqs)
-  values (e.wallet_id, e.seq, r.id, p_price_micros, posted_micros, of_original, posted_seqs);
+  values (w.id, e.seq, r.id, p_price_micros, posted_micros, least(posted_micros, 0),
+          array[outcome.seq]);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.rerating_due(p_price_micros bigint, p_billed_micros bigint, p_refunded_micros bigint, p_corrected_micros bigint)
@@ -5597,10 +5685,7 @@ CREATE OR REPLACE FUNCTION public.usage_standing(e wallet_events, OUT priced_at 
  LANGUAGE sql
  STABLE
 AS $function$
-  select o.priced_at, o.usage, o.billed_micros,
-    coalesce((select r.refunded_micros from usage_refunds r
-              where r.wallet_id = e.wallet_id and r.original_seq = e.seq), 0) + c.of_original_micros,
-    c.posted_micros
+  select o.priced_at, o.usage, o.billed_micros, s.refunded_micros, s.corrected_micros
   from (
     select e.occurred_at, e.detail::jsonb -> 'usage', usage_micros(e)
     where e.type in ('charge', 'accrual') and e.key is not null
@@ -5612,11 +5697,11 @@ AS $function$
       and h.id = (e.detail ->> 'holdId')::uuid and h.status <> 'voided'
       and h.report is not null and h.report #> '{breakdown,goodwillMicros}' is null
   ) o (priced_at, usage, billed_micros)
-  cross join (
-    select coalesce(sum(u.posted_micros), 0)::bigint as posted_micros,
-      coalesce(sum(u.of_original_micros), 0)::bigint as of_original_micros
-    from rerated_usage u where u.wallet_id = e.wallet_id and u.original_seq = e.seq
-  ) c
+  cross join lateral original_standing(e.wallet_id, e.seq) s
+  -- What was charged later for free usage, and then refunded, leaves no share that could be priced.
+  where o.billed_micros > 0 or not exists (
+    select from usage_refunds r
+    where r.wallet_id = e.wallet_id and r.original_seq = e.seq and r.refunded_micros > 0)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.use_recovery_link(p_top_up_id uuid, p_no integer, OUT code text, OUT payment_intent_id text, OUT payment_method_id text)
@@ -5799,11 +5884,15 @@ AS $function$
       where wallet_id between p_from and p_to and wallet_id in (select wallet_id from told)
     ) h
     left join (
-      select e.wallet_id, coalesce(e.detail ->> 'holdId', o.detail ->> 'holdId') as hold_id,
+      select e.wallet_id,
+        coalesce(e.detail ->> 'holdId', o.detail ->> 'holdId', first.detail ->> 'holdId') as hold_id,
         sum(case when e.type = 'usage_refund' then -p.micros else p.micros end) as total
       from wallet_events e
-      left join wallet_events o on e.type = 'usage_refund' and o.wallet_id = e.wallet_id
+      -- A refund or a re-rating names its original, and long ago a refund of a re-rating named that.
+      left join wallet_events o on o.wallet_id = e.wallet_id
         and o.seq = (e.detail ->> 'originalSeq')::bigint
+      left join wallet_events first on first.wallet_id = o.wallet_id
+        and first.seq = (o.detail ->> 'originalSeq')::bigint
       cross join lateral json_to_recordset(e.detail -> 'grants') as p (seq bigint, micros bigint)
       where e.wallet_id in (select wallet_id from told) and e.type in (
         'charge', 'accrual', 'hold_captured', 'hold_expired', 'usage_refund')
@@ -6110,16 +6199,23 @@ CREATE OR REPLACE FUNCTION public.verify_refunds(p_from uuid, p_to uuid, p_limit
 AS $function$
   with told as (
     select e.wallet_id, sum(e.balance_delta_micros) as refunded_micros,
+      sum(case when e.detail -> 'rerating' is not null then e.balance_delta_micros
+               else coalesce((e.detail ->> 'correctionMicros')::bigint, 0) end)
+        as of_correction_micros,
+      sum(parts_total(e.detail::jsonb -> 'grants')) filter (where e.detail -> 'rerating' is null)
+        as restored_micros,
       case when e.detail ->> 'originalSeq' ~ '^[0-9]{1,18}$'
         then (e.detail ->> 'originalSeq')::bigint end as original_seq
     from wallet_events e
     where e.wallet_id between p_from and p_to and e.type = 'usage_refund'
       and e.detail ->> 'originalSeq' is not null
-    group by 1, 3
+    group by wallet_id, original_seq
   ), compared as (
     select coalesce(k.wallet_id, t.wallet_id) as wallet_id,
       coalesce(k.original_seq, t.original_seq) as original_seq,
-      k.refunded_micros as kept_micros, t.refunded_micros as told_micros
+      k.refunded_micros as kept_micros, coalesce(t.refunded_micros, 0) as told_micros,
+      k.of_correction_micros as kept_correction, coalesce(t.of_correction_micros, 0) as told_correction,
+      k.burned, coalesce(t.restored_micros, 0) as restored_micros
     from (select * from usage_refunds where wallet_id between p_from and p_to) k
     full join told t on t.wallet_id = k.wallet_id and t.original_seq = k.original_seq
   ), problems as (
@@ -6129,15 +6225,30 @@ AS $function$
     left join holds h on e.type in ('hold_captured', 'hold_expired')
       and h.wallet_id = c.wallet_id and h.id = case
         when e.detail ->> 'holdId' ~ '^[0-9a-f-]{36}$' then (e.detail ->> 'holdId')::uuid end
+    cross join lateral (
+      select coalesce(sum(u.posted_micros - u.of_original_micros), 0) as micros,
+        coalesce(sum((
+          select sum(case when s.type = 'usage_refund' then -1 else 1 end
+                     * parts_total(s.detail::jsonb -> 'grants'))
+          from wallet_events s where s.wallet_id = u.wallet_id and s.seq = any (u.event_seqs)
+        )), 0) as burned_micros
+      from rerated_usage u where u.wallet_id = c.wallet_id and u.original_seq = c.original_seq
+    ) r
     cross join lateral (values
-      ('REFUND_SUM', case when c.kept_micros is distinct from c.told_micros
-        then format('of event %s %s is kept as refunded; the refunds add up to %s',
-          c.original_seq, coalesce(c.kept_micros::text, 'nothing'),
-          coalesce(c.told_micros::text, 'nothing')) end),
+      ('REFUND_SUM', case
+        when (c.kept_micros, c.kept_correction) is distinct from (c.told_micros, c.told_correction)
+        then format('of event %s %s is kept as refunded, %s of it of corrections; the refunds add up '
+          'to %s, %s', c.original_seq, coalesce(c.kept_micros::text, 'nothing'),
+          coalesce(c.kept_correction::text, 'nothing'), c.told_micros, c.told_correction) end),
       ('REFUND_ABOVE_ORIGINAL', case
-        when c.told_micros > coalesce(h.billed_micros, usage_micros(e), 0)
-        then format('event %s billed %s; its refunds add up to %s', c.original_seq,
-          coalesce(h.billed_micros, usage_micros(e), 0), c.told_micros) end)
+        when c.told_micros > coalesce(h.billed_micros, usage_micros(e), 0) + r.micros
+        then format('event %s billed %s, corrected by %s; its refunds add up to %s', c.original_seq,
+          coalesce(h.billed_micros, usage_micros(e), 0), r.micros, c.told_micros) end),
+      ('REFUND_CREDIT', case
+        when c.burned is not null and parts_total(c.burned) <> coalesce(parts_total(e.detail::jsonb -> 'grants'), 0)
+          + r.burned_micros - c.restored_micros
+        then format('event %s is kept as burning %s of credit, which is not what its events say',
+          c.original_seq, parts_total(c.burned)) end)
     ) as p (problem, message)
     where p.message is not null
   )
@@ -6461,7 +6572,11 @@ declare
   h holds;
   outcome ledger_outcome;
   first_seq bigint;
+  original bigint;
   refunded bigint := 0;
+  corrected bigint := 0;
+  still_billed bigint;
+  overcharged bigint;
   due_back bigint;
   voided_detail json;
   parts jsonb;
@@ -6486,17 +6601,22 @@ begin
   if h.status not in ('open', 'expired') then
     return refusal_of('HOLD_NOT_OPEN', w, null);
   end if;
-  if h.billed_micros > 0 then
-    refunded := refunded_micros(h);
+  if h.status = 'expired' then
+    select seq, refunded_micros, corrected_micros into original, refunded, corrected from end_of(h);
   end if;
-  due_back := h.billed_micros - refunded;
-  if due_back > 0 and w.balance_micros > 2000000000000000000 then
+  still_billed := refunded - least(corrected, 0);
+  due_back := h.billed_micros - still_billed;
+  overcharged := overcharged_micros(h, still_billed, refunded, corrected);
+  if due_back + overcharged > 0 and w.balance_micros > 2000000000000000000 then
     return refusal_of('LIMIT_EXCEEDED', w, due_back);
   end if;
 
+  w := give_overcharge_back(w, h, original, h.billed_micros - refunded + corrected, overcharged,
+                            p_actor, called_at);
   first_seq := w.seq + 1;
   if due_back > 0 then
     voided_detail := correction_detail(h, null);
+    select burned into h.burned from holds where id = h.id;
     parts := restored(h.burned, 0);
     w := give_back(w, due_back, p_key, p_request_hash, p_actor, voided_detail, parts, called_at);
   else
@@ -6505,7 +6625,7 @@ begin
                       voided_detail);
     w := note_expiries(w);
   end if;
-  update holds set status = 'voided', held_micros = 0, billed_micros = refunded, burned = '[]'
+  update holds set status = 'voided', held_micros = 0, billed_micros = still_billed, burned = '[]'
   where id = h.id;
   return row(
     'OK', false, first_seq, h.held_micros + due_back, w.balance_micros, w.held_micros,
@@ -6658,6 +6778,16 @@ create table arrears_terms (
   constraint arrears_terms_only_row_check CHECK (only_row),
   constraint arrears_terms_remind_before_check CHECK (remind_before >= '00:00:00'::interval)
 );
+
+create table arrears_terms_changes (
+  id bigint not null generated always as identity,
+  grace interval not null,
+  remind_before interval not null,
+  changed_at timestamp with time zone not null default ledger_now(),
+  changed_by text not null,
+  constraint arrears_terms_changes_pkey PRIMARY KEY (id)
+);
+CREATE TRIGGER arrears_terms_changes_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON arrears_terms_changes FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 create table auto_top_up_attempts (
   top_up_id uuid not null,
@@ -7384,8 +7514,10 @@ create table usage_refunds (
   wallet_id uuid not null,
   original_seq bigint not null,
   refunded_micros bigint not null,
+  of_correction_micros bigint not null default 0,
+  burned jsonb,
   constraint usage_refunds_pkey PRIMARY KEY (wallet_id, original_seq),
-  constraint usage_refunds_refunded_micros_check CHECK (refunded_micros > 0),
+  constraint usage_refunds_refunded_micros_check CHECK (refunded_micros >= 0),
   constraint usage_refunds_of_event FOREIGN KEY (wallet_id, original_seq) REFERENCES wallet_events(wallet_id, seq)
 );
 CREATE TRIGGER usage_refunds_never_deleted BEFORE DELETE OR TRUNCATE ON usage_refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
@@ -7567,6 +7699,7 @@ grant usage on schema public to public;
 grant usage on schema public to wallet_app;
 grant select on api_keys to wallet_app;
 grant select on arrears_terms to wallet_app;
+grant select on arrears_terms_changes to wallet_app;
 grant select on auto_top_up_attempts to wallet_app;
 grant select on auto_top_up_log to wallet_app;
 grant select on auto_top_up_tries to wallet_app;
@@ -7634,6 +7767,7 @@ grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
 grant execute on function card_unit_micros(text) to wallet_app;
+grant execute on function change_arrears_terms(integer,integer,text) to wallet_app;
 grant execute on function change_rate_card_rules(uuid,jsonb,jsonb,boolean,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
 grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[],bigint[]) to wallet_app;
@@ -7680,6 +7814,7 @@ grant execute on function month_status(text) to wallet_app;
 grant execute on function move_saved_card(text,boolean,text,integer) to wallet_app;
 grant execute on function name_saved_card(text,boolean,text,text) to wallet_app;
 grant execute on function open_wallet(uuid,text,text,text,text,text) to wallet_app;
+grant execute on function original_standing(uuid,bigint) to wallet_app;
 grant execute on function parts_total(jsonb) to wallet_app;
 grant execute on function pause_auto_top_up(uuid,text,text,jsonb) to wallet_app;
 grant execute on function plan_due(wallets,timestamp with time zone) to wallet_app;

@@ -77,3 +77,27 @@ test('a wallet that cannot be closed is shown with its reason, and closed when t
   expect(await counted(page, 'pending')).toBe('0');
   await expect(page.getByText('No wallet failed')).toBeVisible();
 });
+
+test('support changes how long what is owed may wait, which says who did', async ({
+  page,
+  context,
+}) => {
+  await signIn(context, SUPPORT_USER);
+  await page.goto('/admin/month');
+  const terms = page.getByRole('region', { name: 'When something is owed' });
+  const save = async (grace: string, reminder: string) => {
+    await terms.getByLabel('Days until the suspension').fill(grace);
+    await terms.getByLabel('Reminder, days before it').fill(reminder);
+    await terms.getByRole('button', { name: 'Save' }).click();
+  };
+  await save('5', '6');
+  await expect(terms.getByRole('alert')).toContainText('before the month is closed');
+  await expectAccessible(page, 'terms that are refused');
+  await save('14', '3');
+  await expect(terms.getByRole('status')).toContainText('Saved');
+  await expect(terms).toContainText(/Last changed .* by support:/);
+  await page.goto('/admin/month');
+  await expect(terms.getByLabel('Days until the suspension')).toHaveValue('14');
+  await save('7', '2');
+  await expect(terms.getByRole('status')).toContainText('Saved');
+});

@@ -1,6 +1,8 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
-import { Form, useLoaderData, useNavigation } from '@remix-run/react';
+import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
+import { z } from 'zod';
 import type { MonthFailure } from '../../server/http/views/admin.ts';
+import { ArrearsTermsForm } from '../components/arrears-terms-form.tsx';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { DataTable } from '../components/data-table.tsx';
@@ -8,28 +10,59 @@ import { DefinitionList } from '../components/definition-list.tsx';
 import { EmptyState } from '../components/empty-state.tsx';
 import { PageHeader } from '../components/page-header.tsx';
 import { TextLink } from '../components/text-link.tsx';
+import { fieldErrors } from '../form-errors.ts';
 import { formatCount, formatDateTime, formatPeriod, humanize } from '../format.ts';
 import { requireSupport } from '../guards.server.ts';
 import { pageTitle } from '../page-meta.ts';
+import { errorsOf, refuseForm } from '../refuse-form.server.ts';
 import { toWire, type Wire } from '../wire.ts';
 
 export const meta = pageTitle('Month');
 
-export async function loader({ context }: LoaderFunctionArgs) {
+const days = z
+  .string()
+  .trim()
+  .regex(/^\d{1,3}$/, { error: 'Enter a whole number of days.' })
+  .transform(Number)
+  .refine((count) => count <= 365, { error: 'Enter at most 365 days.' });
+const actionSchema = z.discriminatedUnion('intent', [
+  /** Closes what is due: also the wallets that failed, whose next try would come later. */
+  z.object({ intent: z.literal('start') }),
+  z.object({ intent: z.literal('terms'), graceDays: days, reminderDays: days }),
+]);
+
+export async function loader({ request, context }: LoaderFunctionArgs) {
   requireSupport(context);
-  return json(toWire(await context.services.admin.month()));
+  const { admin } = context.services;
+  const [month, terms] = await Promise.all([admin.month(), admin.arrearsTerms()]);
+  const isSaved = new URL(request.url).searchParams.has('saved');
+  return json({ ...toWire(month), terms: toWire(terms), isSaved });
 }
 
-/** Closes what is due: also the wallets that failed, whose next try would come later. */
-export async function action({ context }: ActionFunctionArgs) {
-  const user = requireSupport(context);
-  await context.services.admin.startBilling(`support:${user.id}`);
-  return redirect('/admin/month');
+export async function action({ request, context }: ActionFunctionArgs) {
+  const actor = `support:${requireSupport(context).id}`;
+  const { admin } = context.services;
+  const form = await request.formData();
+  const parsed = actionSchema.safeParse(Object.fromEntries(form));
+  if (!parsed.success) {
+    return refuseForm(form, fieldErrors(parsed.error), { status: 400 });
+  }
+  if (parsed.data.intent === 'start') {
+    await admin.startBilling(actor);
+    return redirect('/admin/month');
+  }
+  const { graceDays, reminderDays } = parsed.data;
+  if (await admin.changeArrearsTerms({ graceDays, reminderDays }, actor)) {
+    return redirect('/admin/month?saved');
+  }
+  const problems = { reminderDays: 'That would be before the month is closed.' };
+  return refuseForm(form, errorsOf({ problems }), { status: 422 });
 }
 
 export default function AdminMonthPage() {
-  const { status, ranges, failures } = useLoaderData<typeof loader>();
-  const isStarting = useNavigation().state !== 'idle';
+  const { status, ranges, failures, terms, isSaved } = useLoaderData<typeof loader>();
+  const refused = useActionData<typeof action>()?.refused;
+  const isStarting = useNavigation().formData?.get('intent') === 'start';
   const instant = (iso: string | null) => (iso === null ? '—' : formatDateTime(iso, 'UTC'));
   return (
     <>
@@ -57,6 +90,7 @@ export default function AdminMonthPage() {
             ]}
           />
           <Form method="post" className="mt-5 grid gap-2">
+            <input type="hidden" name="intent" value="start" />
             <Button busy={isStarting} className="justify-self-start">
               {failures.length === 0 ? 'Close what is due' : 'Try again now'}
             </Button>
@@ -71,6 +105,9 @@ export default function AdminMonthPage() {
           ) : (
             <Failures failures={failures} />
           )}
+        </Card>
+        <Card title="When something is owed">
+          <ArrearsTermsForm terms={terms} refused={refused} isSaved={isSaved} />
         </Card>
       </div>
     </>

@@ -1,5 +1,7 @@
 /** `npm run billing -- terms`: how long what is owed may wait. */
-import { type ArrearsTerms, arrearsTerms, changeArrearsTerms } from '../store/arrears-terms.ts';
+import type { ArrearsTerms } from '../http/views/admin.ts';
+import { arrearsTerms, changeArrearsTerms } from '../store/arrears-terms.ts';
+import { APP_ROLE } from '../store/sql.ts';
 import { UsageError, withDatabase } from './command.ts';
 import type { Output } from './output.ts';
 
@@ -39,31 +41,37 @@ function parseDays(name: string, text: string | undefined): number | null {
 /**
  * Shows the terms, after changing those that are named. Returns the exit code.
  *
- * @param ownerUrl of the schema's owner: the application itself cannot change its terms
+ * @param actor whom a change names
  * @throws UsageError when the reminder would come before the closing
  */
 export async function runTerms(
-  ownerUrl: string,
+  databaseUrl: string,
   { graceDays, reminderDays, json }: TermsArguments,
   output: Output,
+  actor: string,
 ): Promise<number> {
   const isChange = graceDays !== null || reminderDays !== null;
   const terms = await withDatabase(
-    ownerUrl,
-    { max: 1, applicationName: 'prepaid-wallet billing' },
-    (sql) => (isChange ? changeArrearsTerms(sql, { graceDays, reminderDays }) : arrearsTerms(sql)),
+    databaseUrl,
+    { role: APP_ROLE, max: 1, applicationName: 'prepaid-wallet billing' },
+    async (sql) => {
+      if (isChange && !(await changeArrearsTerms(sql, { graceDays, reminderDays }, actor))) {
+        throw new UsageError(
+          'The reminder would come before the month is closed: see --grace-days.',
+        );
+      }
+      return arrearsTerms(sql);
+    },
   );
-  if (terms === null) {
-    throw new UsageError('The reminder would come before the month is closed: see --grace-days.');
-  }
   await output.out(json ? `${JSON.stringify(terms)}\n` : describe(terms));
   return 0;
 }
 
-function describe({ graceDays, reminderDays }: ArrearsTerms): string {
+function describe({ graceDays, reminderDays, changedAt, changedBy }: ArrearsTerms): string {
   return [
     `grace     ${graceDays} days from the closing of the month to the suspension`,
     `reminder  ${reminderDays} days before the suspension`,
+    ...(changedAt === null ? [] : [`changed   ${changedAt.toISOString()} by ${changedBy}`]),
     'What was demanded before a change keeps its dates.\n',
   ].join('\n');
 }

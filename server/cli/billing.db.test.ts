@@ -87,9 +87,10 @@ describe('npm run billing', () => {
     expect(shown.out).toContain('reminder  2 days before the suspension');
 
     const changed = await billing(['terms', '--grace-days', '14', '--json']);
-    expect(JSON.parse(changed.out)).toEqual({ graceDays: 14, reminderDays: 2 });
+    expect(JSON.parse(changed.out)).toMatchObject({ graceDays: 14, reminderDays: 2 });
     const both = await billing(['terms', '--grace-days', '10', '--reminder-days', '3', '--json']);
-    expect(JSON.parse(both.out)).toEqual({ graceDays: 10, reminderDays: 3 });
+    expect(JSON.parse(both.out)).toMatchObject({ graceDays: 10, reminderDays: 3 });
+    expect((await billing(['terms'])).out).toMatch(/^changed {3}\S+ by cli:/m);
     expect(await database.app`select grace::text, remind_before::text from arrears_terms`).toEqual([
       { grace: '10 days', remind_before: '3 days' },
     ]);

@@ -35,7 +35,7 @@ The period is the last month that ended in UTC unless it is named. A wallet's mo
 time zone: until then the wallet is pending, and the server's watchdog or a second run closes it.
 
 The database is the one of DATABASE_URL (environment, .env.local or .env), else the one that
-npm run dev keeps in this folder; for terms the one of DATABASE_OWNER_URL, where that is set.
+npm run dev keeps in this folder.
 `;
 
 const OPTIONS = {
@@ -64,9 +64,9 @@ export function runBilling(
 ): Promise<number> {
   return runCommand({ argv, options: OPTIONS, help: HELP, output }, (given) => {
     const args = parseArguments(given, clock());
-    const { databaseUrl, databaseOwnerUrl } = needed(readDatabaseEnv(source));
+    const { databaseUrl } = needed(readDatabaseEnv(source));
     if (args.command === 'terms') {
-      return runTerms(databaseOwnerUrl, args, output);
+      return runTerms(databaseUrl, args, output, operator());
     }
     const command = COMMANDS[args.command];
     return withDatabase(
@@ -105,6 +105,10 @@ const OPTIONS_OF: Record<'run' | 'status' | 'terms', readonly string[]> = {
   terms: ['grace-days', 'reminder-days', 'json'],
 };
 
+function operator(): string {
+  return `cli:${userInfo().username}`;
+}
+
 type Command = (
   month: MonthWork,
   args: MonthArguments,
@@ -114,7 +118,7 @@ type Command = (
 
 const COMMANDS: Record<MonthArguments['command'], Command> = {
   async run(month, { period, json }, output, clock) {
-    const actor = `cli:${userInfo().username}`;
+    const actor = operator();
     const requested = await month.request({ period, actor });
     if (!requested.ok) {
       output.err(`${requested.message}\n`);

@@ -1,5 +1,6 @@
 /** What support staff see. */
 import type { AdminServices } from '../../http/views/admin.ts';
+import { arrearsTerms, changeArrearsTerms } from '../../store/arrears-terms.ts';
 import { ledgerTotals } from '../../store/ledger-totals.ts';
 import { mailSummary, reviveDeadMails } from '../../store/mail-outbox.ts';
 import { monthProgress } from '../../store/month.ts';
@@ -19,6 +20,8 @@ export function createAdmin(options: { sql: Sql; month: Month }): AdminServices 
       return { status, ...(await monthProgress(sql, status.period, MAX_FAILURES)) };
     },
     startBilling: (actor) => month.start(actor),
+    arrearsTerms: () => arrearsTerms(sql),
+    changeArrearsTerms: (change, actor) => changeArrearsTerms(sql, change, actor),
     inbox: () => inboxSummary(sql),
     mail: () => mailSummary(sql),
     reviveMails: () => reviveDeadMails(sql),

@@ -5,6 +5,7 @@ import {
   type MonthScenario,
   type TestWallet,
 } from '../../dev/month-scenario.ts';
+import { arrearsTerms, changeArrearsTerms } from '../../store/arrears-terms.ts';
 import { chargeWallet } from '../../store/charges.ts';
 import { settleDueWallets } from '../../store/holds.ts';
 import { verifyRange } from '../../store/ledger.ts';
@@ -202,7 +203,18 @@ describe('a wallet that owes when its month is closed', () => {
   );
 
   it('has as long as the operator’s terms give', async () => {
-    await scenario.db.owner`update arrears_terms set grace = interval '30 days'`;
+    const { app, owner } = scenario.db;
+    const change = { graceDays: 30, reminderDays: null };
+    expect(await changeArrearsTerms(app, change, 'support:ada')).toBe(true);
+    expect(await changeArrearsTerms(app, { ...change, reminderDays: 31 }, 'support:eve')).toBe(
+      false,
+    );
+    expect(await arrearsTerms(app)).toMatchObject({
+      graceDays: 30,
+      reminderDays: 2,
+      changedBy: 'support:ada',
+    });
+    await expect(owner`delete from arrears_terms_changes`).rejects.toThrow('refused');
     const wallet = await owing();
     expect(await charge('2026-10-01T01:59:59Z', wallet)).toBe('OK');
     expect(await charge('2026-10-01T02:00:00Z', wallet)).toBe('WALLET_FROZEN');

@@ -28,6 +28,20 @@ export interface MonthProgress {
   failures: MonthFailure[];
 }
 
+/** How long what is owed may wait. */
+export interface ArrearsTerms {
+  /** From the closing of the month to the suspension. */
+  graceDays: number;
+  /** The reminder comes so long before the suspension. */
+  reminderDays: number;
+  /** Of the last change; null when there was none. */
+  changedAt: Date | null;
+  changedBy: string | null;
+}
+
+/** Null leaves a term as it is. */
+export type ArrearsTermsChange = Record<'graceDays' | 'reminderDays', number | null>;
+
 export interface InboxSummary {
   received: number;
   applied: number;
@@ -76,6 +90,9 @@ export interface AdminServices {
   /** How far the month that is due is, and what keeps it. */
   month(): Promise<MonthProgress & { status: BillingStatus }>;
   startBilling(actor: string): Promise<BillingStatus>;
+  arrearsTerms(): Promise<ArrearsTerms>;
+  /** False when the reminder would come before the month is closed. */
+  changeArrearsTerms(change: ArrearsTermsChange, actor: string): Promise<boolean>;
   inbox(): Promise<InboxSummary>;
   mail(): Promise<MailSummary>;
   /** Tries the mails again that were given up; returns how many. */
