@@ -4810,20 +4810,35 @@ CREATE OR REPLACE FUNCTION public.seq_before(p_wallet_id uuid, p_at timestamp wi
  STABLE PARALLEL SAFE
 AS $function$
 declare
+  -- All events up to `low` were recorded before the instant, none after `high` was.
   low bigint := 0;
-  high bigint := coalesce((select seq from wallets where id = p_wallet_id), 0);
-  middle bigint;
+  low_at timestamptz;
+  high bigint;
+  high_at timestamptz;
+  looked bigint;
+  looked_at timestamptz;
+  evenly boolean := false;
 begin
+  select coalesce(max(w.seq), 0), max(w.opened_at) into high, low_at
+  from wallets w where w.id = p_wallet_id;
   -- The last event itself is tried first: mostly nothing has happened since.
-  middle := high;
+  looked := high;
   while low < high loop
-    if (select recorded_at < p_at from wallet_events
-        where wallet_id = p_wallet_id and seq = middle) then
-      low := middle;
+    select e.recorded_at into looked_at from wallet_events e
+    where e.wallet_id = p_wallet_id and e.seq = looked;
+    if looked_at < p_at then
+      low := looked;
+      low_at := looked_at;
     else
-      high := middle - 1;
+      high := looked - 1;
+      high_at := looked_at;
     end if;
-    middle := (low + high + 1) / 2;
+    evenly := not evenly and high_at > low_at and p_at > low_at;
+    looked := case
+      when evenly then greatest(low + 1, least(high, low + round((high - low)
+        * extract(epoch from p_at - low_at) / extract(epoch from high_at - low_at))::bigint))
+      else (low + high + 1) / 2
+    end;
   end loop;
   return low;
 end $function$;
