@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it } from 'vitest';
+import { planSmallRanges } from './dev/month-scenario.ts';
 import type { EmbeddedPostgres } from './dev/postgres.ts';
 import { startTemporaryPostgres } from './dev/temporary-postgres.ts';
 import { stopClock } from './dev/test-database.ts';
@@ -63,13 +64,7 @@ async function makeWallets(sql: Sql): Promise<void> {
       '{"usage":{"type":"call"},"units":60}')) from wallets`;
   }
   await at('2026-09-01T02:00:00Z');
-  const [plan] = await sql<{ definition: string }[]>`
-    select pg_get_functiondef('plan_month(uuid, uuid, int)'::regprocedure) as definition`;
-  const small = plan?.definition
-    .replace('int := 1000;', `int := ${WALLETS_PER_RANGE};`)
-    .replace('int := 500000;', `int := ${500 * WALLETS_PER_RANGE};`);
-  expect(small).not.toBe(plan?.definition);
-  await sql.unsafe(small ?? '');
+  await planSmallRanges(sql, WALLETS_PER_RANGE);
 }
 
 /** `npm run billing -- run`, as a process of its own. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createMonthScenario, planSmallRanges } from '../dev/month-scenario.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { EnvSource } from '../env.ts';
 import { runBilling } from './billing.ts';
@@ -25,8 +26,8 @@ afterAll(() => database.close());
 function billing(
   args: string[],
   source: EnvSource = { DATABASE_URL: database.ownerUrl },
+  clock = () => new Date('2026-10-01T02:00:00Z'),
 ): Promise<Said> {
-  const clock = () => new Date('2026-10-01T02:00:00Z');
   return captured((output) => runBilling(args, source, output, clock));
 }
 
@@ -56,6 +57,38 @@ describe('npm run billing', () => {
     expect(written).toHaveLength(5);
     expect(await billing(['run'])).toEqual(first);
     expect(await database.app`select * from statements order by number`).toEqual(written);
+  });
+
+  it('says while it closes how many it has closed, how many it could not, and how fast', async () => {
+    const scenario = await createMonthScenario();
+    const { db } = scenario;
+    try {
+      const opened = [];
+      for (let n = 0; n < 6; n += 1) opened.push(await scenario.open('2026-09-10T00:00:00Z'));
+      const [first] = opened.map(({ id }) => id).sort();
+      await db.owner.unsafe(`
+        create function refuse_one() returns trigger language plpgsql as $$
+        begin raise exception 'broken' using errcode = '22012'; end $$;
+        create trigger refuse_one before insert on statements for each row
+          when (new.wallet_id = '${first}') execute function refuse_one()`);
+      await planSmallRanges(db.owner, 2);
+      await db.setClock('2026-10-01T02:00:00Z');
+      let seconds = 0;
+      const clock = () => new Date(Date.UTC(2026, 9, 1, 2, 0, seconds++));
+      const { code, err } = await billing(['run'], { DATABASE_URL: db.ownerUrl }, clock);
+      expect(err.split('\n').map((line) => line.replace(/\d+ a second/, 'N a second'))).toEqual([
+        '2026-09: 1 of 6 wallets closed, 1 failed, N a second',
+        '2026-09: 3 of 6 wallets closed, 1 failed, N a second',
+        '2026-09: 5 of 6 wallets closed, 1 failed, N a second',
+        // The range behind the last wallet, and the end.
+        '2026-09: 5 of 6 wallets closed, 1 failed, N a second',
+        '2026-09: 5 of 6 wallets closed, 1 failed, N a second',
+        '',
+      ]);
+      expect(code).toBe(1);
+    } finally {
+      await db.close();
+    }
   });
 
   it('answers status, also as JSON', async () => {

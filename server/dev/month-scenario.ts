@@ -3,6 +3,7 @@ import { createMonthWork, type MonthWork } from '../billing/month/month.ts';
 import { createStatements, type Statements } from '../billing/month/statements.ts';
 import { EVERY_WALLET } from '../store/ledger.ts';
 import type { RangeOutcome } from '../store/month.ts';
+import type { Sql } from '../store/sql.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 export interface TestWallet {
@@ -122,4 +123,17 @@ export async function createMonthScenario(database?: TestDatabase): Promise<Mont
       return row;
     },
   };
+}
+
+/** Lets a run plan ranges of so few wallets, as the owner of the database, where it plans 1,000. */
+export async function planSmallRanges(owner: Sql, walletsPerRange: number): Promise<void> {
+  const [plan] = await owner<{ definition: string }[]>`
+    select pg_get_functiondef('plan_month(uuid, uuid, int)'::regprocedure) as definition`;
+  const small = plan?.definition
+    .replace('int := 1000;', `int := ${walletsPerRange};`)
+    .replace('int := 500000;', `int := ${500 * walletsPerRange};`);
+  if (small === undefined || small === plan?.definition) {
+    throw new Error('plan_month does not say how many wallets a range has');
+  }
+  await owner.unsafe(small);
 }

@@ -14,6 +14,21 @@ describe('GSM 7-bit texts', () => {
     expect(smsSegments(body)).toEqual({ encoding: 'gsm7', segments, length });
   });
 
+  test('127 characters take one septet, ten take two, and no others are in the alphabet', () => {
+    const septetsOf = (character: string) => {
+      const { encoding, length } = smsSegments(character);
+      return encoding === 'gsm7' ? length : null;
+    };
+    const printable = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index));
+    expect(printable.filter((character) => septetsOf(character) === null)).toEqual(['`']);
+    expect(printable.filter((character) => septetsOf(character) === 2).join('')).toBe('[\\]^{|}~');
+    // 3GPP TS 23.038, 6.2.1: 128 places, of which one is the escape.
+    const all = Array.from({ length: 0x10000 }, (_, code) => String.fromCharCode(code));
+    const sizes = all.map(septetsOf);
+    expect(sizes.filter((size) => size === 1)).toHaveLength(127);
+    expect(sizes.filter((size) => size === 2)).toHaveLength(10);
+  });
+
   test('characters of the extension table take two septets', () => {
     expect(smsSegments('^{}\\[~]|€\f')).toEqual({ encoding: 'gsm7', segments: 1, length: 20 });
     expect(smsSegments('€'.repeat(80)).segments).toBe(1);

@@ -161,6 +161,25 @@ describe('a hold', () => {
     await world.publish({ rules });
   });
 
+  it('keeps them over the end of the month, too, and counts in the month in which it ends', async () => {
+    await world.setNow('2027-03-31T23:58:00Z');
+    await world.charge(wallet, sms(9));
+    const placed = await world.authorize(wallet, sms(1));
+    expect.assert(placed.ok);
+    const { holdId } = placed;
+    const priceOfMarch = priceOf(9, 5);
+    expect(await world.holds.extend({ holdId, usageSoFar: sms(5) }, actor)).toMatchObject({
+      amountSoFarMicros: priceOfMarch,
+    });
+    await world.setNow('2027-04-01T00:00:10Z');
+    expect(await world.holds.extend({ holdId, usageSoFar: sms(5) }, actor)).toMatchObject({
+      amountSoFarMicros: priceOfMarch,
+    });
+    const captured = await world.holds.capture({ holdId, usage: sms(5), overrun: 'refuse' }, actor);
+    expect(captured).toMatchObject({ amountMicros: priceOfMarch });
+    expect(await counted()).toBe(5);
+  });
+
   it('that runs out counts what it reported, and a late record what it adds', async () => {
     const placed = await world.authorize(wallet, sms(2));
     expect.assert(placed.ok);
