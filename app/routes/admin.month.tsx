@@ -22,9 +22,10 @@ export const meta = pageTitle('Month');
 const days = z
   .string()
   .trim()
-  .regex(/^\d{1,3}$/, { error: 'Enter a whole number of days.' })
-  .transform(Number)
-  .refine((count) => count <= 365, { error: 'Enter at most 365 days.' });
+  .refine((text) => /^\d{1,3}$/.test(text) && Number(text) <= 365, {
+    error: 'Enter a whole number of days, at most 365.',
+  })
+  .transform(Number);
 const actionSchema = z.discriminatedUnion('intent', [
   /** Closes what is due: also the wallets that failed, whose next try would come later. */
   z.object({ intent: z.literal('start') }),
