@@ -19,11 +19,11 @@ beforeAll(() => {
 
 afterAll(() => rmSync(checkout, { recursive: true, force: true }));
 
-function start(env: NodeJS.ProcessEnv) {
+function start(env: Record<string, string>) {
   const { PATH, HOME } = process.env;
   const { status, stderr } = spawnSync('npm', ['start', '--silent'], {
     cwd: checkout,
-    env: { PATH, HOME, ...env },
+    env: { PATH, HOME, NODE_ENV: 'production', ...env },
     encoding: 'utf8',
   });
   return { status, stderr };
