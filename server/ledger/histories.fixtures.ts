@@ -75,7 +75,8 @@ function readNow(command: RerateUsage, wallet: OpenWallet): Command {
     const holdKey = ledgerKey('hold', `${number}`);
     return findOriginal(wallet, { chargeKey, holdKey, usageType: 'call' }) ?? [];
   });
-  const { seq, billedMicros } = original ?? { seq: wallet.seq, billedMicros: 0n };
+  // Without one its opening, which billed nothing: the newest event may be another in another mode.
+  const { seq, billedMicros } = original ?? { seq: 1n, billedMicros: 0n };
   return { ...command, originalSeq: seq, billedMicros: billedMicros + command.billedMicros };
 }
 
