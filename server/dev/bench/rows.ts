@@ -273,8 +273,30 @@ function arrivals(perSecond: number, hot: boolean): Row {
   };
 }
 
-/** Compiles the server's code before the first row. */
-export const WARM_UP: Row = single(64, false);
+const COMPILING: Row = single(64, false);
+
+/**
+ * The server as it is after a while: its code compiled, and every wallet's name looked up once, which
+ * a server does for as long as it runs.
+ */
+export async function warmUp(context: RowContext): Promise<void> {
+  await COMPILING.measure({ ...context, seconds: 2 });
+  const { target, tally, wallets } = context;
+  const connection = await openConnection(target);
+  const { checkAll } = createTraffic({ wallets, hot: false, mix: PLAIN, tally });
+  for (let from = 0; from < wallets.users.length; from += BATCH) {
+    const items = wallets.users.slice(from, from + BATCH).map((userId) => ({
+      userId,
+      referenceId: randomUUID(),
+      usage: { type: 'sms', to: '+14155550132' },
+    }));
+    checkAll(
+      items.length,
+      await connection.post('/trpc/usage.chargeBatch', JSON.stringify({ items })),
+    );
+  }
+  connection.close();
+}
 
 export const ROWS: readonly Row[] = [false, true].flatMap((hot) => [
   sqlBatch(1, hot),

@@ -15,7 +15,7 @@ import { measureMonth } from './month.ts';
 import { hasPgbench, PGBENCH_MISSING } from './pgbench.ts';
 import { postgresUsage } from './processes.ts';
 import type { Floors, MeasuredRow, Report, Wallets } from './report.ts';
-import { ROWS, type Row, type RowContext, WARM_UP } from './rows.ts';
+import { ROWS, type Row, type RowContext, warmUp } from './rows.ts';
 import { takeSample } from './sample.ts';
 import { type ServerProcess, startServer } from './server-process.ts';
 import { BATCH, chargeBatches } from './sql-batch.ts';
@@ -204,7 +204,7 @@ async function rowsOf(run: Run, floors: Report['floors']): Promise<MeasuredRow[]
     wanted(options, `${row.name}, ${walletsText(walletsOf(row))}`),
   );
   if (asked.length > 0) {
-    await WARM_UP.measure({ ...run.context, seconds: 2 });
+    await warmUp(run.context);
     print(`\n| ${ROWS_HEAD.join(' | ')} |`);
   }
   const measured: MeasuredRow[] = [];
