@@ -120,18 +120,11 @@ export function rate(prices: PriceList, usage: Usage, circumstances: Circumstanc
   return { ok: true, amountMicros, breakdown };
 }
 
-/** The amount of a breakdown, calculated anew from its units and prices. */
-export function recompute(breakdown: Breakdown): bigint {
-  return breakdown.goodwillMicros === undefined ? priceAnew(breakdown) : 0n;
-}
-
-/** The goodwill of a breakdown, calculated anew; undefined when the user pays. */
-export function recomputeGoodwill(breakdown: Breakdown): bigint | undefined {
-  return breakdown.goodwillMicros === undefined ? undefined : priceAnew(breakdown);
-}
-
-function priceAnew({ price, units }: Breakdown): bigint {
-  return price === undefined ? 0n : amountOf(termsOfBreakdown(price), units).amountMicros;
+/** The amount of a breakdown, calculated anew from its units and prices; 0 where it is goodwill. */
+export function recompute({ goodwillMicros, price, units }: Breakdown): bigint {
+  return goodwillMicros !== undefined || price === undefined
+    ? 0n
+    : amountOf(termsOfBreakdown(price), units).amountMicros;
 }
 
 /**
