@@ -25,6 +25,7 @@ export type {
 export { BillingError, type BillingErrorCode } from './errors.ts';
 export { keyOf, makeKey } from './keys.ts';
 export type {
+  AddSubscriptionAnswer,
   AuthorizeAnswer,
   CaptureAnswer,
   CaptureInput,
