@@ -6715,6 +6715,204 @@ AS $function$
   end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.write_holds(p_kinds text[], p_wallet_ids uuid[], p_alone boolean[], p_hold_ids uuid[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_actors text[], p_details jsonb[], p_reference_ids text[], p_rate_card_ids uuid[], p_pricings jsonb[], p_usage_types text[], p_destinations text[], p_ttls_seconds integer[], p_overruns text[])
+ RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+#variable_conflict use_column
+declare
+  now_at timestamptz;
+  -- Nearly always null, as are the others.
+  revoked_actors text[];
+  revoked_ords bigint[];
+  ambiguous_ords bigint[];
+  sequential_ords bigint[];
+  apart_ords bigint[];
+  one record;
+  outcome ledger_outcome;
+begin
+  perform from wallets where id = any (p_wallet_ids) order by id for no key update;
+  now_at := ledger_now();
+
+  -- From here on, each statement sees what the locks' former holders have committed.
+  select array_agg('api_key:' || id) into revoked_actors from api_keys
+  where revoked_at is not null and id = any (
+    select substr(a.actor, 9) from (select distinct actor from unnest(p_actors) a(actor)) a);
+
+  with asked as materialized (
+    select c.ord, c.wallet_id, c.hold_id, c.key, coalesce(k.usage_key, c.key) as event_key,
+      coalesce(c.actor = any (revoked_actors), false) as revoked,
+      coalesce(c.alone, false)
+        and exists (select from wallets x where x.user_id = w.user_id and x.id <> w.id) as ambiguous,
+      -- Not `in`: whoever looks for one whole key is sure to find it by the index of keys.
+      exists (select from wallet_events e where e.wallet_id = c.wallet_id and e.key = c.key)
+        or exists (select from wallet_events e
+                   where e.wallet_id = c.wallet_id and e.key = k.usage_key) as known,
+      w.balance_micros - w.held_micros + w.overdraft_limit_micros as available,
+      case c.kind when 'authorize' then c.amount else greatest(c.amount - h.held_micros, 0) end
+        as needed,
+      coalesce(
+        w.status = 'open' and w.mode = 'live' and w.grants_micros = 0 and not w.limited
+        and w.arrears_micros <= 2000000000000000000 and coalesce(w.next_due_at > now_at, true)
+        and c.key is not null and c.request is not null and c.detail is not null
+        and c.amount between 0 and 1000000000000000000
+        and case c.kind
+          when 'authorize' then
+            c.ttl between 10 and 86400 and not c.pricing ?| array['goodwill', 'unitsThisMonth']
+          when 'capture' then
+            h.status = 'open' and c.overrun in ('refuse', 'arrears')
+            and coalesce(h.usage_type = c.detail #>> '{usage,type}', true)
+            and c.detail #> '{breakdown,goodwillMicros}' is null
+            and c.detail #> '{breakdown,price,monthly}' is null
+        end, false) as plain
+    from unnest(p_kinds, p_wallet_ids, p_alone, p_hold_ids, p_keys, p_request_hashes,
+                p_amounts_micros, p_actors, p_details, p_reference_ids, p_pricings, p_usage_types,
+                p_ttls_seconds, p_overruns)
+      with ordinality
+      c(kind, wallet_id, alone, hold_id, key, request, amount, actor, detail, reference, pricing,
+        usage_type, ttl, overrun, ord)
+    cross join lateral (
+      -- ledger_key, written out: it is not inlined.
+      select encode(substring(sha256(convert_to(
+        'usage:' || c.usage_type || E'\n' || c.reference, 'UTF8')) for 16), 'hex')::uuid as usage_key
+    ) k
+    left join lateral (select * from wallets where id = c.wallet_id limit 1) w on true
+    left join lateral (
+      select * from holds where id = c.hold_id and wallet_id = c.wallet_id limit 1
+    ) h on c.kind = 'capture'
+  ), apart as (
+    -- Wallets of which not everything new is accepted whatever the order, or not simply written.
+    select wallet_id from asked where not known group by wallet_id
+    having not bool_and(plain) or sum(needed) > max(available)
+      or count(*) > least(count(distinct key), count(distinct event_key), count(distinct hold_id))
+  )
+  select array_agg(a.ord) filter (where a.revoked),
+    array_agg(a.ord) filter (where a.ambiguous and not a.revoked),
+    array_agg(a.ord) filter (where not a.ambiguous and not a.revoked
+                               and (a.known or a.wallet_id in (select wallet_id from apart)))
+  into revoked_ords, ambiguous_ords, sequential_ords
+  from asked a;
+  apart_ords := revoked_ords || ambiguous_ords || sequential_ords;
+
+  return query
+  with planned as (
+    select c.*, p.*, w.head_hash, w.arrears_micros, w.overdraft_limit_micros, w.next_due_at,
+      greatest(now_at, w.updated_at) as recorded,
+      w.seq + row_number() over own as seq,
+      w.balance_micros + (sum(p.balance_delta) over own)::bigint as balance,
+      w.held_micros + (sum(p.held_delta) over own)::bigint as held,
+      min(p.ends_at) over own as first_end,
+      lead(c.ord) over own is null as last
+    from unnest(p_kinds, p_wallet_ids, p_hold_ids, p_keys, p_request_hashes, p_amounts_micros,
+                p_actors, p_details, p_reference_ids, p_rate_card_ids, p_pricings, p_usage_types,
+                p_destinations, p_ttls_seconds)
+      with ordinality
+      c(kind, wallet_id, hold_id, key, request, amount, actor, said, reference, card, pricing,
+        usage_type, destination, ttl, ord)
+    cross join lateral (select * from wallets where id = c.wallet_id limit 1) w
+    left join lateral (select * from holds where id = c.hold_id limit 1) h on c.kind = 'capture'
+    cross join lateral (
+      select date_trunc('milliseconds', now_at) + make_interval(secs => c.ttl) as ends_at) t
+    cross join lateral (
+      select 'hold_placed' as type, 0::bigint as balance_delta, c.amount as held_delta, t.ends_at,
+        coalesce(encode(substring(sha256(convert_to(
+          'usage:' || c.usage_type || E'\n' || c.reference, 'UTF8')) for 16), 'hex')::uuid, c.key)
+          as event_key,
+        (c.said || jsonb_build_object(
+          'holdId', c.hold_id, 'referenceId', c.reference, 'rateCardId', c.card,
+          'pricing', c.pricing, 'expiresAt', json_instant(t.ends_at)))::json as detail
+      where c.kind = 'authorize'
+      union all
+      select 'hold_captured', -c.amount, -h.held_micros, null, c.key,
+        (jsonb_build_object('holdId', c.hold_id, 'referenceId', h.reference_id) || c.said)::json
+      where c.kind = 'capture'
+    ) p
+    where apart_ords is null or c.ord <> all (apart_ords)
+    window own as (partition by c.wallet_id order by c.ord rows unbounded preceding)
+  ), chained as materialized (
+    select p.*, chain_hash(
+        p.head_hash,
+        -- event_canonical, written out: a call of it for each event would build the whole row.
+        concat_ws(E'\n', 'v1', p.wallet_id, p.seq, p.type, p.balance_delta, p.held_delta, '0',
+          p.balance, p.held, p.arrears_micros, p.overdraft_limit_micros, p.event_key,
+          encode(p.request, 'hex'), p.actor, (extract(epoch from p.recorded) * 1000000)::bigint,
+          (extract(epoch from p.recorded) * 1000000)::bigint, p.detail)
+      ) over (partition by p.wallet_id order by p.ord rows unbounded preceding) as hash
+    from planned p
+  ), written as (
+    insert into wallet_events (
+      wallet_id, seq, type, balance_delta_micros, held_delta_micros, arrears_delta_micros,
+      balance_micros, held_micros, arrears_micros, overdraft_limit_micros, key, request_hash,
+      actor, occurred_at, recorded_at, detail, hash
+    )
+    select wallet_id, seq, type, balance_delta, held_delta, 0, balance, held, arrears_micros,
+      overdraft_limit_micros, event_key, request, actor, recorded, recorded, detail, hash
+    from chained
+  ), projected as (
+    update wallets w set
+      balance_micros = c.balance, held_micros = c.held, seq = c.seq, head_hash = c.hash,
+      updated_at = c.recorded, next_due_at = least(w.next_due_at, c.first_end)
+    from chained c
+    where w.id = any (array[c.wallet_id]) and c.last
+  ), placed as (
+    insert into holds (
+      id, wallet_id, reference_id, status, rate_card_id, pricing, usage_type, destination,
+      placed_micros, ahead_micros, held_micros, ttl_seconds, placed_at, expires_at
+    )
+    select hold_id, wallet_id, reference, 'open', card, pricing, usage_type, destination,
+      amount, amount, amount, ttl, recorded, ends_at
+    from chained
+    where kind = 'authorize'
+  ), captured as (
+    update holds h set
+      status = 'captured', held_micros = 0, usage_type = c.said #>> '{usage,type}',
+      report = c.said, units_so_far = (c.said ->> 'units')::bigint,
+      amount_so_far_micros = c.amount, billed_micros = c.amount
+    from chained c
+    where h.id = any (array[c.hold_id]) and c.kind = 'capture'
+  )
+  select c.ord::int, 'OK', false, c.seq, c.amount, c.balance, c.held, c.arrears_micros,
+    c.balance - c.held + c.overdraft_limit_micros, c.recorded, c.detail
+  from chained c;
+
+  if apart_ords is null then
+    return;
+  end if;
+
+  for one in
+    select * from unnest(p_kinds, p_wallet_ids, p_hold_ids, p_keys, p_request_hashes,
+                         p_amounts_micros, p_actors, p_details, p_reference_ids, p_rate_card_ids,
+                         p_pricings, p_usage_types, p_destinations, p_ttls_seconds, p_overruns)
+      with ordinality
+      c(kind, wallet_id, hold_id, key, request, amount, actor, said, reference, card, pricing,
+        usage_type, destination, ttl, overrun, ord)
+    where c.ord = any (sequential_ords)
+    order by c.ord
+  loop
+    if one.kind = 'authorize' then
+      outcome := authorize_hold(
+        one.wallet_id, one.hold_id, one.key, one.request, one.amount, one.reference, one.card,
+        one.usage_type, one.destination, one.ttl, one.actor, one.said, one.pricing);
+    else
+      outcome := capture_hold(
+        one.wallet_id, one.hold_id, one.key, one.request, one.said, one.amount, one.overrun,
+        one.actor);
+    end if;
+    return query select one.ord::int, outcome.*;
+  end loop;
+
+  return query
+  select r.ord::int, case when r.ord = any (revoked_ords) then 'KEY_REVOKED'
+                          else 'CURRENCY_REQUIRED' end, false,
+    null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint,
+    null::timestamptz, null::json
+  from unnest(revoked_ords || ambiguous_ords) r(ord);
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.write_statements(p_wallet_ids uuid[], p_period billing_period, p_now timestamp with time zone)
  RETURNS uuid[]
  LANGUAGE sql
@@ -7882,3 +8080,4 @@ grant execute on function use_recovery_link(uuid,integer) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
 grant execute on function wallet_now(wallets) to wallet_app;
 grant execute on function wallets_to_top_up(boolean,integer) to wallet_app;
+grant execute on function write_holds(text[],uuid[],boolean[],uuid[],uuid[],bytea[],bigint[],text[],jsonb[],text[],uuid[],jsonb[],text[],text[],integer[],text[]) to wallet_app;

@@ -2,7 +2,7 @@ import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
 
 /**
  * Callers by their secrets, kept for a moment. Only for procedures whose database function checks
- * again that the key is live (`charge_many`): everything else asks the database each time.
+ * again that the key is live (`charge_many`, `write_holds`): everything else asks the database each time.
  */
 export interface CallerCache {
   find(secret: string): Promise<ApiCaller | null>;

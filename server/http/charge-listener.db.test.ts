@@ -322,14 +322,23 @@ describe('charging over plain HTTP', () => {
     const charge = (referenceId: string) =>
       client.processCommunicationBilling('revoked', 'email', { referenceId });
     expect(await charge('before')).toMatchObject({ success: true });
+    const hold = { userId: 'revoked', key: 'h', amountMicros: '1' };
+    const held = await client.holds.authorize.mutate(hold);
+    const { holdId } = held as Extract<typeof held, { ok: true }>;
     await apiKeys.revoke(key.id);
     expect(await charge('after')).toMatchObject({ success: false, code: 'UNAUTHORIZED' });
-    const hold = { userId: 'revoked', key: 'h', amountMicros: '1' };
-    expect(await post(direct, 'holds.authorize', hold, `Bearer ${key.secret}`)).toMatchObject({
-      status: 401,
-    });
+    for (const [path, input] of [
+      ['holds.authorize', { ...hold, key: 'another' }],
+      ['holds.authorize', hold],
+      ['holds.extend', { holdId, addMicros: '1' }],
+      ['holds.capture', { holdId, usage: sms }],
+      ['holds.void', { holdId }],
+    ] as const) {
+      expect((await post(direct, path, input, `Bearer ${key.secret}`)).status).toBe(401);
+    }
     expect(await services.wallets.get({ userId: 'revoked' })).toMatchObject({
       balanceMicros: 20_000n,
+      heldMicros: 1n,
     });
   });
 
@@ -341,8 +350,19 @@ describe('charging over plain HTTP', () => {
         referenceId,
         ...(currency !== undefined && { currency }),
       });
+    const hold = { userId: 'two-currencies', key: 'h', amountMicros: '1' };
     expect(await charge('one')).toMatchObject({ success: true });
+    expect((await post(direct, 'holds.authorize', hold, `Bearer ${secret}`)).status).toBe(200);
     await services.wallets.open({ userId: 'two-currencies', currency: 'EUR' }, 'test:open');
+    for (const key of ['another', 'yet another']) {
+      const { status } = await post(
+        direct,
+        'holds.authorize',
+        { ...hold, key },
+        `Bearer ${secret}`,
+      );
+      expect(status).toBe(400);
+    }
     for (const referenceId of ['two', 'three']) {
       expect(await charge(referenceId)).toMatchObject({
         success: false,

@@ -5,7 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
 import { applyDispute } from '../store/disputes.ts';
-import { authorizeHolds, captureHolds, extendHolds, voidHolds } from '../store/holds.ts';
+import {
+  extendHolds,
+  type HoldCapture,
+  type HoldPlacing,
+  voidHolds,
+  writeHolds,
+} from '../store/holds.ts';
 import { streamEvents, verifyRange } from '../store/ledger.ts';
 import { limitsOf, setLimits } from '../store/limits.ts';
 import { applyPaymentRefund, reservePaymentRefund } from '../store/payment-refunds.ts';
@@ -371,9 +377,9 @@ async function call(
       return outcome;
     }
     case 'authorize_hold':
-      return only((await authorizeHolds(database.app, [request]))[0]);
+      return writeHold({ kind: 'authorize', ...request });
     case 'capture_hold':
-      return only((await captureHolds(database.app, [request]))[0]);
+      return writeHold({ kind: 'capture', ...request });
     case 'void_hold':
       return only((await voidHolds(database.app, [request]))[0]);
     case 'refund_usage':
@@ -433,6 +439,13 @@ async function applyMoneyBack(
         status: common.failed ? 'failed' : 'succeeded',
         failureCode: null,
       });
+}
+
+async function writeHold(write: HoldPlacing | HoldCapture) {
+  const { code, ...answer } = only((await writeHolds(database.app, [write]))[0]);
+  // No name was remembered, and no key.
+  expect.assert(code !== 'CURRENCY_REQUIRED' && code !== 'KEY_REVOKED');
+  return { code, ...answer };
 }
 
 async function extend(

@@ -7,8 +7,8 @@ import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
-import { setLimits } from './limits.ts';
 import { connect } from './sql.ts';
+import { fundedWallet } from './wallets.fixtures.ts';
 import { openWallet, type WalletMode } from './wallets.ts';
 
 let database: TestDatabase;
@@ -24,35 +24,10 @@ afterAll(async () => {
   expect(differences.filter(({ problem }) => problem !== 'EVENT_WITHOUT_TOP_UP')).toEqual([]);
 });
 
-/** A wallet with paid money, which is plain, or with promotional credit, which is not. */
-async function wallet(
+const wallet = (
   fundsMicros: bigint,
-  mode: WalletMode = 'live',
-  type: 'top_up' | 'grant' = 'top_up',
-  limitMicros: bigint | null = null,
-): Promise<string> {
-  const sql = database.app;
-  const userId = `user-${randomUUID()}`;
-  const { walletId } = await openWallet(sql, {
-    walletId: randomUUID(),
-    userId,
-    currency: 'USD',
-    timezone: 'UTC',
-    mode,
-    actor: 'test:batch',
-  });
-  if (fundsMicros > 0n) {
-    await database.owner`
-      select credit_wallet(w, ${type}, ${ledgerKey(type, 'funds')}, ${requestHash({ fundsMicros })},
-        ${fundsMicros}, 'test:batch', null, '{}')
-      from wallets w where w.id = ${walletId}`;
-  }
-  if (limitMicros !== null) {
-    const limit = { period: 'day', amountMicros: limitMicros, type: null, prefix: null } as const;
-    await setLimits(sql, { walletId, limits: [limit], actor: 'test:batch' });
-  }
-  return walletId;
-}
+  ...more: [WalletMode?, ('top_up' | 'grant')?, (bigint | null)?]
+) => fundedWallet(database, fundsMicros, ...more);
 
 function charge(
   walletId: string,

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { requestHash } from '../ledger/key.ts';
-import { authorizeHolds, captureHolds, findHolds, type HoldPlacing, voidHolds } from './holds.ts';
+import { findHolds, type HoldPlacing, voidHolds, writeHolds } from './holds.ts';
 import { verifyRange } from './ledger.ts';
 import { actor, identity, walletWith } from './wallets.fixtures.ts';
 
@@ -15,6 +15,7 @@ afterAll(() => database.close());
 
 function placing(walletId: string, reference: string, amountMicros: bigint): HoldPlacing {
   return {
+    kind: 'authorize',
     walletId,
     holdId: randomUUID(),
     ...identity(reference),
@@ -40,7 +41,7 @@ test('holds that are placed together are answered in the order of asking, each b
   // Against the order in which they are written, which is that of the ids.
   const [first = '', second = '', third = ''] = wallets.sort().reverse();
   const call = placing(first, 'call-1', 60n);
-  const outcomes = await authorizeHolds(database.app, [
+  const outcomes = await writeHolds(database.app, [
     call,
     placing(second, 'call-2', 100n),
     { ...call, holdId: randomUUID() },
@@ -80,10 +81,11 @@ test('holds that are placed together are answered in the order of asking, each b
 test('one hold captured and voided in one batch of each ends once', async () => {
   const walletId = await walletWith(database.app, 100n);
   const hold = placing(walletId, 'call', 60n);
-  await authorizeHolds(database.app, [hold]);
+  await writeHolds(database.app, [hold]);
   const { holdId } = hold;
   const breakdown = { amountMicros: '50' };
   const capture = {
+    kind: 'capture' as const,
     walletId,
     holdId,
     ...identity('capture'),
@@ -92,7 +94,7 @@ test('one hold captured and voided in one batch of each ends once', async () => 
     overrun: 'refuse' as const,
     actor,
   };
-  const captured = await captureHolds(database.app, [capture, capture]);
+  const captured = await writeHolds(database.app, [capture, capture]);
   expect(captured.map(({ code, replayed }) => [code, replayed])).toEqual([
     ['OK', false],
     ['OK', true],

@@ -5,6 +5,7 @@ import {
   type LedgerOutcome,
   outcomeColumns,
   type PricedOutcome,
+  type QueuedOutcome,
   type WriteKey,
 } from './charges.ts';
 import { type ArrayElement, arrayLiteral, only, type Sql } from './sql.ts';
@@ -20,6 +21,11 @@ export type HoldRefusalCode =
 
 export type HoldLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
   code: PricedOutcome['code'] | HoldRefusalCode;
+};
+
+/** The caller and the wallet's name were known from memory, so that the database checks both. */
+export type QueuedHoldOutcome = Omit<LedgerOutcome, 'code'> & {
+  code: QueuedOutcome['code'] | HoldRefusalCode;
 };
 
 /** `hold_outcome` of db/migrations: the hold as it stands after a heartbeat. */
@@ -87,6 +93,9 @@ interface HoldWrite {
 
 /** A hold to be placed. */
 export interface HoldPlacing extends HoldWrite, WriteKey {
+  readonly kind: 'authorize';
+  /** The caller named a user and no currency: the wallet must be that user's only one. */
+  readonly alone?: boolean;
   /**
    * Null when no rate was found, so that the database can still answer a replay, or name what
    * stands before the rate in the order of refusals.
@@ -112,6 +121,7 @@ export interface HoldHeartbeat extends HoldWrite {
 
 /** The final usage of a hold: `report` at `amountMicros`, or what was reported last. */
 export interface HoldCapture extends HoldWrite, WriteKey {
+  readonly kind: 'capture';
   readonly report: Report | null;
   readonly amountMicros: bigint | null;
   readonly overrun: 'refuse' | 'arrears';
@@ -119,31 +129,42 @@ export interface HoldCapture extends HoldWrite, WriteKey {
 
 export interface HoldVoid extends HoldWrite, WriteKey {}
 
-/** Places holds in one transaction, and answers each, in order. */
-export async function authorizeHolds(
+/** Places and captures holds in one transaction, and answers each, in order. */
+export async function writeHolds(
   sql: Sql,
-  holds: readonly HoldPlacing[],
-): Promise<HoldLedgerOutcome[]> {
-  return inWalletOrder(
-    holds,
-    (column) => sql`
-      select w.place, ${outcomeColumns(sql)}
-      from unnest(
-        ${nameAndKey(sql, column)},
-        ${column(({ amountMicros }) => amountMicros)}::bigint[],
-        ${column(({ referenceId }) => referenceId)}::text[],
-        ${column(({ rateCardId }) => rateCardId)}::uuid[],
-        ${column(({ usageType }) => usageType)}::text[],
-        ${column(({ destination }) => destination)}::text[],
-        ${column(({ ttlSeconds }) => ttlSeconds)}::integer[],
-        ${column(({ actor }) => actor)}::text[],
-        ${column(({ detail }) => JSON.stringify(detail))}::jsonb[],
-        ${column(({ pricing }) => JSON.stringify(pricing))}::jsonb[]
-      ) with ordinality w(wallet, hold, write_key, request, amount, reference, card, usage_type,
-        destination, ttl, by, about, pricing, place)
-      cross join lateral authorize_hold(w.wallet, w.hold, w.write_key, w.request, w.amount,
-        w.reference, w.card, w.usage_type, w.destination, w.ttl, w.by, w.about, w.pricing)`,
-  );
+  writes: readonly (HoldPlacing | HoldCapture)[],
+): Promise<QueuedHoldOutcome[]> {
+  const column = (value: (write: HoldPlacing | HoldCapture) => ArrayElement) =>
+    arrayLiteral(writes.map(value));
+  const placing = (value: (write: HoldPlacing) => ArrayElement) =>
+    column((write) => (write.kind === 'authorize' ? value(write) : null));
+  const capture = (value: (write: HoldCapture) => ArrayElement) =>
+    column((write) => (write.kind === 'capture' ? value(write) : null));
+  const said = (write: HoldPlacing | HoldCapture) =>
+    write.kind === 'authorize' ? write.detail : write.report;
+  const rows = await sql<(QueuedHoldOutcome & { ord: number })[]>`
+    select ord, ${outcomeColumns(sql)} from write_holds(
+      ${column(({ kind }) => kind)}::text[],
+      ${column(({ walletId }) => walletId)}::uuid[],
+      ${placing(({ alone }) => alone === true)}::boolean[],
+      ${column(({ holdId }) => holdId)}::uuid[],
+      ${column(({ key }) => key)}::uuid[],
+      ${column(({ requestHash }) => requestHash)}::bytea[],
+      ${column(({ amountMicros }) => amountMicros)}::bigint[],
+      ${column(({ actor }) => actor)}::text[],
+      ${column((write) => json(said(write)))}::jsonb[],
+      ${placing(({ referenceId }) => referenceId)}::text[],
+      ${placing(({ rateCardId }) => rateCardId)}::uuid[],
+      ${placing(({ pricing }) => json(pricing))}::jsonb[],
+      ${placing(({ usageType }) => usageType)}::text[],
+      ${placing(({ destination }) => destination)}::text[],
+      ${placing(({ ttlSeconds }) => ttlSeconds)}::integer[],
+      ${capture(({ overrun }) => overrun)}::text[])`;
+  const outcomes: QueuedHoldOutcome[] = [];
+  for (const { ord, ...outcome } of rows) {
+    outcomes[ord - 1] = outcome;
+  }
+  return outcomes;
 }
 
 /** Takes heartbeats in one transaction, and answers each, in order. */
@@ -168,27 +189,6 @@ export async function extendHolds(
         ${column(({ actor }) => actor)}::text[]
       ) with ordinality w(wallet, hold, report, amount, addition, ttl, by, place)
       cross join lateral extend_hold(w.wallet, w.hold, w.report, w.amount, w.addition, w.ttl, w.by)`,
-  );
-}
-
-/** Posts the final usage of holds in one transaction, and answers each, in order. */
-export async function captureHolds(
-  sql: Sql,
-  captures: readonly HoldCapture[],
-): Promise<HoldLedgerOutcome[]> {
-  return inWalletOrder(
-    captures,
-    (column) => sql`
-      select w.place, ${outcomeColumns(sql)}
-      from unnest(
-        ${nameAndKey(sql, column)},
-        ${column(({ report }) => json(report))}::jsonb[],
-        ${column(({ amountMicros }) => amountMicros)}::bigint[],
-        ${column(({ overrun }) => overrun)}::text[],
-        ${column(({ actor }) => actor)}::text[]
-      ) with ordinality w(wallet, hold, write_key, request, report, amount, overrun, by, place)
-      cross join lateral capture_hold(w.wallet, w.hold, w.write_key, w.request, w.report, w.amount,
-        w.overrun, w.by)`,
   );
 }
 
@@ -278,6 +278,6 @@ export async function settleDueWallets(
   return only(row);
 }
 
-function json(value: Report | null): string | null {
+function json(value: object | null): string | null {
   return value === null ? null : JSON.stringify(value);
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { authorizeHolds, extendHolds } from './holds.ts';
+import { extendHolds, writeHolds } from './holds.ts';
 import { actor, identity, problemsOf, walletWith } from './wallets.fixtures.ts';
 
 let database: TestDatabase;
@@ -16,8 +16,9 @@ async function holdingWallet(): Promise<string> {
   const walletId = await walletWith(database.app, 100n);
   const common = { walletId, actor };
   const holdId = randomUUID();
-  await authorizeHolds(database.app, [
+  await writeHolds(database.app, [
     {
+      kind: 'authorize',
       ...common,
       ...identity('hold'),
       holdId,

@@ -1,10 +1,12 @@
 /** Wallets with money, as the tests of the ledger's functions want them. */
 import { randomUUID } from 'node:crypto';
+import type { TestDatabase } from '../dev/test-database.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { grantCredit } from './charges.ts';
 import { verifyRange } from './ledger.ts';
+import { setLimits } from './limits.ts';
 import type { Sql } from './sql.ts';
-import { openWallet } from './wallets.ts';
+import { openWallet, type WalletMode } from './wallets.ts';
 
 export const actor = 'service:test';
 
@@ -19,6 +21,33 @@ export async function walletWith(sql: Sql, amountMicros: bigint): Promise<string
   const about = { userId: `user-${walletId}`, currency: 'USD', timezone: 'UTC' };
   await openWallet(sql, { walletId, ...about, mode: 'live', actor });
   await grantCredit(sql, { walletId, ...identity('grant'), amountMicros, actor, detail: {} });
+  return walletId;
+}
+
+/**
+ * A wallet with paid money, which batches write by sets, or with promotional credit, a daily limit or
+ * accruals, which they do not; its id.
+ */
+export async function fundedWallet(
+  { app, owner }: TestDatabase,
+  fundsMicros: bigint,
+  mode: WalletMode = 'live',
+  type: 'top_up' | 'grant' = 'top_up',
+  limitMicros: bigint | null = null,
+): Promise<string> {
+  const walletId = randomUUID();
+  const about = { userId: `user-${walletId}`, currency: 'USD', timezone: 'UTC' };
+  await openWallet(app, { walletId, ...about, mode, actor });
+  if (fundsMicros > 0n) {
+    await owner`
+      select credit_wallet(w, ${type}, ${ledgerKey(type, 'funds')}, ${requestHash({ fundsMicros })},
+        ${fundsMicros}, ${actor}, null, '{}')
+      from wallets w where w.id = ${walletId}`;
+  }
+  if (limitMicros !== null) {
+    const limit = { period: 'day', amountMicros: limitMicros, type: null, prefix: null } as const;
+    await setLimits(app, { walletId, limits: [limit], actor });
+  }
   return walletId;
 }
 

@@ -20,8 +20,8 @@ function hot<Input extends Parameters<typeof callDirectly>[0]['input']>(
 export const HOT_PROCEDURES: ReadonlyMap<string, HotProcedure> = new Map([
   ['usage.charge', hot(CHARGE_PROCEDURES.charge, true)],
   ['usage.chargeBatch', hot(CHARGE_PROCEDURES.chargeBatch, true)],
-  ['holds.authorize', hot(HOLD_PROCEDURES.authorize, false)],
+  ['holds.authorize', hot(HOLD_PROCEDURES.authorize, true)],
   ['holds.extend', hot(HOLD_PROCEDURES.extend, false)],
-  ['holds.capture', hot(HOLD_PROCEDURES.capture, false)],
+  ['holds.capture', hot(HOLD_PROCEDURES.capture, true)],
   ['holds.void', hot(HOLD_PROCEDURES.void, false)],
 ]);

@@ -13,12 +13,11 @@ import type { RateCards } from '../rate-cards/rate-cards.ts';
 import { onlyWallet } from '../wallets/wallets.ts';
 import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
 import { type BilledHold, billedHold, heldUsage } from './held-usage.ts';
-import { createHoldCaptures } from './hold-captures.ts';
-import { createHoldLookup } from './hold-lookup.ts';
+import { createHolds, type Holds } from './holds.ts';
 import { normalUsage } from './pricing.ts';
 import { type Refusal, refusal } from './refusals.ts';
 import { createTieredCharges } from './tiered-charges.ts';
-import { createWalletDirectory } from './wallet-directory.ts';
+import { createWalletDirectory, type WalletDirectory } from './wallet-directory.ts';
 import { createWriteQueue } from './write-queue.ts';
 
 /** How far a service's clock may run ahead of ours. */
@@ -99,13 +98,19 @@ interface RatedCharge extends PreparedCharge {
   readonly rated: RateResult;
 }
 
-/** The charging use cases. `now` is the instant of usage that does not say its own. */
+/**
+ * The charging use cases. `now` is the instant of usage that does not say its own. `directory` and
+ * `holds` may be those that others use, too.
+ */
 export function createCharging(options: {
   sql: Sql;
   rateCards: RateCards;
   now: () => Date;
+  directory?: WalletDirectory;
+  holds?: Pick<Holds, 'capture'>;
 }): Charging {
-  const { sql, rateCards, now } = options;
+  const { sql, rateCards, now, directory = createWalletDirectory(options.sql) } = options;
+  const { capture } = options.holds ?? createHolds({ sql, rateCards, now, directory });
   const queue = createWriteQueue({
     apply: (charges: readonly QueuedCharge[]) => chargeMany(sql, charges),
     // `charge_many` takes each key of a wallet once.
@@ -114,9 +119,6 @@ export function createCharging(options: {
     lanes: 2,
     together: 200,
   });
-  const directory = createWalletDirectory(sql);
-  const capture = createHoldCaptures({ sql, lookup: createHoldLookup({ sql, rateCards }) });
-
   const tieredCharges = createTieredCharges({
     send: (charge) => queue.send(charge),
     unitsThisMonth: (walletId) => unitsThisMonth(sql, walletId),

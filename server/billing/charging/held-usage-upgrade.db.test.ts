@@ -1,6 +1,10 @@
 /** Holds that were placed before they had the key of their usage. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ledgerKey, requestHash } from '../../ledger/key.ts';
+import { canonicalUsage, usageDestination } from '../../rating/usage.ts';
 import { createOldDatabase, type OldDatabase } from '../../store/old-database.fixtures.ts';
+import { only } from '../../store/sql.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';
 import { createCharging } from './charging.ts';
@@ -27,15 +31,21 @@ it('stay idempotent, and are captured, explained and refunded by their reference
   await createCharging({ sql, rateCards, now }).grant(grant, actor);
   const estimate = { usage: callOf(60) };
   const request = { wallet, key: 'call-1', estimate, ttlSeconds: 300 };
-  const placed = await holds.authorize(request, actor);
-  expect.assert(placed.ok);
+  const holdId = randomUUID();
+  const asked = { usage: canonicalUsage(estimate.usage), ttlSeconds: request.ttlSeconds };
+  const [card] = await rateCards.pricesAt(wallet, now());
+  await sql`
+    select authorize_hold(${wallet.walletId}, ${holdId}, ${ledgerKey('hold', request.key)},
+      ${requestHash(asked)}, 150000, ${request.key}, ${only(card).card.id}, 'call',
+      ${usageDestination(estimate.usage) ?? null}, ${request.ttlSeconds}, ${actor}, '{}',
+      ${sql.json({ at: now().toISOString() })})`;
 
   await old.upgrade();
 
-  expect(await holds.authorize(request, actor)).toEqual({ ...placed, replayed: true });
+  const again = await holds.authorize(request, actor);
+  expect(again).toMatchObject({ ok: true, replayed: true, holdId, heldMicros: 150_000n });
   const longer = { ...request, ttlSeconds: 600 };
   expect(await holds.authorize(longer, actor)).toMatchObject({ code: 'KEY_REUSED' });
-  const { holdId } = placed;
   const captured = await holds.capture({ holdId, overrun: 'refuse', usage: callOf(60) }, actor);
   expect.assert(captured.ok);
   const name = { type: 'call', referenceId: 'call-1' } as const;

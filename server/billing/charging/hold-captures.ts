@@ -2,11 +2,9 @@
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import type { Breakdown } from '../../rating/rate.ts';
 import { canonicalUsage, type Usage } from '../../rating/usage.ts';
-import { captureHolds } from '../../store/holds.ts';
-import type { Sql } from '../../store/sql.ts';
 import type { HoldLookup, HoldName } from './hold-lookup.ts';
 import { reportOf } from './hold-pricing.ts';
-import { holdQueue } from './hold-queue.ts';
+import type { HoldWrites } from './hold-queue.ts';
 import { type HoldRefusal, refusalOf } from './hold-refusals.ts';
 import { normalUsage } from './pricing.ts';
 
@@ -39,19 +37,22 @@ export type CaptureAnswer =
  */
 export type CaptureHold = (request: CaptureRequest, actor: string) => Promise<CaptureAnswer>;
 
-export function createHoldCaptures(options: { sql: Sql; lookup: HoldLookup }): CaptureHold {
-  const { sql, lookup } = options;
-  const { find, pricesOf } = lookup;
-  const captures = holdQueue(sql, captureHolds);
+export function createHoldCaptures(options: {
+  writes: HoldWrites;
+  lookup: HoldLookup;
+}): CaptureHold {
+  const { writes, lookup } = options;
+  const { findTerms, forget, pricesOf } = lookup;
   return async (request, actor) => {
-    const hold = await find(request);
+    const hold = await findTerms(request);
     if ('ok' in hold) {
       return hold;
     }
     const asked = request.usage && canonicalUsage(request.usage);
-    const by = await pricesOf(hold, hold);
+    const by = await pricesOf(hold);
     const priced = asked && reportOf(by, normalUsage(by.prices, asked, 'usage'));
-    const outcome = await captures.send({
+    const outcome = await writes.send({
+      kind: 'capture',
       walletId: hold.walletId,
       holdId: hold.holdId,
       key: ledgerKey('hold_capture', hold.holdId),
@@ -64,6 +65,7 @@ export function createHoldCaptures(options: { sql: Sql; lookup: HoldLookup }): C
     if (outcome.code !== 'OK') {
       return refusalOf(outcome, hold.currency, priced?.noRate ?? '');
     }
+    forget(hold.holdId);
     const posted = outcome.detail as { breakdown: Breakdown; alreadyBilledMicros?: string };
     const { replayed, seq, balanceMicros, availableMicros, arrearsMicros } = outcome;
     return {

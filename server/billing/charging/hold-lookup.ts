@@ -24,19 +24,31 @@ export interface PlacedDetail {
   headroomMicros?: string;
 }
 
+/** What never changes of a hold. */
+export type HoldTerms = Pick<
+  HoldRow,
+  'holdId' | 'walletId' | 'userId' | 'currency' | 'timezone' | 'rateCardId' | 'pricing' | 'placedAt'
+>;
+
 export interface HoldLookup {
   readonly findWallet: (name: WalletName) => Promise<WalletIdentity | null>;
   readonly find: (name: HoldName) => Promise<HoldRow | MissingHold>;
+  /** The same from memory, when the hold was placed here. */
+  readonly findTerms: (name: HoldName) => Promise<HoldTerms | MissingHold>;
+  /** Keeps the terms of a hold that was placed here, until it has ended. */
+  readonly remember: (terms: HoldTerms) => void;
+  readonly forget: (holdId: string) => void;
   /** What a hold was placed by, whatever has been published since. */
-  readonly pricesOf: (
-    by: Pick<PlacedDetail, 'rateCardId' | 'pricing'>,
-    placing: { readonly timezone: string; readonly placedAt: Date },
-  ) => Promise<HoldPrices>;
+  readonly pricesOf: (terms: HoldTerms) => Promise<HoldPrices>;
 }
+
+/** Some 20 MB of terms; those of the oldest holds are looked up beyond them. */
+const MAX_REMEMBERED = 20_000;
 
 export function createHoldLookup(options: { sql: Sql; rateCards: RateCards }): HoldLookup {
   const { sql, rateCards } = options;
   const findWallet = walletLookup(sql);
+  const remembered = new Map<string, HoldTerms>();
   const findHold = coalescedLookup((holdIds: readonly string[]) => findHolds(sql, holdIds));
 
   async function find({ wallet: name, holdId }: HoldName): Promise<HoldRow | MissingHold> {
@@ -49,6 +61,20 @@ export function createHoldLookup(options: { sql: Sql; rateCards: RateCards }): H
       : { ok: false, code: 'HOLD_NOT_FOUND' };
   }
 
+  async function findTerms(name: HoldName): Promise<HoldTerms | MissingHold> {
+    const known = remembered.get(name.holdId);
+    const isNamed = known !== undefined && (name.wallet === undefined || isOwn(known, name.wallet));
+    return isNamed ? known : find(name);
+  }
+
+  function remember(terms: HoldTerms): void {
+    if (remembered.size >= MAX_REMEMBERED) {
+      const [oldest] = remembered.keys();
+      remembered.delete(oldest ?? '');
+    }
+    remembered.set(terms.holdId, terms);
+  }
+
   async function cardOf(id: string): Promise<CompiledRateCard> {
     const card = await rateCards.byId(id);
     if (card === null) {
@@ -57,10 +83,8 @@ export function createHoldLookup(options: { sql: Sql; rateCards: RateCards }): H
     return card;
   }
 
-  async function pricesOf(
-    { rateCardId, pricing }: Pick<PlacedDetail, 'rateCardId' | 'pricing'>,
-    { timezone, placedAt }: { timezone: string; placedAt: Date },
-  ): Promise<HoldPrices> {
+  async function pricesOf(terms: HoldTerms): Promise<HoldPrices> {
+    const { rateCardId, pricing, timezone, placedAt } = terms;
     const fallback = pricing?.fallbackRateCardId;
     const cards = [cardOf(rateCardId), ...(fallback === undefined ? [] : [cardOf(fallback)])];
     const at = pricing ? new Date(pricing.at) : placedAt;
@@ -68,10 +92,11 @@ export function createHoldLookup(options: { sql: Sql; rateCards: RateCards }): H
     return { prices: await Promise.all(cards), timezone, at, ...units };
   }
 
-  return { findWallet, find, pricesOf };
+  const forget = (holdId: string) => remembered.delete(holdId);
+  return { findWallet, find, findTerms, remember, forget, pricesOf };
 }
 
-function isOwn(hold: HoldRow, name: WalletName): boolean {
+function isOwn(hold: HoldTerms, name: WalletName): boolean {
   return 'walletId' in name
     ? hold.walletId === name.walletId.toLowerCase()
     : hold.userId === name.userId && hold.currency === (name.currency ?? hold.currency);

@@ -1,6 +1,6 @@
 /** Why an operation on a hold was refused, in the words of the API. */
 import { Fault } from '../../faults.ts';
-import type { HeartbeatOutcome, HoldLedgerOutcome, HoldRow } from '../../store/holds.ts';
+import type { HeartbeatOutcome, HoldRow, QueuedHoldOutcome } from '../../store/holds.ts';
 import { type Refusal, refusal } from './refusals.ts';
 import { limitRefusal } from './spending-limits.ts';
 
@@ -13,7 +13,7 @@ type Shortage = Extract<Refusal, { code: 'INSUFFICIENT_FUNDS' }>;
 
 /** The refusal of what places or ends a hold. */
 export function refusalOf(
-  outcome: HoldLedgerOutcome,
+  outcome: QueuedHoldOutcome,
   currency: string,
   noRate: string,
 ): HoldRefusal {

@@ -4,19 +4,18 @@ import { Fault } from '../../faults.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import { dependsOnMonth } from '../../rating/price-list.ts';
 import { canonicalUsage, type Usage, usageDestination } from '../../rating/usage.ts';
-import {
-  authorizeHolds,
-  extendHolds,
-  type OpenHold,
-  openHolds,
-  voidHolds,
-} from '../../store/holds.ts';
+import { extendHolds, type OpenHold, openHolds, voidHolds } from '../../store/holds.ts';
 import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
-import type { WalletIdentity, WalletName } from '../../store/wallets.ts';
+import type { WalletName } from '../../store/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
 import { type CaptureHold, createHoldCaptures } from './hold-captures.ts';
-import { createHoldLookup, type HoldName, type PlacedDetail } from './hold-lookup.ts';
+import {
+  createHoldLookup,
+  type HoldName,
+  type HoldTerms,
+  type PlacedDetail,
+} from './hold-lookup.ts';
 import {
   type Estimate,
   type HoldPrices,
@@ -26,11 +25,16 @@ import {
   reachOf,
   reportOf,
 } from './hold-pricing.ts';
-import { holdQueue } from './hold-queue.ts';
+import { createHoldWrites, holdQueue } from './hold-queue.ts';
 import { type HoldRefusal, refusalOf, refusalOfHeartbeat, shortageOf } from './hold-refusals.ts';
 import { normalUsage } from './pricing.ts';
 import type { Refusal } from './refusals.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
+import {
+  createWalletDirectory,
+  type KnownWallet,
+  type WalletDirectory,
+} from './wallet-directory.ts';
 
 export const DEFAULT_TTL_SECONDS = 300;
 const MAX_LISTED = 1_000;
@@ -115,24 +119,34 @@ export interface Holds {
   list(wallet: WalletName): Promise<OpenHold[]>;
 }
 
-/** The use cases of holds. `now` chooses the rate card of a new one. */
-export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () => Date }): Holds {
-  const { sql, rateCards, now } = options;
-  const placings = holdQueue(sql, authorizeHolds);
+/**
+ * The use cases of holds. `now` chooses the rate card of a new one. `directory` may be one that others
+ * use, too.
+ */
+export function createHolds(options: {
+  sql: Sql;
+  rateCards: RateCards;
+  now: () => Date;
+  directory?: WalletDirectory;
+}): Holds {
+  const { sql, rateCards, now, directory = createWalletDirectory(options.sql) } = options;
+  const writes = createHoldWrites(sql);
   const heartbeats = holdQueue(sql, extendHolds);
   const voids = holdQueue(sql, voidHolds);
   const lookup = createHoldLookup({ sql, rateCards });
-  const { find, findWallet, pricesOf } = lookup;
+  const { find, findWallet, pricesOf, remember } = lookup;
 
   async function place(
     request: AuthorizeRequest,
-    wallet: WalletIdentity,
+    wallet: KnownWallet,
     by: HoldPrices,
     actor: string,
   ) {
     const estimate = priceEstimate(request.estimate, by);
-    const outcome = await placings.send({
+    const outcome = await writes.send({
+      kind: 'authorize',
       walletId: wallet.walletId,
+      alone: wallet.alone,
       holdId: randomUUID(),
       key: ledgerKey('hold', request.key),
       // Not the price: a replay after a price change is still the same request.
@@ -153,7 +167,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
   /** Places a hold at the prices of its moment, anew when other usage of the month was faster. */
   async function placePriced(
     request: AuthorizeRequest,
-    wallet: WalletIdentity,
+    wallet: KnownWallet,
     by: HoldPrices,
     actor: string,
   ) {
@@ -170,7 +184,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
 
   return {
     async authorize(request, actor) {
-      const wallet = await findWallet(request.wallet);
+      const wallet = await directory.find(request.wallet);
       if (wallet === null) {
         return { ok: false, code: 'WALLET_NOT_FOUND' };
       }
@@ -183,10 +197,26 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         { prices, at, timezone },
         actor,
       );
+      if (outcome.code === 'CURRENCY_REQUIRED') {
+        directory.forget(request.wallet);
+      }
       if (outcome.code !== 'OK') {
         return refusalOf(outcome, wallet.currency, estimate.ok ? '' : estimate.noRate);
       }
       const placed = outcome.detail as unknown as PlacedDetail;
+      const terms: HoldTerms = {
+        holdId: placed.holdId,
+        walletId: wallet.walletId,
+        userId: wallet.userId,
+        currency: wallet.currency,
+        timezone,
+        rateCardId: placed.rateCardId,
+        pricing: placed.pricing ?? null,
+        placedAt: outcome.recordedAt,
+      };
+      if (!outcome.replayed) {
+        remember(terms);
+      }
       const headroomMicros = placed.headroomMicros ? BigInt(placed.headroomMicros) : null;
       const { replayed, amountMicros: heldMicros, availableMicros } = outcome;
       return {
@@ -197,7 +227,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         expiresAt: placed.expiresAt,
         availableMicros,
         ...reachOf(
-          await pricesOf(placed, { timezone, placedAt: outcome.recordedAt }),
+          await pricesOf(terms),
           estimate.type,
           estimate.to,
           heldMicros,
@@ -212,7 +242,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
       if ('ok' in hold) {
         return hold;
       }
-      const by = await pricesOf(hold, hold);
+      const by = await pricesOf(hold);
       const usage =
         request.usageSoFar &&
         normalUsage(by.prices, canonicalUsage(request.usageSoFar), 'usageSoFar');
@@ -253,7 +283,7 @@ export function createHolds(options: { sql: Sql; rateCards: RateCards; now: () =
         : { ...shortageOf(hold, outcome, addMicros), ...heartbeat };
     },
 
-    capture: createHoldCaptures({ sql, lookup }),
+    capture: createHoldCaptures({ writes, lookup }),
 
     async void(request, actor) {
       const hold = await find(request);

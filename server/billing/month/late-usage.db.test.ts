@@ -11,7 +11,7 @@ import type { StatementView } from '../../http/views/statements.ts';
 import { csvRecords } from '../../ledger/csv.ts';
 import type { StatementLine } from '../../ledger/statement.ts';
 import { verifyExport } from '../../ledger/verify-export.ts';
-import { authorizeHolds, extendHolds } from '../../store/holds.ts';
+import { extendHolds, writeHolds } from '../../store/holds.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { createOldDatabase, type OldDatabase } from '../../store/old-database.fixtures.ts';
 import { eventsCsv, statementCsv } from './statements.ts';
@@ -201,8 +201,9 @@ describe('late usage', () => {
     await scenario.grant('2026-08-10T00:00:00Z', wallet, 1_000_000n);
     await scenario.db.setClock('2026-08-31T23:58:00Z');
     const hold = { walletId: wallet.id, holdId: randomUUID(), ttlSeconds: 60, actor: 'test:month' };
-    await authorizeHolds(scenario.db.app, [
+    await writeHolds(scenario.db.app, [
       {
+        kind: 'authorize',
         ...hold,
         key: randomUUID(),
         requestHash: Buffer.alloc(32),
