@@ -733,6 +733,46 @@ begin
   return burn_in_order(left_grants(w.id), p_micros, p_since);
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.burn_together(p_burning_wallets uuid[], p_wallet_ids uuid[], p_amounts_micros bigint[], p_known_ords bigint[], p_details json[], p_at timestamp with time zone)
+ RETURNS json[]
+ LANGUAGE sql
+AS $function$
+  with spent as (
+    select c.ord, c.wallet_id, c.amount,
+      sum(c.amount) over (partition by c.wallet_id order by c.ord) as upto
+    from unnest(p_wallet_ids, p_amounts_micros) with ordinality c(wallet_id, amount, ord)
+    where c.wallet_id = any (p_burning_wallets) and c.amount > 0
+      and (p_known_ords is null or c.ord <> all (p_known_ords))
+  ), credit as (
+    select g.wallet_id, g.seq, g.left_micros,
+      sum(g.left_micros) over (partition by g.wallet_id order by g.expires_at, g.seq) as upto
+    from grants g
+    where g.wallet_id = any (p_burning_wallets) and g.left_micros > 0
+      and (g.expires_at is null or g.expires_at > p_at)
+  ), burned as materialized (
+    select s.ord, c.wallet_id, c.seq, c.upto as place,
+      least(s.upto, c.upto) - greatest(s.upto - s.amount, c.upto - c.left_micros) as micros
+    from spent s
+    join credit c on c.wallet_id = s.wallet_id
+      and c.upto - c.left_micros < s.upto and s.upto - s.amount < c.upto
+  ), of_grants as (
+    update grants g set left_micros = g.left_micros - b.micros
+    from (select wallet_id, seq, sum(micros) as micros from burned group by wallet_id, seq) b
+    where g.wallet_id = b.wallet_id and g.seq = b.seq
+  ), of_wallets as (
+    update wallets w set grants_micros = w.grants_micros - b.micros
+    from (select wallet_id, sum(micros) as micros from burned group by wallet_id) b
+    where w.id = b.wallet_id
+  )
+  select array_agg(with_field(d.detail, 'grants', b.parts) order by d.ord)
+  from unnest(p_details) with ordinality d(detail, ord)
+  left join (
+    select ord,
+      jsonb_agg(jsonb_build_object('seq', seq::text, 'micros', micros::text) order by place) as parts
+    from burned group by ord
+  ) b on b.ord = d.ord
+$function$;
+
 CREATE OR REPLACE FUNCTION public.capture_hold(p_wallet_id uuid, p_hold_id uuid, p_key uuid, p_request_hash bytea, p_report jsonb, p_amount_micros bigint, p_overrun text, p_actor text)
  RETURNS ledger_outcome
  LANGUAGE plpgsql
@@ -1019,7 +1059,7 @@ begin
   )::ledger_outcome;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.charge_many(p_wallet_ids uuid[], p_alone boolean[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_overruns text[], p_occurred_at timestamp with time zone[], p_actors text[], p_details json[], p_apart bigint[] DEFAULT NULL::bigint[])
+CREATE OR REPLACE FUNCTION public.charge_many(p_wallet_ids uuid[], p_alone boolean[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_overruns text[], p_occurred_at timestamp with time zone[], p_actors text[], p_details text, p_apart bigint[] DEFAULT NULL::bigint[])
  RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1035,6 +1075,8 @@ declare
   ambiguous_wallets uuid[];
   known_ords bigint[];
   sequential_wallets uuid[];
+  burning_wallets uuid[];
+  details json[] := string_to_array(p_details, E'\n')::json[];
 begin
   perform from wallets where id = any (p_wallet_ids) order by id for no key update;
   now_at := ledger_now();
@@ -1052,33 +1094,54 @@ begin
   from unnest(p_wallet_ids, p_keys) with ordinality c(wallet_id, key, ord)
   join wallet_events e on e.wallet_id = c.wallet_id and e.key = c.key;
 
-  -- Wallets of which not every new charge is accepted whatever the order, or not simply debited.
-  select array_agg(c.wallet_id) into sequential_wallets
+  -- Wallets of which not every new charge is accepted whatever the order, or not simply debited; and
+  -- those of the others that spend promotional credit.
+  select array_agg(c.wallet_id) filter (where c.is_sequential),
+    array_agg(c.wallet_id) filter (where c.is_sequential is not true and c.has_credit)
+  into sequential_wallets, burning_wallets
   from (
-    select c.wallet_id, sum(c.amount) as total,
-      bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) as priced,
-      bool_or(c.ord = any (p_apart)) as apart
-    from unnest(p_wallet_ids, p_amounts_micros) with ordinality c(wallet_id, amount, ord)
-    where known_ords is null or c.ord <> all (known_ords)
-    group by c.wallet_id
-  ) c
-  left join wallets w on w.id = c.wallet_id
-  where w.id is null or not c.priced or c.apart or w.status <> 'open' or w.mode <> 'live' or w.next_due_at <= now_at
-    or w.grants_micros > 0 or w.limited
-    -- charge_wallet takes no more charges then, not even of nothing.
-    or w.arrears_micros > 2000000000000000000
-    or w.balance_micros - w.held_micros + w.overdraft_limit_micros < c.total;
+    select c.wallet_id, w.grants_micros > 0 as has_credit,
+      w.id is null or not c.priced or c.apart or w.status <> 'open' or w.next_due_at <= now_at
+      or w.limited
+      -- charge_wallet takes no more charges then, not even of nothing.
+      or w.arrears_micros > 2000000000000000000
+      or w.balance_micros - w.held_micros + w.overdraft_limit_micros < c.total
+      -- Then some of its charges may be refused; it is as rare as they are.
+      or w.grants_micros > 0 and (revoked_actors is not null or ambiguous_wallets is not null)
+      as is_sequential
+    from (
+      select c.wallet_id, sum(c.amount) as total,
+        bool_and(coalesce(c.amount between 0 and 1000000000000000000, false)) as priced,
+        bool_or(c.ord = any (p_apart)) as apart
+      from unnest(p_wallet_ids, p_amounts_micros) with ordinality c(wallet_id, amount, ord)
+      where known_ords is null or c.ord <> all (known_ords)
+      group by c.wallet_id
+    ) c
+    left join wallets w on w.id = c.wallet_id
+  ) c;
+
+  if burning_wallets is not null then
+    details := burn_together(
+      burning_wallets, p_wallet_ids, p_amounts_micros, known_ords, details, now_at);
+  end if;
 
   return query
   with charged as (
-    select c.*, w.head_hash, w.held_micros, w.arrears_micros, w.overdraft_limit_micros,
+    select c.*, w.head_hash, w.arrears_micros, w.overdraft_limit_micros,
       w.seq + row_number() over own as seq,
-      w.balance_micros - (sum(c.amount) over own)::bigint as balance,
+      -- Usage in deferred mode stays in the balance, and is held until its month is closed.
+      case when w.mode = 'live' then 'charge' else 'accrual' end as type,
+      case when w.mode = 'live' then -c.amount else 0 end as balance_delta,
+      case when w.mode = 'live' then 0 else c.amount end as held_delta,
+      w.balance_micros - case when w.mode = 'live' then (sum(c.amount) over own)::bigint else 0 end
+        as balance,
+      w.held_micros + case when w.mode = 'live' then 0 else (sum(c.amount) over own)::bigint end
+        as held,
       lead(c.ord) over own is null as last,
       greatest(now_at, w.updated_at) as recorded,
       coalesce(c.occurred_at, greatest(now_at, w.updated_at)) as occurred
     from unnest(p_wallet_ids, p_alone, p_keys, p_request_hashes, p_amounts_micros, p_occurred_at,
-                p_actors, p_details)
+                p_actors, details)
       with ordinality
       c(wallet_id, alone, key, request, amount, occurred_at, actor, detail, ord)
     join wallets w on w.id = c.wallet_id
@@ -1091,8 +1154,8 @@ begin
     select c.*, chain_hash(
         c.head_hash,
         -- event_canonical, written out: a call of it for each event would build the whole row.
-        concat_ws(E'\n', 'v1', c.wallet_id, c.seq, 'charge', -c.amount, '0', '0',
-          c.balance, c.held_micros, c.arrears_micros, c.overdraft_limit_micros, c.key,
+        concat_ws(E'\n', 'v1', c.wallet_id, c.seq, c.type, c.balance_delta, c.held_delta, '0',
+          c.balance, c.held, c.arrears_micros, c.overdraft_limit_micros, c.key,
           encode(c.request, 'hex'), c.actor, (extract(epoch from c.occurred) * 1000000)::bigint,
           (extract(epoch from c.recorded) * 1000000)::bigint, c.detail)
       ) over (partition by c.wallet_id order by c.ord rows unbounded preceding) as hash
@@ -1103,18 +1166,19 @@ begin
       balance_micros, held_micros, arrears_micros, overdraft_limit_micros, key, request_hash,
       actor, occurred_at, recorded_at, detail, hash
     )
-    select c.wallet_id, c.seq, 'charge', -c.amount, 0, 0, c.balance, c.held_micros,
+    select c.wallet_id, c.seq, c.type, c.balance_delta, c.held_delta, 0, c.balance, c.held,
       c.arrears_micros, c.overdraft_limit_micros, c.key, c.request, c.actor, c.occurred,
       c.recorded, c.detail, c.hash
     from chained c
   ), projected as (
     update wallets w set
-      balance_micros = c.balance, seq = c.seq, head_hash = c.hash, updated_at = c.recorded
+      balance_micros = c.balance, held_micros = c.held, seq = c.seq, head_hash = c.hash,
+      updated_at = c.recorded
     from chained c
     where w.id = c.wallet_id and c.last
   )
-  select c.ord::int, 'OK', false, c.seq, c.amount, c.balance, c.held_micros, c.arrears_micros,
-    c.balance - c.held_micros + c.overdraft_limit_micros, c.recorded, null::json
+  select c.ord::int, 'OK', false, c.seq, c.amount, c.balance, c.held, c.arrears_micros,
+    c.balance - c.held + c.overdraft_limit_micros, c.recorded, null::json
   from chained c;
 
   if revoked_actors is null and ambiguous_wallets is null and known_ords is null
@@ -1126,7 +1190,7 @@ begin
   return query
   select c.ord::int, o.*
   from unnest(p_wallet_ids, p_alone, p_keys, p_request_hashes, p_amounts_micros, p_overruns,
-              p_occurred_at, p_actors, p_details)
+              p_occurred_at, p_actors, details)
     with ordinality
     c(wallet_id, alone, key, request, amount, overrun, occurred_at, actor, detail, ord)
   cross join lateral charge_wallet(
@@ -7983,7 +8047,7 @@ grant execute on function card_unit_micros(text) to wallet_app;
 grant execute on function change_arrears_terms(integer,integer,text) to wallet_app;
 grant execute on function change_rate_card_rules(uuid,jsonb,jsonb,boolean,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;
-grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],json[],bigint[]) to wallet_app;
+grant execute on function charge_many(uuid[],boolean[],uuid[],bytea[],bigint[],text[],timestamp with time zone[],text[],text,bigint[]) to wallet_app;
 grant execute on function charge_wallet(uuid,uuid,bytea,bigint,text,timestamp with time zone,text,json) to wallet_app;
 grant execute on function claim_auto_top_ups(boolean,integer) to wallet_app;
 grant execute on function claim_mails(integer,integer) to wallet_app;

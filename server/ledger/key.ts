@@ -46,16 +46,19 @@ function canonicalJson(value: unknown): string {
     return `[${Array.from(value, canonicalJson).join(',')}]`;
   }
   if (typeof value === 'object' && isPlain(value)) {
-    const members = Object.entries(value)
-      .filter(([, member]) => member !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
+    const members: string[] = [];
+    for (const name of Object.keys(value).sort()) {
+      const member: unknown = value[name];
+      if (member !== undefined) {
+        members.push(`${JSON.stringify(name)}:${canonicalJson(member)}`);
+      }
+    }
     return `{${members.join(',')}}`;
   }
   throw new TypeError(`a request cannot hold ${typeof value} ${String(value)}`);
 }
 
-function isPlain(value: object): boolean {
+function isPlain(value: object): value is Record<string, unknown> {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }

@@ -8,7 +8,7 @@ import { createLogger } from '../log.ts';
 import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
 import { connect } from './sql.ts';
-import { fundedWallet } from './wallets.fixtures.ts';
+import { type Credit, fundedWallet, walletOf } from './wallets.fixtures.ts';
 import { openWallet, type WalletMode } from './wallets.ts';
 
 let database: TestDatabase;
@@ -24,10 +24,7 @@ afterAll(async () => {
   expect(differences.filter(({ problem }) => problem !== 'EVENT_WITHOUT_TOP_UP')).toEqual([]);
 });
 
-const wallet = (
-  fundsMicros: bigint,
-  ...more: [WalletMode?, ('top_up' | 'grant')?, (bigint | null)?]
-) => fundedWallet(database, fundsMicros, ...more);
+const wallet = (micros: bigint) => fundedWallet(database, micros);
 
 function charge(
   walletId: string,
@@ -57,6 +54,7 @@ function comparable({ recordedAt: _, detail: __, ...outcome }: QueuedOutcome) {
 describe('charge_many', () => {
   it('answers and writes what charge_wallet would, one after the other', async () => {
     const step = fc.record({
+      place: fc.constantFrom(0, 1),
       reference: fc.integer({ min: 0, max: 12 }).map(String),
       amountMicros: fc.option(
         fc.oneof(
@@ -68,41 +66,56 @@ describe('charge_many', () => {
       overrun: fc.constantFrom('refuse' as const, 'arrears' as const),
     });
     const batches = fc.array(
-      fc.uniqueArray(step, { selector: ({ reference }) => reference, maxLength: 8, minLength: 1 }),
+      fc.uniqueArray(step, {
+        selector: ({ place, reference }) => `${place} ${reference}`,
+        maxLength: 12,
+        minLength: 1,
+      }),
       { minLength: 1, maxLength: 4 },
     );
-    const history = fc.record({
-      batches,
-      fundsMicros: fc.constantFrom(0n, 100n, 10n ** 18n),
-      mode: fc.constantFrom<WalletMode>('live', 'live', 'deferred'),
-      type: fc.constantFrom('top_up' as const, 'top_up' as const, 'grant' as const),
-      limitMicros: fc.constantFrom(null, null, 0n, 150n),
+    const credit = fc.record({
+      type: fc.constantFrom('top_up' as const, 'grant' as const),
+      micros: fc.oneof(fc.bigInt({ min: 1n, max: 100n }), fc.constant(10n ** 18n)),
     });
+    const until = fc.option(fc.integer({ min: 2090, max: 2093 }), { nil: undefined });
+    const kind = fc.record({
+      credits: fc.array(
+        fc
+          .tuple(credit, until)
+          .map(
+            ([given, year]): Credit =>
+              given.type === 'grant' && year !== undefined ? { ...given, until: year } : given,
+          ),
+        { maxLength: 4 },
+      ),
+      mode: fc.constantFrom<WalletMode>('live', 'live', 'deferred'),
+      limitMicros: fc.constantFrom(null, null, null, 0n, 150n),
+    });
+    const history = fc.record({ batches, kinds: fc.tuple(kind, kind) });
     await fc.assert(
-      fc.asyncProperty(history, async ({ batches, fundsMicros, mode, type, limitMicros }) => {
-        const together = await wallet(fundsMicros, mode, type, limitMicros);
-        const apart = await wallet(fundsMicros, mode, type, limitMicros);
-        for (const batch of batches) {
-          const many = await chargeMany(
-            database.app,
-            batch.map(({ reference, amountMicros, overrun }) =>
-              charge(together, reference, amountMicros, { overrun }),
-            ),
+      fc.asyncProperty(history, async ({ batches, kinds }) => {
+        const together = [await walletOf(database, kinds[0]), await walletOf(database, kinds[1])];
+        const apart = [await walletOf(database, kinds[0]), await walletOf(database, kinds[1])];
+        const charges = (wallets: readonly string[], batch: (typeof batches)[number]) =>
+          batch.map(({ place, reference, amountMicros, overrun }) =>
+            charge(wallets[place] ?? '', reference, amountMicros, { overrun }),
           );
+        for (const batch of batches) {
+          const many = await chargeMany(database.app, charges(together, batch));
           const single: QueuedOutcome[] = [];
           // Keys that are known are replays, whenever in the batch they are looked at.
-          for (const { reference, amountMicros, overrun } of batch) {
-            single.push(
-              await chargeWallet(database.app, charge(apart, reference, amountMicros, { overrun })),
-            );
+          for (const one of charges(apart, batch)) {
+            single.push(await chargeWallet(database.app, one));
           }
           expect(many.map(({ code, amountMicros }) => ({ code, amountMicros }))).toEqual(
             single.map(({ code, amountMicros }) => ({ code, amountMicros })),
           );
         }
-        expect(await historyOf(together)).toEqual(await historyOf(apart));
+        for (const place of [0, 1]) {
+          expect(await stateOf(together[place])).toEqual(await stateOf(apart[place]));
+        }
       }),
-      { numRuns: 60 },
+      { numRuns: 80 },
     );
   });
 
@@ -205,10 +218,14 @@ describe('charge_many', () => {
   });
 });
 
-/** Everything of a wallet's events but ids, times and hashes. */
-async function historyOf(walletId: string): Promise<unknown> {
-  return database.app`
+/** Everything of a wallet's events but ids, times and hashes, and what is left of its credit. */
+async function stateOf(walletId = ''): Promise<unknown> {
+  const events = await database.app`
     select seq, type, balance_delta_micros, held_delta_micros, arrears_delta_micros, balance_micros,
       held_micros, arrears_micros, key, request_hash, detail::text
     from wallet_events where wallet_id = ${walletId} and type <> 'wallet_opened' order by seq`;
+  const grants = await database.app`
+    select g.seq, g.left_micros, w.grants_micros
+    from grants g join wallets w on w.id = g.wallet_id where w.id = ${walletId} order by g.seq`;
+  return { events, grants };
 }

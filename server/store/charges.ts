@@ -1,5 +1,5 @@
 /** The money operations of services. Each is one call of one SQL function. */
-import { arrayLiteral, only, type Sql } from './sql.ts';
+import { arrayLiteral, hexOf, only, type Sql } from './sql.ts';
 
 /** What names a write and says what it asks; see server/ledger/key.ts. */
 export interface WriteKey {
@@ -98,26 +98,31 @@ export async function chargeMany(
   sql: Sql,
   charges: readonly QueuedCharge[],
 ): Promise<QueuedOutcome[]> {
-  const plain = (field: (charge: QueuedCharge) => string | bigint | boolean | null) =>
-    `{${charges.map((charge) => field(charge) ?? 'NULL').join(',')}}`;
-  const apart = charges.flatMap((charge, index) => (charge.apart ? [index + 1] : []));
-  const rows = await sql<(QueuedOutcome & { ord: number })[]>`
-    select ord, ${outcomeColumns(sql)} from charge_many(
-      ${plain(({ walletId }) => walletId)}::uuid[],
-      ${plain(({ alone }) => alone)}::boolean[],
-      ${plain(({ key }) => key)}::uuid[],
-      ${plain(({ requestHash }) => `\\\\x${Buffer.from(requestHash).toString('hex')}`)}::bytea[],
-      ${plain(({ amountMicros }) => amountMicros)}::bigint[],
-      ${plain(({ overrun }) => overrun)}::text[],
-      ${plain(({ occurredAt }) => occurredAt && `"${occurredAt.toISOString()}"`)}::timestamptz[],
-      ${arrayLiteral(charges.map(({ actor }) => actor))}::text[],
-      ${arrayLiteral(charges.map(({ detail }) => JSON.stringify(detail)))}::json[],
-      ${apart.length === 0 ? null : arrayLiteral(apart)}::bigint[])`;
-  const outcomes: QueuedOutcome[] = [];
-  for (const { ord, ...outcome } of rows) {
-    outcomes[ord - 1] = outcome;
+  const outcomes = await chargeManyStatement(sql, charges);
+  if (outcomes.length !== charges.length) {
+    throw new Error(`of ${charges.length} charges ${outcomes.length} were answered`);
   }
   return outcomes;
+}
+
+/** The statement by which `chargeMany` charges. */
+export function chargeManyStatement(sql: Sql, charges: readonly QueuedCharge[]) {
+  const array = (field: (charge: QueuedCharge) => string | bigint | boolean | null) =>
+    `{${charges.map((charge) => field(charge) ?? 'NULL').join(',')}}`;
+  const apart = charges.flatMap((charge, index) => (charge.apart ? [index + 1] : []));
+  return sql<QueuedOutcome[]>`
+    select ${outcomeColumns(sql)} from charge_many(
+      ${array(({ walletId }) => walletId)}::uuid[],
+      ${array(({ alone }) => alone)}::boolean[],
+      ${array(({ key }) => key)}::uuid[],
+      ${array(({ requestHash }) => `\\\\x${hexOf(requestHash)}`)}::bytea[],
+      ${array(({ amountMicros }) => amountMicros)}::bigint[],
+      ${array(({ overrun }) => overrun)}::text[],
+      ${array(({ occurredAt }) => occurredAt && `"${occurredAt.toISOString()}"`)}::timestamptz[],
+      ${arrayLiteral(charges.map(({ actor }) => actor))}::text[],
+      ${charges.map(({ detail }) => JSON.stringify(detail)).join('\n')}::text,
+      ${apart.length === 0 ? null : arrayLiteral(apart)}::bigint[])
+    order by ord`;
 }
 
 /** Adds promotional credit to a wallet, until `expiresAt` or for ever. */

@@ -93,9 +93,14 @@ export function arrayLiteral(values: readonly ArrayElement[]): string {
 
 function arrayElement(value: ArrayElement): string {
   if (value === null) return 'NULL';
-  if (value instanceof Uint8Array) return `"\\\\x${Buffer.from(value).toString('hex')}"`;
+  if (value instanceof Uint8Array) return `"\\\\x${hexOf(value)}"`;
   const text = String(value);
   // The bare word NULL, in any case, would be read as a null.
   if (PLAIN_ELEMENT.test(text) && text.toUpperCase() !== 'NULL') return text;
   return `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+/** Bytes as hexadecimal digits. */
+export function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('hex');
 }

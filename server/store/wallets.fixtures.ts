@@ -24,24 +24,33 @@ export async function walletWith(sql: Sql, amountMicros: bigint): Promise<string
   return walletId;
 }
 
-/**
- * A wallet with paid money, which batches write by sets, or with promotional credit, a daily limit or
- * accruals, which they do not; its id.
- */
-export async function fundedWallet(
+/** Paid money, or promotional credit: for ever, or until the end of a year. */
+export interface Credit {
+  readonly type: 'top_up' | 'grant';
+  readonly micros: bigint;
+  readonly until?: number | undefined;
+}
+
+/** A wallet as a test wants it: live and without a daily limit, if nothing is said. */
+export interface WalletKind {
+  readonly credits: readonly Credit[];
+  readonly mode?: WalletMode;
+  readonly limitMicros?: bigint | null;
+}
+
+/** A wallet of this kind; its id. */
+export async function walletOf(
   { app, owner }: TestDatabase,
-  fundsMicros: bigint,
-  mode: WalletMode = 'live',
-  type: 'top_up' | 'grant' = 'top_up',
-  limitMicros: bigint | null = null,
+  { credits, mode = 'live', limitMicros = null }: WalletKind,
 ): Promise<string> {
   const walletId = randomUUID();
   const about = { userId: `user-${walletId}`, currency: 'USD', timezone: 'UTC' };
   await openWallet(app, { walletId, ...about, mode, actor });
-  if (fundsMicros > 0n) {
+  for (const [place, { type, micros, until }] of credits.entries()) {
+    const expiresAt = until === undefined ? null : new Date(Date.UTC(until, 11, 31));
     await owner`
-      select credit_wallet(w, ${type}, ${ledgerKey(type, 'funds')}, ${requestHash({ fundsMicros })},
-        ${fundsMicros}, ${actor}, null, '{}')
+      select credit_wallet(w, ${type}, ${ledgerKey(type, `funds ${place}`)},
+        ${requestHash({ micros })}, ${micros}, ${actor}, null, '{}', ${expiresAt})
       from wallets w where w.id = ${walletId}`;
   }
   if (limitMicros !== null) {
@@ -49,6 +58,18 @@ export async function fundedWallet(
     await setLimits(app, { walletId, limits: [limit], actor });
   }
   return walletId;
+}
+
+/** A wallet that was given this much, mostly paid money; its id. */
+export function fundedWallet(
+  database: TestDatabase,
+  micros: bigint,
+  mode: WalletMode = 'live',
+  type: 'top_up' | 'grant' = 'top_up',
+  limitMicros: bigint | null = null,
+): Promise<string> {
+  const credits = micros > 0n ? [{ type, micros }] : [];
+  return walletOf(database, { credits, mode, limitMicros });
 }
 
 /** What verification finds wrong with a wallet; `sql` is the owner's. */

@@ -91,14 +91,25 @@ async function overHttp(
   };
 }
 
-function single(callers: number, hot: boolean, more: Partial<Row> = {}, mix: Mix = PLAIN): Row {
+/** What single charges are besides plain ones. */
+interface SingleOptions extends Partial<Omit<Row, 'name'>> {
+  /** In what they differ from plain ones. */
+  readonly variant?: string;
+  readonly mix?: Mix;
+  /** Whose wallet pays, in place of the first one. */
+  readonly hotUser?: (wallets: BenchWallets) => string;
+}
+
+function single(callers: number, hot: boolean, options: SingleOptions = {}): Row {
+  const { variant, mix = PLAIN, hotUser, ...row } = options;
   return {
     ...DEFAULTS,
-    name: `single charges, ${callersText(callers)}${mix === PLAIN ? '' : ', 1 % refused, 1 % repeated'}`,
+    name: `single charges, ${callersText(callers)}${variant === undefined ? '' : `, ${variant}`}`,
     hot,
-    ...more,
+    ...row,
     measure: ({ target, wallets, seconds, tally }) => {
-      const traffic = createTraffic({ wallets, hot, mix, tally });
+      const payer = hotUser && { hotUser: hotUser(wallets) };
+      const traffic = createTraffic({ wallets, hot, ...payer, mix, tally });
       return closedLoop({
         callers,
         seconds,
@@ -305,7 +316,13 @@ export const ROWS: readonly Row[] = [false, true].flatMap((hot) => [
   single(1, hot),
   single(64, hot, { headline: true, goal: { ratio: hot ? 5 : 1.2, p99Ms: 40 } }),
   single(256, hot, { headline: true }),
-  single(64, hot, {}, MIXED),
+  single(64, hot, { variant: '1 % refused, 1 % repeated', mix: MIXED }),
+  ...(hot
+    ? [
+        single(64, hot, { variant: 'promotional credit', hotUser: ({ credited }) => credited }),
+        single(64, hot, { variant: 'deferred mode', hotUser: ({ deferred }) => deferred }),
+      ]
+    : []),
   typedClient(1, hot),
   typedClient(64, hot),
   typedClient(256, hot),

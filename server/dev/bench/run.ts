@@ -271,7 +271,7 @@ async function memoryOf({ postgres, server }: Run): Promise<NonNullable<Report['
 async function ledgerOf({ sql, context, options, print }: Run): Promise<Report['ledger']> {
   const { databaseUrl, tally, wallets, sample } = context;
   const [stored] = await sql<{ charges: bigint }[]>`
-    select count(*) as charges from wallet_events where type in ('charge', 'hold_captured')`;
+    select count(*) as charges from wallet_events where type in ('charge', 'accrual', 'hold_captured')`;
   if (stored?.charges !== BigInt(tally.accepted)) {
     throw new Error(`${tally.accepted} charges were acknowledged, ${stored?.charges} are kept`);
   }

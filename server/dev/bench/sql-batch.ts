@@ -1,6 +1,6 @@
 /** The SQL batch function alone: `charge_many` over connections of its own, parameters ready. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { chargeMany, type QueuedCharge } from '../../store/charges.ts';
+import { chargeManyStatement, type QueuedCharge } from '../../store/charges.ts';
 import { connect, type Sql } from '../../store/sql.ts';
 import { closedLoop, type LoadResult } from './load.ts';
 import type { ChargeSample } from './sample.ts';
@@ -36,7 +36,7 @@ export async function chargeBatches(options: SqlBatchOptions): Promise<LoadResul
     const own = options.walletIds.filter((_, index) => index % connections === lane);
     const ready: Statement[] = [];
     for (let made = 0; made < batches / connections; made += 1) {
-      ready.push(await statementOf(batchOf(own, options.sample)));
+      ready.push(statementOf(batchOf(own, options.sample)));
     }
     lanes.push(ready);
   }
@@ -102,29 +102,23 @@ interface Statement {
  * The statement that the store would send for a batch. Sent again and again by a row of the table,
  * it measures the database without the work of Node that makes its parameters.
  */
-async function statementOf(charges: readonly QueuedCharge[]): Promise<Statement> {
-  let sent: Recorded | null = null;
-  const record = (strings: TemplateStringsArray, ...values: (Parameter | Recorded)[]) => {
-    // The last one is the whole statement; those before it are its fragments.
-    sent = new Recorded(strings, values);
-    return sent;
-  };
-  await chargeMany(record as unknown as Sql, charges);
-  const whole = sent as Recorded | null;
-  if (whole === null) {
-    throw new Error('the store sent no statement');
+function statementOf(charges: readonly QueuedCharge[]): Statement {
+  const record = (strings: TemplateStringsArray, ...values: (Parameter | Recorded)[]) =>
+    new Recorded(strings, values);
+  const recorded: unknown = chargeManyStatement(record as unknown as Sql, charges);
+  if (!(recorded instanceof Recorded)) {
+    throw new TypeError('the store made no statement');
   }
   const values: Parameter[] = [];
-  return { text: whole.write(values), values };
+  return { text: recorded.write(values), values };
 }
 
-/** A tagged template as it came; awaited it is a statement that answers no row. */
-class Recorded extends Array<never> {
+/** A tagged template as it came. */
+class Recorded {
   readonly #strings: TemplateStringsArray;
   readonly #values: readonly (Parameter | Recorded)[];
 
   constructor(strings: TemplateStringsArray, values: readonly (Parameter | Recorded)[]) {
-    super();
     this.#strings = strings;
     this.#values = values;
   }

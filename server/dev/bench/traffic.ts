@@ -37,14 +37,15 @@ export interface Traffic {
   checkAll(charges: number, json: string): void;
 }
 
-/** Charges of one SMS each, over many wallets or on the first one. */
+/** Charges of one SMS each, over many wallets or on one, which is the first if nobody is named. */
 export function createTraffic(options: {
   wallets: BenchWallets;
   hot: boolean;
+  hotUser?: string;
   mix: Mix;
   tally: Tally;
 }): Traffic {
-  const { wallets, hot, mix, tally } = options;
+  const { wallets, hot, hotUser = wallets.hot.userId, mix, tally } = options;
   let acknowledged: Charge | null = null;
 
   const charge = (userId: string): Charge => ({
@@ -52,7 +53,7 @@ export function createTraffic(options: {
     referenceId: randomUUID(),
     usage: { type: 'sms', to: '+14155550132' },
   });
-  const plain = () => charge(hot ? wallets.hot.userId : pick(wallets.users));
+  const plain = () => charge(hot ? hotUser : pick(wallets.users));
 
   return {
     plain,

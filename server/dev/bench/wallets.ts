@@ -1,5 +1,6 @@
 /** Databases with wallets to charge, opened and funded through the ledger's own functions. */
 import type { Sql } from '../../store/sql.ts';
+import type { WalletMode } from '../../store/wallets.ts';
 
 export interface BenchWallet {
   readonly userId: string;
@@ -14,19 +15,31 @@ export interface BenchWallets {
   readonly hot: BenchWallet;
   /** A user whose wallet is empty. */
   readonly empty: string;
+  /** A user whose charges spend promotional credit. */
+  readonly credited: string;
+  /** A user whose usage is debited when the month is closed. */
+  readonly deferred: string;
 }
 
 export const WALLETS = 10_000;
 /** A billion dollars: no run comes to its end. */
 const FUNDS_MICROS = 1_000_000_000_000_000n;
+/** The most of one grant. */
+const GRANT_MICROS = 1_000_000_000_000n;
 /** Few enough for the locks that one transaction may hold. */
 const WALLETS_AT_ONCE = 2_000;
 
-/** Opens the wallets and one that stays empty. Needs the owner. */
+/** Opens the wallets, and one of each other kind. Needs the owner. */
 export async function prepareWallets(sql: Sql): Promise<BenchWallets> {
   await openWallets(sql, 'empty', 1);
   await openWallets(sql, 'bench', WALLETS);
   await fundWallets(sql, 'bench');
+  await openWallets(sql, 'deferred', 1, 'deferred');
+  await fundWallets(sql, 'deferred');
+  await openWallets(sql, 'credited', 1);
+  await sql`
+    select grant_credit(id, gen_random_uuid(), sha256('bench'), ${GRANT_MICROS}, 'cli:bench', '{}')
+    from wallets where user_id = 'credited-1'`;
   await sql.unsafe('vacuum analyze');
   const rows = await sql<BenchWallet[]>`
     select id as "walletId", user_id as "userId" from wallets
@@ -40,15 +53,22 @@ export async function prepareWallets(sql: Sql): Promise<BenchWallets> {
     walletIds: rows.map(({ walletId }) => walletId),
     hot,
     empty: 'empty-1',
+    credited: 'credited-1',
+    deferred: 'deferred-1',
   };
 }
 
 /** Opens wallets of the users NAME-1, NAME-2, … */
-export async function openWallets(sql: Sql, name: string, count: number): Promise<void> {
+export async function openWallets(
+  sql: Sql,
+  name: string,
+  count: number,
+  mode: WalletMode = 'live',
+): Promise<void> {
   for (let from = 1; from <= count; from += WALLETS_AT_ONCE) {
     const to = Math.min(from + WALLETS_AT_ONCE - 1, count);
     await sql`
-      select count((open_wallet(gen_random_uuid(), ${name}::text || '-' || i, 'USD', 'UTC', 'live',
+      select count((open_wallet(gen_random_uuid(), ${name}::text || '-' || i, 'USD', 'UTC', ${mode},
         'cli:bench')).opened)
       from generate_series(${from}::int, ${to}::int) i`;
   }
