@@ -3,6 +3,7 @@ import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startScript } from '../start-script.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -31,8 +32,7 @@ export async function startServer(
   const profile =
     profileDirectory === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`];
   const child: ChildProcess = fork(bundled(), {
-    // As `npm start` has it.
-    execArgv: ['--max-semi-space-size=32', ...profile],
+    execArgv: [...startScript().options, ...profile],
     env: {
       ...process.env,
       NODE_ENV: 'production',

@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { startScript } from '../start-script.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
@@ -96,34 +97,31 @@ function launch(options: {
   port: number;
 }): ChildProcess {
   const log = openSync(options.logPath, 'a', 0o600);
-  const child = spawn(
-    process.execPath,
-    ['--max-semi-space-size=32', join(ROOT, 'dist', 'server', 'main.js')],
-    {
-      cwd: options.directory,
-      stdio: ['ignore', log, log],
-      // Ctrl-C reaches this process alone, which then stops the parts in their order.
-      detached: true,
-      env: {
-        ...Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]])),
-        NODE_ENV: 'production',
-        LOG_LEVEL: 'warn',
-        HOST: '127.0.0.1',
-        PORT: String(options.port),
-        APP_URL: `http://127.0.0.1:${options.port}`,
-        DATABASE_URL: options.databaseUrl,
-        SESSION_SECRET: 'chaos'.repeat(8),
-        STRIPE_SECRET_KEY: 'sk_test_chaos',
-        STRIPE_PUBLISHABLE_KEY: 'pk_test_chaos',
-        STRIPE_WEBHOOK_SECRET: 'whsec_chaos',
-        BILLING_CRON_TOKEN: 'chaos'.repeat(4),
-        INNGEST_EVENT_KEY: 'chaos',
-        INNGEST_SIGNING_KEY: 'signkey-prod-c0ffee',
-        // Nothing listens there: what is sent to Inngest must not matter to money.
-        INNGEST_BASE_URL: 'http://127.0.0.1:9',
-      },
+  const { options: nodeOptions, file } = startScript();
+  const child = spawn(process.execPath, [...nodeOptions, join(ROOT, file)], {
+    cwd: options.directory,
+    stdio: ['ignore', log, log],
+    // Ctrl-C reaches this process alone, which then stops the parts in their order.
+    detached: true,
+    env: {
+      ...Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]])),
+      NODE_ENV: 'production',
+      LOG_LEVEL: 'warn',
+      HOST: '127.0.0.1',
+      PORT: String(options.port),
+      APP_URL: `http://127.0.0.1:${options.port}`,
+      DATABASE_URL: options.databaseUrl,
+      SESSION_SECRET: 'chaos'.repeat(8),
+      STRIPE_SECRET_KEY: 'sk_test_chaos',
+      STRIPE_PUBLISHABLE_KEY: 'pk_test_chaos',
+      STRIPE_WEBHOOK_SECRET: 'whsec_chaos',
+      BILLING_CRON_TOKEN: 'chaos'.repeat(4),
+      INNGEST_EVENT_KEY: 'chaos',
+      INNGEST_SIGNING_KEY: 'signkey-prod-c0ffee',
+      // Nothing listens there: what is sent to Inngest must not matter to money.
+      INNGEST_BASE_URL: 'http://127.0.0.1:9',
     },
-  );
+  });
   closeSync(log);
   const onProcessExit = () => child.kill('SIGKILL');
   process.once('exit', onProcessExit);
