@@ -6779,8 +6779,8 @@ AS $function$
   end
 $function$;
 
-CREATE OR REPLACE FUNCTION public.write_holds(p_kinds text[], p_wallet_ids uuid[], p_alone boolean[], p_hold_ids uuid[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_actors text[], p_details jsonb[], p_reference_ids text[], p_rate_card_ids uuid[], p_pricings jsonb[], p_usage_types text[], p_destinations text[], p_ttls_seconds integer[], p_overruns text[])
- RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json)
+CREATE OR REPLACE FUNCTION public.write_holds(p_kinds text[], p_wallet_ids uuid[], p_alone boolean[], p_hold_ids uuid[], p_keys uuid[], p_request_hashes bytea[], p_amounts_micros bigint[], p_actors text[], p_details json[], p_reference_ids text[], p_rate_card_ids uuid[], p_pricings jsonb[], p_usage_types text[], p_destinations text[], p_ttls_seconds integer[], p_overruns text[])
+ RETURNS TABLE(ord integer, code text, replayed boolean, seq bigint, amount_micros bigint, balance_micros bigint, held_micros bigint, arrears_micros bigint, available_micros bigint, recorded_at timestamp with time zone, detail json, expires_at timestamp with time zone)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -6820,24 +6820,24 @@ begin
       case c.kind when 'authorize' then c.amount else greatest(c.amount - h.held_micros, 0) end
         as needed,
       coalesce(
-        w.status = 'open' and w.mode = 'live' and w.grants_micros = 0 and not w.limited
-        and w.arrears_micros <= 2000000000000000000 and coalesce(w.next_due_at > now_at, true)
-        and c.key is not null and c.request is not null and c.detail is not null
+        w.status = 'open' and not w.limited and coalesce(w.next_due_at > now_at, true)
+        and c.key is not null and c.request is not null and c.said is not null
         and c.amount between 0 and 1000000000000000000
         and case c.kind
           when 'authorize' then
             c.ttl between 10 and 86400 and not c.pricing ?| array['goodwill', 'unitsThisMonth']
           when 'capture' then
-            h.status = 'open' and c.overrun in ('refuse', 'arrears')
-            and coalesce(h.usage_type = c.detail #>> '{usage,type}', true)
-            and c.detail #> '{breakdown,goodwillMicros}' is null
-            and c.detail #> '{breakdown,price,monthly}' is null
+            w.mode = 'live' and w.grants_micros = 0 and w.arrears_micros <= 2000000000000000000
+            and h.status = 'open' and coalesce(h.usage_type = c.usage_type, true)
+            and c.overrun in ('refuse', 'arrears')
+            and strpos(c.said::text, '"goodwillMicros"') = 0
+            and strpos(c.said::text, '"monthly"') = 0
         end, false) as plain
     from unnest(p_kinds, p_wallet_ids, p_alone, p_hold_ids, p_keys, p_request_hashes,
                 p_amounts_micros, p_actors, p_details, p_reference_ids, p_pricings, p_usage_types,
                 p_ttls_seconds, p_overruns)
       with ordinality
-      c(kind, wallet_id, alone, hold_id, key, request, amount, actor, detail, reference, pricing,
+      c(kind, wallet_id, alone, hold_id, key, request, amount, actor, said, reference, pricing,
         usage_type, ttl, overrun, ord)
     cross join lateral (
       -- ledger_key, written out: it is not inlined.
@@ -6864,7 +6864,9 @@ begin
 
   return query
   with planned as (
-    select c.*, p.*, w.head_hash, w.arrears_micros, w.overdraft_limit_micros, w.next_due_at,
+    select c.*, p.*, w.head_hash, w.arrears_micros, w.overdraft_limit_micros,
+      (left(c.said::text, -1) || case when c.said::text = '{}' then '' else ',' end || p.link
+        || '}')::json as detail,
       greatest(now_at, w.updated_at) as recorded,
       w.seq + row_number() over own as seq,
       w.balance_micros + (sum(p.balance_delta) over own)::bigint as balance,
@@ -6883,16 +6885,17 @@ begin
       select date_trunc('milliseconds', now_at) + make_interval(secs => c.ttl) as ends_at) t
     cross join lateral (
       select 'hold_placed' as type, 0::bigint as balance_delta, c.amount as held_delta, t.ends_at,
+        -- ledger_key, as above.
         coalesce(encode(substring(sha256(convert_to(
           'usage:' || c.usage_type || E'\n' || c.reference, 'UTF8')) for 16), 'hex')::uuid, c.key)
           as event_key,
-        (c.said || jsonb_build_object(
-          'holdId', c.hold_id, 'referenceId', c.reference, 'rateCardId', c.card,
-          'pricing', c.pricing, 'expiresAt', json_instant(t.ends_at)))::json as detail
+        concat('"holdId":"', c.hold_id, '","referenceId":', to_json(c.reference),
+          ',"rateCardId":"', c.card, '","pricing":', c.pricing,
+          ',"expiresAt":"', json_instant(t.ends_at), '"') as link
       where c.kind = 'authorize'
       union all
       select 'hold_captured', -c.amount, -h.held_micros, null, c.key,
-        (jsonb_build_object('holdId', c.hold_id, 'referenceId', h.reference_id) || c.said)::json
+        concat('"holdId":"', c.hold_id, '","referenceId":', to_json(h.reference_id))
       where c.kind = 'capture'
     ) p
     where apart_ords is null or c.ord <> all (apart_ords)
@@ -6933,14 +6936,14 @@ begin
     where kind = 'authorize'
   ), captured as (
     update holds h set
-      status = 'captured', held_micros = 0, usage_type = c.said #>> '{usage,type}',
-      report = c.said, units_so_far = (c.said ->> 'units')::bigint,
+      status = 'captured', held_micros = 0, usage_type = c.usage_type,
+      report = c.said::jsonb, units_so_far = (c.said ->> 'units')::bigint,
       amount_so_far_micros = c.amount, billed_micros = c.amount
     from chained c
     where h.id = any (array[c.hold_id]) and c.kind = 'capture'
   )
   select c.ord::int, 'OK', false, c.seq, c.amount, c.balance, c.held, c.arrears_micros,
-    c.balance - c.held + c.overdraft_limit_micros, c.recorded, c.detail
+    c.balance - c.held + c.overdraft_limit_micros, c.recorded, null::json, c.ends_at
   from chained c;
 
   if apart_ords is null then
@@ -6960,20 +6963,20 @@ begin
     if one.kind = 'authorize' then
       outcome := authorize_hold(
         one.wallet_id, one.hold_id, one.key, one.request, one.amount, one.reference, one.card,
-        one.usage_type, one.destination, one.ttl, one.actor, one.said, one.pricing);
+        one.usage_type, one.destination, one.ttl, one.actor, one.said::jsonb, one.pricing);
     else
       outcome := capture_hold(
-        one.wallet_id, one.hold_id, one.key, one.request, one.said, one.amount, one.overrun,
+        one.wallet_id, one.hold_id, one.key, one.request, one.said::jsonb, one.amount, one.overrun,
         one.actor);
     end if;
-    return query select one.ord::int, outcome.*;
+    return query select one.ord::int, outcome.*, null::timestamptz;
   end loop;
 
   return query
   select r.ord::int, case when r.ord = any (revoked_ords) then 'KEY_REVOKED'
                           else 'CURRENCY_REQUIRED' end, false,
     null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint,
-    null::timestamptz, null::json
+    null::timestamptz, null::json, null::timestamptz
   from unnest(revoked_ords || ambiguous_ords) r(ord);
 end $function$;
 
@@ -8144,4 +8147,4 @@ grant execute on function use_recovery_link(uuid,integer) to wallet_app;
 grant execute on function void_hold(uuid,uuid,uuid,bytea,text) to wallet_app;
 grant execute on function wallet_now(wallets) to wallet_app;
 grant execute on function wallets_to_top_up(boolean,integer) to wallet_app;
-grant execute on function write_holds(text[],uuid[],boolean[],uuid[],uuid[],bytea[],bigint[],text[],jsonb[],text[],uuid[],jsonb[],text[],text[],integer[],text[]) to wallet_app;
+grant execute on function write_holds(text[],uuid[],boolean[],uuid[],uuid[],bytea[],bigint[],text[],json[],text[],uuid[],jsonb[],text[],text[],integer[],text[]) to wallet_app;

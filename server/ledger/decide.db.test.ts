@@ -442,10 +442,17 @@ async function applyMoneyBack(
 }
 
 async function writeHold(write: HoldPlacing | HoldCapture) {
-  const { code, ...answer } = only((await writeHolds(database.app, [write]))[0]);
+  const { code, expiresAt, ...answer } = only((await writeHolds(database.app, [write]))[0]);
   // No name was remembered, and no key.
   expect.assert(code !== 'CURRENCY_REQUIRED' && code !== 'KEY_REVOKED');
-  return { code, ...answer };
+  if (code !== 'OK' || answer.detail !== null) {
+    return { code, ...answer };
+  }
+  const [event] = await database.app<{ detail: Record<string, unknown> }[]>`
+    select detail from wallet_events where wallet_id = ${write.walletId} and seq = ${answer.seq}`;
+  const { detail } = only(event);
+  expect(expiresAt?.toISOString()).toBe(detail.expiresAt);
+  return { code, ...answer, detail };
 }
 
 async function extend(

@@ -68,11 +68,18 @@ test('holds that are placed together are answered in the order of asking, each b
     null,
     60n,
   ]);
-  expect(outcomes[0]?.detail).toMatchObject({
-    holdId: call.holdId,
-    note: 'a "quoted", {braced} \\ text',
-  });
+  const detail = { holdId: call.holdId, note: 'a "quoted", {braced} \\ text' };
+  expect(outcomes[0]?.detail).toMatchObject(detail);
   expect(outcomes[2]?.detail).toEqual(outcomes[0]?.detail);
+  // What is plain is answered without what its caller knows, which a replay may not.
+  expect(outcomes[6]).toMatchObject({ detail: null, expiresAt: expect.any(Date) });
+  const fourth = placing(third, 'call-4', 40n);
+  const [again] = await writeHolds(database.app, [{ ...fourth, holdId: randomUUID() }]);
+  expect(again).toMatchObject({
+    replayed: true,
+    detail: { note: detail.note, expiresAt: outcomes[6]?.expiresAt?.toISOString() },
+    expiresAt: null,
+  });
   const [hold, none] = await findHolds(database.app, [call.holdId, randomUUID()]);
   expect(hold).toMatchObject({ walletId: first, destination: call.destination });
   expect(none).toBeNull();

@@ -23,9 +23,14 @@ export type HoldLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
   code: PricedOutcome['code'] | HoldRefusalCode;
 };
 
-/** The caller and the wallet's name were known from memory, so that the database checks both. */
+/**
+ * The caller and the wallet's name were known from memory, so that the database checks both. What is
+ * new and plain comes without its detail, which the caller knows.
+ */
 export type QueuedHoldOutcome = Omit<LedgerOutcome, 'code'> & {
   code: QueuedOutcome['code'] | HoldRefusalCode;
+  /** Of a hold that is placed and whose detail is null. */
+  expiresAt: Date | null;
 };
 
 /** `hold_outcome` of db/migrations: the hold as it stands after a heartbeat. */
@@ -140,10 +145,11 @@ export async function writeHolds(
     column((write) => (write.kind === 'authorize' ? value(write) : null));
   const capture = (value: (write: HoldCapture) => ArrayElement) =>
     column((write) => (write.kind === 'capture' ? value(write) : null));
-  const said = (write: HoldPlacing | HoldCapture) =>
-    write.kind === 'authorize' ? write.detail : write.report;
+  // In the text of an array each quote would be escaped, and read again.
+  const lines = (value: (write: HoldPlacing | HoldCapture) => object | null) =>
+    writes.map((write) => JSON.stringify(value(write))).join('\n');
   const rows = await sql<(QueuedHoldOutcome & { ord: number })[]>`
-    select ord, ${outcomeColumns(sql)} from write_holds(
+    select ord, ${outcomeColumns(sql)}, expires_at as "expiresAt" from write_holds(
       ${column(({ kind }) => kind)}::text[],
       ${column(({ walletId }) => walletId)}::uuid[],
       ${placing(({ alone }) => alone === true)}::boolean[],
@@ -152,11 +158,11 @@ export async function writeHolds(
       ${column(({ requestHash }) => requestHash)}::bytea[],
       ${column(({ amountMicros }) => amountMicros)}::bigint[],
       ${column(({ actor }) => actor)}::text[],
-      ${column((write) => json(said(write)))}::jsonb[],
+      string_to_array(${lines(detailOf)}, E'\\n', 'null')::json[],
       ${placing(({ referenceId }) => referenceId)}::text[],
       ${placing(({ rateCardId }) => rateCardId)}::uuid[],
-      ${placing(({ pricing }) => json(pricing))}::jsonb[],
-      ${placing(({ usageType }) => usageType)}::text[],
+      string_to_array(${lines(pricingOf)}, E'\\n', 'null')::jsonb[],
+      ${column(usageTypeOf)}::text[],
       ${placing(({ destination }) => destination)}::text[],
       ${placing(({ ttlSeconds }) => ttlSeconds)}::integer[],
       ${capture(({ overrun }) => overrun)}::text[])`;
@@ -165,6 +171,18 @@ export async function writeHolds(
     outcomes[ord - 1] = outcome;
   }
   return outcomes;
+}
+
+function detailOf(write: HoldPlacing | HoldCapture): object | null {
+  return write.kind === 'authorize' ? write.detail : write.report;
+}
+
+function pricingOf(write: HoldPlacing | HoldCapture): object | null {
+  return write.kind === 'authorize' ? write.pricing : null;
+}
+
+function usageTypeOf(write: HoldPlacing | HoldCapture): string | null {
+  return write.kind === 'authorize' ? write.usageType : (write.report?.usage.type ?? null);
 }
 
 /** Takes heartbeats in one transaction, and answers each, in order. */
@@ -278,6 +296,6 @@ export async function settleDueWallets(
   return only(row);
 }
 
-function json(value: object | null): string | null {
+function json(value: Report | null): string | null {
   return value === null ? null : JSON.stringify(value);
 }

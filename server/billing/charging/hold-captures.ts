@@ -37,6 +37,12 @@ export type CaptureAnswer =
  */
 export type CaptureHold = (request: CaptureRequest, actor: string) => Promise<CaptureAnswer>;
 
+/** What the ledger keeps of it. */
+interface Posted {
+  readonly breakdown: Breakdown;
+  readonly alreadyBilledMicros?: string;
+}
+
 export function createHoldCaptures(options: {
   writes: HoldWrites;
   lookup: HoldLookup;
@@ -66,7 +72,7 @@ export function createHoldCaptures(options: {
       return refusalOf(outcome, hold.currency, priced?.noRate ?? '');
     }
     forget(hold.holdId);
-    const posted = outcome.detail as { breakdown: Breakdown; alreadyBilledMicros?: string };
+    const posted = (outcome.detail ?? priced?.report) as Posted;
     const { replayed, seq, balanceMicros, availableMicros, arrearsMicros } = outcome;
     return {
       ok: true,

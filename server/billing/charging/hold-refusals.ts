@@ -13,7 +13,7 @@ type Shortage = Extract<Refusal, { code: 'INSUFFICIENT_FUNDS' }>;
 
 /** The refusal of what places or ends a hold. */
 export function refusalOf(
-  outcome: QueuedHoldOutcome,
+  outcome: Omit<QueuedHoldOutcome, 'expiresAt'>,
   currency: string,
   noRate: string,
 ): HoldRefusal {

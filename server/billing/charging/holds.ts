@@ -143,7 +143,7 @@ export function createHolds(options: {
     actor: string,
   ) {
     const estimate = priceEstimate(request.estimate, by);
-    const outcome = await writes.send({
+    const write = {
       kind: 'authorize',
       walletId: wallet.walletId,
       alone: wallet.alone,
@@ -160,8 +160,13 @@ export function createHolds(options: {
       ttlSeconds: request.ttlSeconds,
       actor,
       detail: estimate.ok && estimate.report !== null ? { ...estimate.report } : {},
-    });
-    return { estimate, outcome };
+    } as const;
+    const outcome = await writes.send(write);
+    const { holdId, rateCardId, pricing } = write;
+    const expiresAt = outcome.expiresAt?.toISOString();
+    // A detail comes when it may say more, or was another's.
+    const placed = { holdId, rateCardId, pricing, expiresAt, ...outcome.detail } as PlacedDetail;
+    return { estimate, outcome, placed };
   }
 
   /** Places a hold at the prices of its moment, anew when other usage of the month was faster. */
@@ -191,7 +196,7 @@ export function createHolds(options: {
       const at = now();
       const prices = await rateCards.pricesAt(wallet, at);
       const { timezone } = wallet;
-      const { estimate, outcome } = await placePriced(
+      const { estimate, outcome, placed } = await placePriced(
         request,
         wallet,
         { prices, at, timezone },
@@ -203,7 +208,6 @@ export function createHolds(options: {
       if (outcome.code !== 'OK') {
         return refusalOf(outcome, wallet.currency, estimate.ok ? '' : estimate.noRate);
       }
-      const placed = outcome.detail as unknown as PlacedDetail;
       const terms: HoldTerms = {
         holdId: placed.holdId,
         walletId: wallet.walletId,
