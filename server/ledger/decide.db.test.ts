@@ -24,7 +24,9 @@ import { closingCommands, demandCommands, endedMonths } from './closing.fixtures
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
 import { settleDue } from './due.ts';
-import { deltasOf, detailOf, type WalletEvent } from './events.ts';
+import { deltasOf } from './event-deltas.ts';
+import { detailOf } from './event-detail.ts';
+import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
 import { chainStart, eventHash, type StoredEvent } from './hash.ts';

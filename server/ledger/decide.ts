@@ -18,7 +18,8 @@ import {
 } from './decision.ts';
 import { type ApplyDispute, applyDispute } from './disputes.ts';
 import { settleDue } from './due.ts';
-import { type Detail, detailOf, type Keyed, type WalletEvent, type WalletMode } from './events.ts';
+import { detailOf } from './event-detail.ts';
+import type { Detail, Keyed, WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
 import { chargeKey, holdKey, recallCharge } from './held-usage.ts';
 import { extendHold } from './hold-heartbeat.ts';

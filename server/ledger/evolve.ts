@@ -1,5 +1,7 @@
 /** How a wallet changes with each event. */
-import { deltasOf, detailOf, type Keyed, usageMicrosOf, type WalletEvent } from './events.ts';
+import { deltasOf, usageMicrosOf } from './event-deltas.ts';
+import { detailOf } from './event-detail.ts';
+import type { Keyed, WalletEvent } from './events.ts';
 import { grantsAfter } from './grants.ts';
 import { usageAfter } from './limits.ts';
 import { monthlyUnitsAfter } from './monthly-units.ts';

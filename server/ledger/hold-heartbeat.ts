@@ -7,7 +7,8 @@ import {
   maxAmountMicros,
   maxStandingMicros,
 } from './decision.ts';
-import { type Detail, instant, type WalletEvent } from './events.ts';
+import { instant } from './event-detail.ts';
+import type { Detail, WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { type CommandOnHold, isOfAnotherType, linkOf } from './hold.ts';
 import { correctionDetail, differenceEvent } from './hold-billing.ts';

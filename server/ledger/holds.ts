@@ -11,7 +11,8 @@ import {
   refuseByLimit,
   refuseByUnits,
 } from './decision.ts';
-import { type Detail, instant, type Keyed } from './events.ts';
+import { instant } from './event-detail.ts';
+import type { Detail, Keyed } from './events.ts';
 import { type CommandOnHold, isOfAnotherType, keyOf, linkOf, reachOf } from './hold.ts';
 import { correctionDetail, differenceEvent, endHold } from './hold-billing.ts';
 import type { ExtendHold } from './hold-heartbeat.ts';

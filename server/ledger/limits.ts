@@ -1,6 +1,7 @@
 /** Spending limits: what a wallet may spend in a day or a month, and how much of that it has. */
 import { dialledDigits } from '../rating/usage.ts';
-import { type Detail, usageMicrosOf, type WalletEvent } from './events.ts';
+import { usageMicrosOf } from './event-deltas.ts';
+import type { Detail, WalletEvent } from './events.ts';
 import type { SpendingLimit } from './limit-list.ts';
 import type { OpenWallet } from './state.ts';
 import { windowOf } from './window.ts';

@@ -1,6 +1,7 @@
 /** What usage a wallet was billed that can be refunded, and what became of it since. */
 import type { UsageStanding } from '../rating/rerating.ts';
-import { type Detail, usageMicrosOf, type WalletEvent } from './events.ts';
+import { usageMicrosOf } from './event-deltas.ts';
+import type { Detail, WalletEvent } from './events.ts';
 import { afterRestoring } from './grants.ts';
 import { ledgerKey } from './key.ts';
 import type { GrantPart, Hold, OpenWallet } from './state.ts';

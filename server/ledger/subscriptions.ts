@@ -1,6 +1,7 @@
 /** Recurring fees: who subscribes to what, and what a month of it costs. */
 import { accept, applied, type Decision, recall, refuse } from './decision.ts';
-import { detailOf, type Keyed, type WalletEvent } from './events.ts';
+import { detailOf } from './event-detail.ts';
+import type { Keyed, WalletEvent } from './events.ts';
 import { burn, ofGrants } from './grants.ts';
 import { least, most } from './money.ts';
 import { availableMicros, type OpenWallet } from './state.ts';
