@@ -20,6 +20,14 @@ create type due_step as (
   taken_micros bigint
 );
 
+create type event_state as (
+  seq bigint,
+  balance_micros bigint,
+  held_micros bigint,
+  arrears_micros bigint,
+  recorded_at timestamp with time zone
+);
+
 create type hold_outcome as (
   code text,
   seq bigint,
@@ -62,6 +70,20 @@ create type rate_card_change as (
   prefix text,
   before jsonb,
   after jsonb
+);
+
+create type replayed_wallet as (
+  wallet_id uuid,
+  events bigint,
+  seq bigint,
+  balance_micros numeric,
+  held_micros numeric,
+  arrears_micros numeric,
+  out_of_sequence bigint[],
+  wrong_total bigint[],
+  back_in_time bigint[],
+  wrong_hash bigint[],
+  mention_holds bigint[]
 );
 
 -- Sequences
@@ -4373,6 +4395,51 @@ AS $function$
   select exists (select from again)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.replayed_wallets(p_from uuid, p_to uuid)
+ RETURNS SETOF replayed_wallet
+ LANGUAGE sql
+ STABLE ROWS 10000
+ SET jit TO 'off'
+ SET enable_sort TO 'off'
+ SET max_parallel_workers_per_gather TO '0'
+AS $function$
+  select l.wallet_id, count(*), max(l.seq),
+    sum(l.balance_delta_micros), sum(l.held_delta_micros), sum(l.arrears_delta_micros),
+    array_agg(l.seq) filter (where l.out_of_sequence),
+    array_agg(l.seq) filter (where l.wrong_total),
+    array_agg(l.seq) filter (where l.back_in_time),
+    array_agg(l.seq) filter (where l.wrong_hash),
+    array_agg(l.seq) filter (where l.mentions_hold)
+  from (
+    select e.wallet_id, e.seq,
+      e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
+      e.seq <> coalesce((e.before).seq, 0) + 1
+        or e.seq = 1 and e.type <> 'wallet_opened' as out_of_sequence,
+      e.balance_micros - e.balance_delta_micros <> coalesce((e.before).balance_micros, 0)
+        or e.held_micros - e.held_delta_micros <> coalesce((e.before).held_micros, 0)
+        or e.arrears_micros - e.arrears_delta_micros <> coalesce((e.before).arrears_micros, 0)
+        as wrong_total,
+      e.recorded_at < (e.before).recorded_at as back_in_time,
+      e.wrong_hash, e.mentions_hold
+    from (
+      select e.wallet_id, e.seq, e.type, e.recorded_at,
+        e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
+        e.balance_micros, e.held_micros, e.arrears_micros,
+        -- Fetched at once, for each lag() goes back for itself.
+        lag(row(
+          e.seq, e.balance_micros, e.held_micros, e.arrears_micros, e.recorded_at
+        )::event_state) over chain as before,
+        e.hash <> event_hash(lag(e.hash) over chain, e) as wrong_hash,
+        -- Reading a detail's text costs a fifth of taking it apart.
+        strpos(e.detail::text, '"holdId"') > 0 as mentions_hold
+      from wallet_events e
+      where e.wallet_id between p_from and p_to
+      window chain as (partition by e.wallet_id order by e.seq)
+    ) e
+  ) l
+  group by l.wallet_id
+$function$;
+
 CREATE OR REPLACE FUNCTION public.request_month(p_period text, p_actor text, OUT code text, OUT run_id uuid, OUT finished boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -5527,6 +5594,17 @@ begin
   return tightest;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.told_status(p_wallet_id uuid)
+ RETURNS TABLE(status text)
+ LANGUAGE sql
+ STABLE ROWS 1
+AS $function$
+  select status_after(e.type) from wallet_events e
+  where e.wallet_id = p_wallet_id
+    and e.type in ('wallet_opened', 'wallet_unfrozen', 'wallet_frozen', 'wallet_closed')
+  order by e.seq desc limit 1
+$function$;
+
 CREATE OR REPLACE FUNCTION public.touch_reconciliation(p_day date, p_finished boolean)
  RETURNS void
  LANGUAGE sql
@@ -5986,7 +6064,7 @@ AS $function$
      from (select * from problems order by wallet_id, seq, problem limit p_limit) l)
 $function$;
 
-CREATE OR REPLACE FUNCTION public.verify_holds(p_from uuid, p_to uuid, p_limit integer, OUT found bigint, OUT differences jsonb)
+CREATE OR REPLACE FUNCTION public.verify_holds(p_from uuid, p_to uuid, p_limit integer, p_replayed replayed_wallet[] DEFAULT NULL::replayed_wallet[], OUT found bigint, OUT differences jsonb)
  RETURNS record
  LANGUAGE sql
  STABLE
@@ -5996,12 +6074,6 @@ AS $function$
     select h.*, w.next_due_at
     from holds h left join wallets w on w.id = h.wallet_id
     where h.wallet_id between p_from and p_to
-  ), holding as materialized (
-    -- Of all other wallets no detail is read.
-    select wallet_id from kept
-    union
-    select wallet_id from wallet_events
-    where wallet_id between p_from and p_to and type = 'hold_placed'
   ), told as (
     select e.wallet_id, e.detail ->> 'holdId' as hold_id, max(e.seq) as seq,
       sum(e.held_delta_micros) filter (where e.type <> 'accrual') as held_micros,
@@ -6020,13 +6092,11 @@ AS $function$
         filter (where e.type in ('hold_placed', 'hold_extended')))[1] as expires_at,
       (array_agg(e.detail::jsonb order by e.seq desc)
         filter (where e.type = 'hold_extended' and e.detail -> 'usage' is not null))[1] as report
-    from wallet_events e
-    where e.wallet_id between p_from and p_to
-      -- One pass over the events, wherever a wallet's lie. Reading a detail's text costs a fifth of
-      -- taking it apart.
-      and case when (e.wallet_id in (select wallet_id from holding))
-                 and strpos(e.detail::text, '"holdId"') > 0
-            then e.detail ->> 'holdId' end is not null
+    from unnest(coalesce(
+      p_replayed, array(select r from replayed_wallets(p_from, p_to) r))) r
+    cross join lateral unnest(r.mention_holds) as m (seq)
+    join wallet_events e on e.wallet_id = r.wallet_id and e.seq = m.seq
+    where e.detail ->> 'holdId' is not null
     group by 1, 2
   ), problems as (
     select coalesce(k.wallet_id, t.wallet_id) as wallet_id, t.seq, p.problem, p.message
@@ -6467,37 +6537,15 @@ AS $function$
   from listed
 $function$;
 
-CREATE OR REPLACE FUNCTION public.verify_wallets(p_from uuid, p_to uuid, p_limit integer, OUT wallets bigint, OUT events bigint, OUT found bigint, OUT differences jsonb)
+CREATE OR REPLACE FUNCTION public.verify_wallets(p_from uuid, p_to uuid, p_limit integer, p_replayed replayed_wallet[] DEFAULT NULL::replayed_wallet[], OUT wallets bigint, OUT events bigint, OUT found bigint, OUT differences jsonb)
  RETURNS record
  LANGUAGE sql
  STABLE
  SET jit TO 'off'
 AS $function$
-  with linked as (
-    select e.wallet_id, e.seq, e.type,
-      e.balance_delta_micros, e.held_delta_micros, e.arrears_delta_micros,
-      e.seq <> coalesce(lag(e.seq) over chain, 0) + 1
-        or e.seq = 1 and e.type <> 'wallet_opened' as out_of_sequence,
-      e.balance_micros - e.balance_delta_micros <> coalesce(lag(e.balance_micros) over chain, 0)
-        or e.held_micros - e.held_delta_micros <> coalesce(lag(e.held_micros) over chain, 0)
-        or e.arrears_micros - e.arrears_delta_micros <> coalesce(lag(e.arrears_micros) over chain, 0)
-        as wrong_total,
-      e.recorded_at < lag(e.recorded_at) over chain as back_in_time,
-      e.hash <> event_hash(lag(e.hash) over chain, e) as wrong_hash
-    from wallet_events e
-    where e.wallet_id between p_from and p_to
-    window chain as (partition by e.wallet_id order by e.seq)
-  ), replayed as (
-    select l.wallet_id, count(*) as events, max(l.seq) as seq,
-      sum(l.balance_delta_micros) as balance_micros, sum(l.held_delta_micros) as held_micros,
-      sum(l.arrears_delta_micros) as arrears_micros,
-      array_agg(l.seq order by l.seq) filter (where l.out_of_sequence) as out_of_sequence,
-      array_agg(l.seq order by l.seq) filter (where l.wrong_total) as wrong_total,
-      array_agg(l.seq order by l.seq) filter (where l.back_in_time) as back_in_time,
-      array_agg(l.seq order by l.seq) filter (where l.wrong_hash) as wrong_hash,
-      array_agg(l.seq) filter (where l.type = 'top_up') as top_ups,
-      max(l.seq) filter (where status_after(l.type) is not null) as status_seq
-    from linked l group by l.wallet_id
+  with replayed as materialized (
+    select * from unnest(coalesce(
+      p_replayed, array(select r from replayed_wallets(p_from, p_to) r)))
   ), compared as (
     select coalesce(r.wallet_id, w.id) as wallet_id, r.wallet_id is not null as has_events,
       w.id is not null as has_wallet, r.events,
@@ -6526,15 +6574,14 @@ AS $function$
       case when w.overdraft_limit_micros <> head.overdraft_limit_micros
         then format('the wallet''s overdraft limit is %s, its last event''s is %s',
           w.overdraft_limit_micros, head.overdraft_limit_micros) end as wrong_overdraft,
-      case when w.status <> status_after(standing.type)
-        then format('the wallet is %s, its events leave it %s', w.status,
-          status_after(standing.type)) end as wrong_status
+      case when w.status <> told.status
+        then format('the wallet is %s, its events leave it %s', w.status, told.status) end
+        as wrong_status
     from replayed r
     full join (select * from wallets where id between p_from and p_to) w on w.id = r.wallet_id
     left join wallet_events head on head.wallet_id = r.wallet_id and head.seq = r.seq
     left join wallet_events opening on opening.wallet_id = w.id and opening.seq = 1
-    left join wallet_events standing
-      on standing.wallet_id = r.wallet_id and standing.seq = r.status_seq
+    left join lateral told_status(r.wallet_id) told on true
   ), stated as (
     select s.*, lag(s.period) over months as month_before, lag(s.ends_at) over months as end_before,
       coalesce(lag(s.to_seq) over months, 0) as seq_before
@@ -6575,10 +6622,7 @@ AS $function$
       end as problem,
       coalesce(format('top-up %s', t.id), 'no top-up') as top_up
     from (
-      select e.wallet_id, e.seq, e.balance_delta_micros, e.key, e.detail
-      from replayed r
-      cross join lateral unnest(r.top_ups) as credited (seq)
-      join wallet_events e on e.wallet_id = r.wallet_id and e.seq = credited.seq
+      select * from wallet_events where wallet_id between p_from and p_to and type = 'top_up'
     ) e
     full join (
       select * from top_ups where wallet_id between p_from and p_to and status = 'succeeded'
@@ -6732,20 +6776,18 @@ CREATE OR REPLACE FUNCTION public.wallet_projections(p_from uuid, p_to uuid)
  STABLE
 AS $function$
   select head.wallet_id, total.events, head.seq, head.balance_micros, head.held_micros,
-    head.arrears_micros, status_after(standing.type), head.hash, head.recorded_at,
+    head.arrears_micros, told.status, head.hash, head.recorded_at,
     total.events = head.seq
       and (total.balance_micros, total.held_micros, total.arrears_micros)
         = (head.balance_micros, head.held_micros, head.arrears_micros)
   from (
     select e.wallet_id, count(*) as events, max(e.seq) as seq,
       sum(e.balance_delta_micros) as balance_micros, sum(e.held_delta_micros) as held_micros,
-      sum(e.arrears_delta_micros) as arrears_micros,
-      max(e.seq) filter (where status_after(e.type) is not null) as status_seq
+      sum(e.arrears_delta_micros) as arrears_micros
     from wallet_events e where e.wallet_id between p_from and p_to group by e.wallet_id
   ) total
   join wallet_events head on head.wallet_id = total.wallet_id and head.seq = total.seq
-  left join wallet_events standing
-    on standing.wallet_id = total.wallet_id and standing.seq = total.status_seq
+  left join lateral told_status(total.wallet_id) told on true
 $function$;
 
 CREATE OR REPLACE FUNCTION public.wallets_to_top_up(p_livemode boolean, p_limit integer)

@@ -10,8 +10,13 @@ import {
 import type { Sql } from '../store/sql.ts';
 import type { Output } from './output.ts';
 
-/** Enough to keep the database busy, and little enough to sort in its memory. */
-const EVENTS_PER_RANGE = 200_000;
+/**
+ * Verification reads a range by an index: small ranges keep all connections busy to the end, and what
+ * is found of one fits the database's memory.
+ */
+const VERIFIED_AT_ONCE = { atMost: 1_000_000, leastEvents: 100_000 };
+/** For a range of this many events the rebuild does not mind going through all events. */
+const LEAST_EVENTS_REBUILT = 50_000;
 /** Whatever more there is, is counted only. */
 const LIST_AT_MOST = 1_000;
 
@@ -29,7 +34,7 @@ export async function verifyLedger(
   const startedAt = performance.now();
   const total = { wallets: 0n, events: 0n, found: 0n };
   const differences: LedgerDifference[] = [];
-  await forEachRange(sql, walletId, async (range) => {
+  await forEachRange(sql, walletId, VERIFIED_AT_ONCE, async (range) => {
     const part = await verifyRange(sql, range, LIST_AT_MOST);
     total.wallets += part.wallets;
     total.events += part.events;
@@ -52,7 +57,9 @@ export async function rebuildLedger(
   const startedAt = performance.now();
   const total = { wallets: 0n, events: 0n, found: 0n, repaired: 0n };
   const differences: RebuildDifference[] = [];
-  await forEachRange(sql, walletId, async (range) => {
+  // Each range is another pass over the table.
+  const size = { atMost: sql.options.max, leastEvents: LEAST_EVENTS_REBUILT };
+  await forEachRange(sql, walletId, size, async (range) => {
     const part = await rebuildRange(sql, range, !dryRun);
     total.wallets += part.wallets;
     total.events += part.events;
@@ -71,12 +78,11 @@ export async function rebuildLedger(
 async function forEachRange(
   sql: Sql,
   walletId: string | null,
+  size: Parameters<typeof walletRanges>[1],
   work: (range: WalletRange) => Promise<void>,
 ): Promise<void> {
   const ranges =
-    walletId === null
-      ? await walletRanges(sql, EVENTS_PER_RANGE)
-      : [{ from: walletId, to: walletId }];
+    walletId === null ? await walletRanges(sql, size) : [{ from: walletId, to: walletId }];
   // The lanes take their ranges from one iterator.
   const queue = ranges.values();
   const lanes = Array.from({ length: sql.options.max }, async () => {

@@ -14,13 +14,22 @@ export const EVERY_WALLET: WalletRange = {
 };
 
 /**
- * Cuts all possible wallet ids into ranges of about so many events, so that one range after the
- * other covers events without a wallet too. A wallet is never cut.
+ * Cuts all possible wallet ids into at most so many ranges of about as many events, each of
+ * `leastEvents` or more; one range after the other covers events without a wallet too. A wallet is
+ * never cut.
  */
-export async function walletRanges(sql: Sql, eventsPerRange: number): Promise<WalletRange[]> {
+export async function walletRanges(
+  sql: Sql,
+  { atMost, leastEvents }: { readonly atMost: number; readonly leastEvents: number },
+): Promise<WalletRange[]> {
+  // A wallet belongs to the range that its middle event falls into.
   const starts = await sql<{ id: string }[]>`
     select distinct on (part) id
-    from (select id, div(sum(seq) over (order by id) - seq, ${eventsPerRange}) as part from wallets) w
+    from (
+      select id, div(sum(seq) over (order by id) - seq / 2,
+        greatest(ceil(sum(seq) over () / ${atMost}::int), ${leastEvents}::int)) as part
+      from wallets
+    ) w
     order by part, id`;
   const froms = [EVERY_WALLET.from, ...starts.slice(1).map(({ id }) => id)];
   return froms.map((from, index) => {
@@ -67,8 +76,11 @@ export async function verifyRange(
       w.differences || h.differences || r.differences || g.differences
         || l.differences || a.differences || p.differences || s.differences
         || c.differences || d.differences || m.differences || u.differences as differences
-    from verify_wallets(${range.from}, ${range.to}, ${listAtMost}) w
-    cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}) h
+    from (
+      select array_agg(r) as wallets from replayed_wallets(${range.from}, ${range.to}) r
+    ) replayed
+    cross join verify_wallets(${range.from}, ${range.to}, ${listAtMost}, replayed.wallets) w
+    cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}, replayed.wallets) h
     cross join verify_refunds(${range.from}, ${range.to}, ${listAtMost}) r
     cross join verify_grants(${range.from}, ${range.to}, ${listAtMost}) g
     cross join verify_limits(${range.from}, ${range.to}, ${listAtMost}) l
