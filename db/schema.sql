@@ -4950,11 +4950,37 @@ declare
   looked_at timestamptz;
   evenly boolean := false;
 begin
-  select coalesce(max(w.seq), 0), max(w.opened_at) into high, low_at
-  from wallets w where w.id = p_wallet_id;
+  select w.seq, w.opened_at into high, low_at from wallets w where w.id = p_wallet_id;
   -- The last event itself is tried first: mostly nothing has happened since.
-  looked := high;
+  select e.recorded_at into high_at from wallet_events e
+  where e.wallet_id = p_wallet_id and e.seq = high;
+  if high_at < p_at or high is null then
+    return coalesce(high, 0);
+  end if;
+  high := high - 1;
+
+  select e.seq, e.recorded_at into looked, looked_at from wallet_events e
+  where e.wallet_id = p_wallet_id and e.seq % 256 = 0 and e.recorded_at < p_at
+  order by e.recorded_at desc, e.seq desc limit 1;
+  if found then
+    low := looked;
+    low_at := looked_at;
+  end if;
+  select e.seq, e.recorded_at into looked, looked_at from wallet_events e
+  where e.wallet_id = p_wallet_id and e.seq % 256 = 0 and e.recorded_at >= p_at
+  order by e.recorded_at, e.seq limit 1;
+  if found and looked <= high then
+    high := looked - 1;
+    high_at := looked_at;
+  end if;
+
   while low < high loop
+    evenly := not evenly and high_at > low_at and p_at > low_at;
+    looked := case
+      when evenly then greatest(low + 1, least(high, low + round((high - low)
+        * extract(epoch from p_at - low_at) / extract(epoch from high_at - low_at))::bigint))
+      else (low + high + 1) / 2
+    end;
     select e.recorded_at into looked_at from wallet_events e
     where e.wallet_id = p_wallet_id and e.seq = looked;
     if looked_at < p_at then
@@ -4964,12 +4990,6 @@ begin
       high := looked - 1;
       high_at := looked_at;
     end if;
-    evenly := not evenly and high_at > low_at and p_at > low_at;
-    looked := case
-      when evenly then greatest(low + 1, least(high, low + round((high - low)
-        * extract(epoch from p_at - low_at) / extract(epoch from high_at - low_at))::bigint))
-      else (low + high + 1) / 2
-    end;
   end loop;
   return low;
 end $function$;
@@ -7913,6 +7933,7 @@ create table wallet_events (
   constraint wallet_events_type_check CHECK (type = ANY (ARRAY['wallet_opened'::text, 'top_up'::text, 'grant'::text, 'charge'::text, 'accrual'::text, 'accrual_settled'::text, 'arrears_repaid'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text, 'hold_voided'::text, 'hold_expired'::text, 'usage_refund'::text, 'wallet_frozen'::text, 'wallet_unfrozen'::text, 'wallet_closed'::text, 'grant_expired'::text, 'payment_refund'::text, 'payment_refund_failed'::text, 'dispute_opened'::text, 'dispute_withdrawn'::text, 'dispute_reinstated'::text, 'dispute_closed'::text, 'limits_changed'::text, 'goodwill'::text, 'subscription_added'::text, 'subscription_ended'::text, 'fee'::text, 'arrears_demanded'::text])),
   constraint wallet_events_follow_previous FOREIGN KEY (wallet_id, previous_seq, previous_balance_micros, previous_held_micros, previous_arrears_micros) REFERENCES wallet_events(wallet_id, seq, balance_micros, held_micros, arrears_micros)
 );
+CREATE INDEX wallet_events_milestones ON public.wallet_events USING btree (wallet_id, recorded_at, seq) WHERE ((seq % (256)::bigint) = 0);
 CREATE INDEX wallet_events_of_holds ON public.wallet_events USING btree (wallet_id, ((detail ->> 'holdId'::text))) WHERE ((type = ANY (ARRAY['hold_captured'::text, 'hold_expired'::text])) OR ((key IS NULL) AND (type = ANY (ARRAY['charge'::text, 'accrual'::text, 'goodwill'::text]))));
 CREATE INDEX wallet_events_of_subscriptions ON public.wallet_events USING btree (wallet_id, seq) WHERE (type = ANY (ARRAY['subscription_added'::text, 'subscription_ended'::text, 'fee'::text]));
 CREATE INDEX wallet_events_rare ON public.wallet_events USING btree (wallet_id, type, seq) WHERE (type <> ALL (ARRAY['charge'::text, 'accrual'::text, 'hold_placed'::text, 'hold_extended'::text, 'hold_captured'::text]));
