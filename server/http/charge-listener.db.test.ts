@@ -342,6 +342,34 @@ describe('charging over plain HTTP', () => {
     });
   });
 
+  it('tells a revoked key nothing, neither what there is nor what is wrong with its call', async () => {
+    const key = await apiKeys.create({ name: 'curious', scopes: ['all'], createdBy: 'cli:test' });
+    await fundedUser('curious');
+    const charge = { userId: 'curious', usage: sms, referenceId: 'a' };
+    const authorization = `Bearer ${key.secret}`;
+    expect((await post(direct, 'usage.charge', charge, authorization)).status).toBe(200);
+    await apiKeys.revoke(key.id);
+    const calls: [string, unknown][] = [
+      ['usage.charge', { ...charge, userId: 'nobody' }],
+      ['usage.charge', { ...charge, occurredAt: '9998-01-01T00:00:00Z' }],
+      ['usage.charge', { ...charge, segments: 1.5 }],
+      ['usage.charge', '{"userId": '],
+      ['usage.chargeBatch', { items: [{ ...charge, userId: 'nobody' }] }],
+      ['holds.authorize', { userId: 'nobody', key: 'h', amountMicros: '1' }],
+      ['holds.capture', { holdId: '7d1f0a52-4b8e-4c5a-9c63-2f0e8d5b6a10', usage: sms }],
+    ];
+    for (const [path, input] of calls) {
+      expect(await post(direct, path, input, authorization)).toEqual(
+        await post(stock, path, input, authorization),
+      );
+    }
+    const batch = { 0: { ...charge, userId: 'nobody' }, 1: { ...charge, referenceId: 'b' } };
+    const { body } = await post(direct, 'usage.charge,usage.charge?batch=1', batch, authorization);
+    const unauthorized = expect.objectContaining({ code: 'UNAUTHORIZED' });
+    const refused = { error: expect.objectContaining({ data: unauthorized }) };
+    expect(body).toEqual([refused, refused]);
+  });
+
   it('asks for the currency as soon as a user has a second wallet', async () => {
     const client = createBillingClient({ url: direct, apiKey: secret });
     await fundedUser('two-currencies');

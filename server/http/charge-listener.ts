@@ -10,7 +10,12 @@ import type { Logger } from 'pino';
 import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
 import type { Bound } from '../billing/pulse.ts';
 import { Fault } from '../faults.ts';
-import { errorShapeOf, type RouterServices, type TrpcContext } from '../trpc/context.ts';
+import {
+  errorShapeOf,
+  type RouterServices,
+  requireKey,
+  type TrpcContext,
+} from '../trpc/context.ts';
 import { HOT_PROCEDURES, type HotProcedure } from '../trpc/hot-procedures.ts';
 import { apiKeySecret } from './bearer.ts';
 import type { CallerCache } from './caller-cache.ts';
@@ -100,7 +105,7 @@ async function answer(
 
   const secret = apiKeySecret(request.headers.authorization);
   const base = { services: router, requestId, bound };
-  // Memory may name a key that was revoked since: the charge itself checks it again.
+  // Memory may name a key that was revoked since: whatever is written checks it again.
   const remembered: TrpcContext = {
     ...base,
     apiKey: async () => (secret === null ? null : callers.find(secret)),
@@ -122,7 +127,8 @@ async function answer(
   ) => {
     const context = checksKey ? remembered : lookedUp;
     try {
-      return { result: { data: await call(() => inputs(index), context) } };
+      const answered = call(() => inputs(index), context);
+      return { result: { data: await (checksKey ? forLiveKeys(answered, lookedUp) : answered) } };
     } catch (cause) {
       const error = getTRPCErrorFromUnknown(cause);
       errors.push(error);
@@ -146,6 +152,24 @@ async function answer(
     { requestId, calls: procedures.length, status, ms: Math.round(seconds * 1000) },
     'charges',
   );
+}
+
+/**
+ * What a call answered whose key came from memory. What is malformed, and what is not there, is found
+ * before the database has seen the key; such answers are for live keys, too.
+ */
+async function forLiveKeys(answered: Promise<unknown>, lookedUp: TrpcContext): Promise<unknown> {
+  const answer = await answered.catch(async (error: unknown) => {
+    if (error instanceof TRPCError && error.code === 'BAD_REQUEST') {
+      await requireKey(lookedUp);
+    }
+    throw error;
+  });
+  const verdicts = [answer].flat() as { readonly ok: boolean }[];
+  if (!verdicts.some(({ ok }) => ok)) {
+    await requireKey(lookedUp);
+  }
+  return answer;
 }
 
 /** Null when there is more than the limit. By events: the stream's iterator costs more than them. */

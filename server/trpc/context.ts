@@ -116,7 +116,7 @@ async function admit(
   rawInput: () => unknown,
 ): Promise<string> {
   if (apiKey === null) {
-    throw new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
+    throw unauthorized();
   }
   if (apiKey.limiter !== null) {
     const waitSeconds = apiKey.limiter.take(costOf(await rawInput()));
@@ -171,6 +171,20 @@ export async function callDirectly<Input extends z.ZodType, Output>(
   } catch (cause) {
     throw asTrpcError(cause);
   }
+}
+
+/** Throws a `TRPCError` when the call comes without a live key. */
+export async function requireKey({ apiKey, bound = unbound }: TrpcContext): Promise<void> {
+  const caller = await bound(apiKey).catch((cause: unknown) => {
+    throw asTrpcError(cause);
+  });
+  if (caller === null) {
+    throw unauthorized();
+  }
+}
+
+function unauthorized(): TRPCError {
+  return new TRPCError({ code: 'UNAUTHORIZED', message: FAULTS.UNAUTHORIZED.message });
 }
 
 /** An error as it travels, in the shape that this router gives errors. */
