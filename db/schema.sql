@@ -1779,7 +1779,7 @@ AS $function$
   from (select) one
   left join lateral (
     select b.recorded_at, b.detail from first_bill(e) b
-    where e.type = 'usage_refund' or e.detail ->> 'alreadyBilledMicros' <> '0'
+    where e.type = 'usage_refund' or e.detail ->> 'alreadyBilledMicros' is not null
   ) o on true
   where usage_micros(e) <> 0
 $function$;
@@ -2482,10 +2482,12 @@ CREATE OR REPLACE FUNCTION public.first_bill(e wallet_events)
  STABLE
 AS $function$
 declare
+  is_of_original constant boolean := e.detail ->> 'originalSeq' is not null;
   hold_id text := e.detail ->> 'holdId';
   bill wallet_events;
+  rerated wallet_events;
 begin
-  if e.detail ->> 'originalSeq' is not null then
+  if is_of_original then
     select * into bill from wallet_events
     where wallet_id = e.wallet_id and seq = (e.detail ->> 'originalSeq')::bigint;
     hold_id := bill.detail ->> 'holdId';
@@ -2493,6 +2495,13 @@ begin
       return bill;
     end if;
   end if;
+  select r.* into rerated
+  from holds h
+  cross join lateral ended_seq(h) as ended (seq)
+  join rerated_usage u on u.wallet_id = h.wallet_id and u.original_seq = ended.seq
+  join wallet_events r on r.wallet_id = u.wallet_id and r.seq = any (u.event_seqs)
+  where h.id = hold_id::uuid and u.posted_micros > 0
+  order by r.seq limit 1;
   -- By wallet_events_of_holds: a limit of one row would tempt to walk through all events.
   with bills as materialized (
     select b.* from wallet_events b
@@ -2501,15 +2510,17 @@ begin
            or b.key is null and b.type in ('charge', 'accrual'))
   )
   select * into bill from bills order by seq limit 1;
-  if not found then
-    -- It ran out without usage, and its late capture, which has a key, was the first to bill any.
+  if not found and is_of_original then
+    -- It ran out without usage, and its late capture, which has a key, may have been the first to bill
+    -- any. No bill of its own comes after that.
     select * into bill from wallet_events b
     where b.wallet_id = e.wallet_id and b.detail ->> 'holdId' = hold_id and usage_micros(b) > 0
       and b.seq > (select seq_before(h.wallet_id, h.expires_at) from holds h
                    where h.id = hold_id::uuid)
+      and b.seq < coalesce(rerated.seq, e.seq)
     order by b.seq limit 1;
   end if;
-  return bill;
+  return case when bill.seq is null or rerated.seq < bill.seq then rerated else bill end;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.follow_auto_top_up()

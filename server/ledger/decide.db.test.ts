@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { defaultRateCard } from '../rating/default-rate-card.ts';
 import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
 import { applyDispute } from '../store/disputes.ts';
 import {
@@ -160,6 +161,76 @@ describe('the ledger of the database', () => {
     await setNow(Date.parse('2026-02-02T00:00:00Z'));
     await closeMonths(model);
     expect(model.state).toMatchObject({ balanceMicros: 0n, heldMicros: 0n, arrearsMicros: 2n });
+    await expectSameHistory(model);
+  });
+
+  test('counts a hold that a re-rating billed first as the re-rating was counted', async () => {
+    const model: Model = { walletId: randomUUID(), state: initialState, written: [] };
+    const run = (command: Command) => take({ type: 'command', wallet: 0, command }, model);
+    const spent = async () =>
+      (await limitsOf(database.app, model.walletId)).map(({ spentMicros }) => spentMicros);
+    const next = (reference: number) => identity({ reference, plain: true }, {});
+    const report = (to: string) => ({ usage: { type: 'call', to }, units: 0, breakdown: {} });
+    const refund = (reference: number): Command => {
+      const original = { chargeKey: next(0).key, holdKey: next(0).key, usageType: 'call' };
+      return { type: 'refund_usage', ...next(reference), ...original, amountMicros: null };
+    };
+    await setNow(startMs);
+    for (const opening of openings.slice(0, 2)) {
+      await take(opening, model);
+    }
+    await run({
+      type: 'authorize_hold',
+      ...next(0),
+      holdId: '0',
+      amountMicros: 0n,
+      usageType: 'call',
+      destination: null,
+      referenceId: 'ref-0',
+      rateCardId: defaultRateCard.id,
+      pricing: {},
+      ttlSeconds: 60,
+    });
+    await run({
+      type: 'extend_hold',
+      holdId: '0',
+      report: report('+14155550132'),
+      amountMicros: 0n,
+      addMicros: null,
+      ttlSeconds: null,
+      actor,
+    });
+    await setNow(startMs + 60_000);
+    const limits = ['1415', '1900'].map((prefix) => {
+      return { period: 'day', amountMicros: 5_000_000n, type: null, prefix } as const;
+    });
+    await run({ type: 'set_limits', limits, actor });
+    await run({
+      type: 'rerate_usage',
+      reratingId: '0',
+      cardId: defaultRateCard.id,
+      debits: true,
+      reason: 'cost nothing',
+      originalSeq: 0n,
+      billedMicros: 0n,
+      priceMicros: 1_000_000n,
+      breakdown: {},
+      actor,
+    });
+    expect(await spent()).toEqual([1_000_000n, 0n]);
+    await run(refund(1));
+    expect(await spent()).toEqual([0n, 0n]);
+    await run({
+      type: 'capture_hold',
+      ...next(2),
+      holdId: '0',
+      report: report('+19005550101'),
+      amountMicros: 20_000n,
+      overrun: 'refuse',
+    });
+    expect(await spent()).toEqual([20_000n, 0n]);
+    await run(refund(3));
+    expect(await spent()).toEqual([0n, 0n]);
     await expectSameHistory(model);
   });
 

@@ -37,13 +37,16 @@ export interface LimitStanding {
  */
 export function usageAfter(wallet: OpenWallet, event: WalletEvent): readonly CountedUsage[] {
   const micros = usageMicrosOf(event);
-  const holdId = 'hold' in event ? (event.hold?.holdId ?? null) : null;
+  const holdId = holdIdOf(event);
   // A charge of nothing is counted, too: a re-rating may correct it.
   const isCharge = (event.type === 'charge' || event.type === 'accrual') && holdId === null;
   if (micros === 0n && !isCharge) {
     return wallet.usage;
   }
-  const bill = firstBill(wallet, event, holdId);
+  const originalSeq = originalSeqOf(event);
+  const bill = wallet.usage.find((bill) =>
+    holdId === null ? bill.seq === originalSeq : bill.holdId === holdId,
+  );
   const usage: CountedUsage = {
     ...(bill ?? kindOf(detailIn(event))),
     seq: wallet.seq + 1n,
@@ -54,30 +57,19 @@ export function usageAfter(wallet: OpenWallet, event: WalletEvent): readonly Cou
   return [...wallet.usage, usage];
 }
 
-/** What first billed that which an event corrects or refunds, if it does. */
-function firstBill(
-  { usage, originals }: OpenWallet,
-  event: WalletEvent,
-  holdId: string | null,
-): CountedUsage | undefined {
-  const originalSeq = originalSeqOf(event);
-  if (originalSeq === undefined) {
-    return usage.find((bill) => holdId !== null && bill.holdId === holdId);
-  }
-  const [ended] = [...originals.ends].find(([, seq]) => seq === originalSeq) ?? [];
-  return usage.find(({ seq, holdId }) =>
-    ended === undefined ? seq === originalSeq : holdId === ended,
-  );
+/** The hold that an event bills, corrects or refunds: a re-rating may be the first to bill any. */
+function holdIdOf(event: WalletEvent): string | null {
+  const own = 'hold' in event ? event.hold : undefined;
+  const rerated = 'rerating' in event ? event.rerating?.hold : undefined;
+  return (own ?? rerated)?.holdId ?? null;
 }
 
-/** The original that an event refunds, or re-rates after something of it was paid. */
+/** The original that an event refunds or re-rates. */
 function originalSeqOf(event: WalletEvent): bigint | undefined {
   if (event.type === 'usage_refund') {
     return event.originalSeq;
   }
-  return 'rerating' in event && event.detail.alreadyBilledMicros !== '0'
-    ? event.rerating?.originalSeq
-    : undefined;
+  return 'rerating' in event ? event.rerating?.originalSeq : undefined;
 }
 
 /** How the wallet's limits stand, without one of its holds. */
