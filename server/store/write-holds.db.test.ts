@@ -4,22 +4,13 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
-import { outcomeColumns } from './charges.ts';
-import {
-  type HoldCapture,
-  type HoldLedgerOutcome,
-  type HoldPlacing,
-  type QueuedHoldOutcome,
-  writeHolds,
-} from './holds.ts';
+import { capture, placing, writeAlone } from './holds.fixtures.ts';
+import { type HoldLedgerOutcome, type QueuedHoldOutcome, writeHolds } from './holds.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
-import { connect, only } from './sql.ts';
+import { connect } from './sql.ts';
 import { actor, fundedWallet } from './wallets.fixtures.ts';
 import { openWallet, type WalletMode } from './wallets.ts';
-
-const PRICED_BY = randomUUID();
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -31,80 +22,6 @@ afterAll(async () => {
   // Here top-ups come without a payment.
   expect(differences.filter(({ problem }) => problem !== 'EVENT_WITHOUT_TOP_UP')).toEqual([]);
 });
-
-function placing(
-  walletId: string,
-  reference: string,
-  amountMicros: bigint | null,
-  change: Partial<HoldPlacing> = {},
-): HoldPlacing {
-  return {
-    kind: 'authorize',
-    walletId,
-    holdId: holdIdOf(walletId, reference),
-    key: ledgerKey('hold', reference),
-    requestHash: requestHash({ amountMicros }),
-    amountMicros,
-    referenceId: reference,
-    rateCardId: PRICED_BY,
-    pricing: {},
-    usageType: 'call',
-    destination: null,
-    ttlSeconds: 300,
-    actor,
-    detail: { note: 'quotes " and \\ and {braces}, zwölf' },
-    ...change,
-  };
-}
-
-function capture(
-  walletId: string,
-  reference: string,
-  amountMicros: bigint | null,
-  change: Partial<HoldCapture> = {},
-): HoldCapture {
-  const breakdown = { amountMicros: String(amountMicros), ...goodwillOf(amountMicros) };
-  return {
-    kind: 'capture',
-    walletId,
-    holdId: holdIdOf(walletId, reference),
-    key: ledgerKey('hold_capture', reference),
-    requestHash: requestHash({ amountMicros }),
-    report: { usage: { type: 'call' }, units: 43, breakdown },
-    amountMicros,
-    overrun: 'refuse',
-    actor,
-    ...change,
-  };
-}
-
-/** Usage that is free is goodwill here, which stands in an event of its own. */
-function goodwillOf(amountMicros: bigint | null) {
-  return amountMicros === 0n ? { goodwillMicros: '7' } : {};
-}
-
-function holdIdOf(walletId: string, reference: string): string {
-  return ledgerKey(walletId, reference);
-}
-
-/** The same by the function of one hold. */
-async function writeAlone(write: HoldPlacing | HoldCapture): Promise<HoldLedgerOutcome> {
-  const { app } = database;
-  const { walletId, holdId, key, requestHash, amountMicros } = write;
-  const [outcome] =
-    write.kind === 'authorize'
-      ? await app<HoldLedgerOutcome[]>`
-          select ${outcomeColumns(app)} from authorize_hold(${walletId}, ${holdId}, ${key},
-            ${requestHash}, ${amountMicros}, ${write.referenceId}, ${write.rateCardId},
-            ${write.usageType}, ${write.destination}, ${write.ttlSeconds}, ${write.actor},
-            ${JSON.stringify(write.detail)}::text::jsonb,
-            ${JSON.stringify(write.pricing)}::text::jsonb)`
-      : await app<HoldLedgerOutcome[]>`
-          select ${outcomeColumns(app)} from capture_hold(${walletId}, ${holdId}, ${key},
-            ${requestHash}, ${write.report && JSON.stringify(write.report)}::text::jsonb,
-            ${amountMicros}, ${write.overrun}, ${write.actor})`;
-  return only(outcome);
-}
 
 const reference = fc.integer({ min: 0, max: 6 }).map(String);
 const amountMicros = fc.option(
@@ -165,7 +82,7 @@ describe('write_holds', () => {
           );
           const single: HoldLedgerOutcome[] = [];
           for (const write of batch) {
-            single.push(await writeAlone(write(apart)));
+            single.push(await writeAlone(database.app, write(apart)));
           }
           expect(many.map(comparable)).toEqual(single.map(comparable));
         }

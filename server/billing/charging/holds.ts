@@ -164,8 +164,9 @@ export function createHolds(options: {
     const outcome = await writes.send(write);
     const { holdId, rateCardId, pricing } = write;
     const expiresAt = outcome.expiresAt?.toISOString();
-    // A detail comes when it may say more, or was another's.
-    const placed = { holdId, rateCardId, pricing, expiresAt, ...outcome.detail } as PlacedDetail;
+    // A detail comes when it may say other than this write, as that of a replay.
+    const own = { holdId, rateCardId, pricing, expiresAt };
+    const placed = (outcome.detail ?? own) as unknown as PlacedDetail;
     return { estimate, outcome, placed };
   }
 
