@@ -211,11 +211,11 @@ function comparable({ code, seq }: { code: string; seq: bigint }) {
   return code === 'OK' ? { code, seq } : { code };
 }
 
-/** Everything of a wallet but ids, hashes (some are of its id) and what is numbered across wallets. */
+/** Everything of a wallet but ids, hashes and keys (some are of ids) and what is numbered across wallets. */
 async function stateOf(walletId = ''): Promise<unknown> {
   const [state] = await database.app`
     select to_jsonb(w) - array['id', 'user_id', 'head_hash'] as wallet,
-      (select jsonb_agg(to_jsonb(e) - array['wallet_id', 'hash', 'request_hash', 'detail']
+      (select jsonb_agg(to_jsonb(e) - array['wallet_id', 'hash', 'key', 'request_hash', 'detail']
           || jsonb_build_object('detail', e.detail::jsonb - array['holdId', 'userId', 'statement'])
         order by e.seq) from wallet_events e where e.wallet_id = w.id) as events,
       (select jsonb_agg(to_jsonb(g) - 'wallet_id' order by g.seq)
