@@ -4445,7 +4445,8 @@ AS $function$
         strpos(e.detail::text, '"holdId"') > 0 as mentions_hold
       from wallet_events e
       where e.wallet_id between p_from and p_to
-      window chain as (partition by e.wallet_id order by e.seq)
+      -- No frame to look for: lag() knows none.
+      window chain as (partition by e.wallet_id order by e.seq rows current row)
     ) e
   ) l
   group by l.wallet_id

@@ -14,7 +14,7 @@ import type { Output } from './output.ts';
  * Verification reads a range by an index: small ranges keep all connections busy to the end, and what
  * is found of one fits the database's memory.
  */
-const VERIFIED_AT_ONCE = { atMost: 1_000_000, leastEvents: 100_000 };
+const VERIFIED_AT_ONCE = { atMost: 1_000_000, leastEvents: 50_000 };
 /** For a range of this many events the rebuild does not mind going through all events. */
 const LEAST_EVENTS_REBUILT = 50_000;
 /** Whatever more there is, is counted only. */

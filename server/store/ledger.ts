@@ -15,27 +15,35 @@ export const EVERY_WALLET: WalletRange = {
 
 /**
  * Cuts all possible wallet ids into at most so many ranges of about as many events, each of
- * `leastEvents` or more; one range after the other covers events without a wallet too. A wallet is
- * never cut.
+ * `leastEvents` or more; together the ranges cover events without a wallet too. A wallet is never
+ * cut. The largest come first, so that those who share them out end at about the same time.
  */
 export async function walletRanges(
   sql: Sql,
   { atMost, leastEvents }: { readonly atMost: number; readonly leastEvents: number },
 ): Promise<WalletRange[]> {
   // A wallet belongs to the range that its middle event falls into.
-  const starts = await sql<{ id: string }[]>`
-    select distinct on (part) id
+  const parts = await sql<{ from: string; events: bigint }[]>`
+    select (array_agg(id order by id))[1] as from, sum(seq)::bigint as events
     from (
-      select id, div(sum(seq) over (order by id) - seq / 2,
+      select id, seq, div(sum(seq) over (order by id) - seq / 2,
         greatest(ceil(sum(seq) over () / ${atMost}::int), ${leastEvents}::int)) as part
       from wallets
     ) w
-    order by part, id`;
-  const froms = [EVERY_WALLET.from, ...starts.slice(1).map(({ id }) => id)];
-  return froms.map((from, index) => {
-    const next = froms[index + 1];
-    return { from, to: next === undefined ? EVERY_WALLET.to : idBefore(next) };
-  });
+    group by part order by part`;
+  if (parts.length === 0) {
+    return [EVERY_WALLET];
+  }
+  return parts
+    .map(({ from, events }, index) => {
+      const next = parts[index + 1]?.from;
+      return {
+        from: index === 0 ? EVERY_WALLET.from : from,
+        to: next === undefined ? EVERY_WALLET.to : idBefore(next),
+        events,
+      };
+    })
+    .sort((a, b) => Number(b.events - a.events));
 }
 
 function idBefore(id: string): string {
