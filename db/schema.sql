@@ -4553,7 +4553,7 @@ begin
       return;
     elsif h.id is not null then
       update holds set burned = burns where id = h.id;
-    elsif burns <> '[]' then
+    elsif burns <> '[]' or e.detail -> 'grants' is not null then
       insert into usage_refunds as f (wallet_id, original_seq, refunded_micros, burned)
       values (w.id, e.seq, 0, burns)
       on conflict (wallet_id, original_seq) do update set burned = excluded.burned;

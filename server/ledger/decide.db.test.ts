@@ -234,6 +234,40 @@ describe('the ledger of the database', () => {
     await expectSameHistory(model);
   });
 
+  test('brings credit back once, also when a re-rating charges anew for what came back', async () => {
+    const model: Model = { walletId: randomUUID(), state: initialState, written: [] };
+    const run = (command: Command) => take({ type: 'command', wallet: 0, command }, model);
+    const next = (reference: number) => identity({ reference, plain: true }, {});
+    const charge = (reference: number): Command => {
+      const asked = { amountMicros: 500_000n, overrun: 'refuse' } as const;
+      return { type: 'charge_wallet', ...next(reference), ...asked };
+    };
+    const rerate = (number: number, priceMicros: bigint): Command => ({
+      type: 'rerate_usage',
+      reratingId: `${number}`,
+      cardId: defaultRateCard.id,
+      debits: true,
+      reason: `wrong price ${number}`,
+      originalSeq: 0n,
+      billedMicros: 0n,
+      priceMicros,
+      breakdown: {},
+      actor,
+    });
+    const original = { chargeKey: next(0).key, holdKey: next(0).key, usageType: 'call' };
+    await setNow(startMs);
+    for (const opening of openings.slice(0, 3)) {
+      await take(opening, model);
+    }
+    await run(charge(0));
+    await run(rerate(0, 0n));
+    await run(charge(1));
+    await run(rerate(1, 375_000n));
+    await run({ type: 'refund_usage', ...next(2), ...original, amountMicros: null });
+    expect((await grantsOf(model.walletId)).map(({ leftMicros }) => leftMicros)).toEqual([0n]);
+    await expectSameHistory(model);
+  });
+
   test.each([
     ['call', 'ref-1'],
     ['top_up', 'pi_3Nö\nx'],
