@@ -41,13 +41,16 @@ const amountMicros = fc.oneof(
 );
 const overrun = fc.constantFrom('refuse' as const, 'refuse' as const, 'arrears' as const);
 const used = { place, reference, amountMicros, overrun };
-const messages = fc.uniqueArray(fc.record({ type: fc.constant('sms'), ...used }), {
+const messages = fc.uniqueArray(fc.record({ type: fc.constant<string>('sms'), ...used }), {
   selector: (charge) => `${charge.place} ${charge.reference}`,
   minLength: 1,
   maxLength: 6,
 });
 /** Calls may have been authorized before. Those whose hold was voided are charged last in a batch. */
-const call = fc.tuple(fc.record({ type: fc.constant('call'), ...used }));
+const call = fc.array(fc.record({ type: fc.constant<string>('call'), ...used }), {
+  minLength: 1,
+  maxLength: 1,
+});
 const charges = fc.oneof({ weight: 3, arbitrary: messages }, { weight: 1, arbitrary: call });
 const holds = fc.array(
   fc.record({ kind: fc.constantFrom('authorize', 'capture'), ...used, ttlSeconds: ttls() }),
