@@ -1,4 +1,5 @@
 import type { ApiCaller, ApiKeys } from '../billing/accounts/api-keys.ts';
+import { keepNewest } from '../keep-newest.ts';
 
 /**
  * Callers by their secrets, kept for a moment. Only for procedures whose database function checks
@@ -25,11 +26,7 @@ export function createCallerCache(
       callers.delete(secret);
       const caller = await apiKeys.authenticate(secret);
       if (caller !== null) {
-        if (callers.size >= MAX_CALLERS) {
-          const [oldest] = callers.keys();
-          callers.delete(oldest ?? '');
-        }
-        callers.set(secret, { caller, atMs: nowMs() });
+        keepNewest(callers, secret, { caller, atMs: nowMs() }, MAX_CALLERS);
       }
       return caller;
     },

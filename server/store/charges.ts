@@ -1,5 +1,5 @@
 /** The money operations of services. Each is one call of one SQL function. */
-import { arrayLiteral, hexOf, only, type Sql } from './sql.ts';
+import { arrayLiteral, hexOf, oneEach, only, type Sql } from './sql.ts';
 
 /** What names a write and says what it asks; see server/ledger/key.ts. */
 export interface WriteKey {
@@ -98,11 +98,7 @@ export async function chargeMany(
   sql: Sql,
   charges: readonly QueuedCharge[],
 ): Promise<QueuedOutcome[]> {
-  const outcomes = await chargeManyStatement(sql, charges);
-  if (outcomes.length !== charges.length) {
-    throw new Error(`of ${charges.length} charges ${outcomes.length} were answered`);
-  }
-  return outcomes;
+  return oneEach(await chargeManyStatement(sql, charges), charges);
 }
 
 /** The statement by which `chargeMany` charges. */

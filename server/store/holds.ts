@@ -8,7 +8,7 @@ import {
   type QueuedOutcome,
   type WriteKey,
 } from './charges.ts';
-import { type ArrayElement, arrayLiteral, only, type Sql } from './sql.ts';
+import { type ArrayElement, arrayLiteral, oneEach, only, type Sql } from './sql.ts';
 
 /** What a hold's functions may answer beside the refusals of every write. */
 export type HoldRefusalCode =
@@ -148,8 +148,8 @@ export async function writeHolds(
   // In the text of an array each quote would be escaped, and read again.
   const lines = (value: (write: HoldPlacing | HoldCapture) => object | null) =>
     writes.map((write) => JSON.stringify(value(write))).join('\n');
-  const rows = await sql<(QueuedHoldOutcome & { ord: number })[]>`
-    select ord, ${outcomeColumns(sql)}, expires_at as "expiresAt" from write_holds(
+  const outcomes = await sql<QueuedHoldOutcome[]>`
+    select ${outcomeColumns(sql)}, expires_at as "expiresAt" from write_holds(
       ${column(({ kind }) => kind)}::text[],
       ${column(({ walletId }) => walletId)}::uuid[],
       ${placing(({ alone }) => alone === true)}::boolean[],
@@ -165,12 +165,9 @@ export async function writeHolds(
       ${column(usageTypeOf)}::text[],
       ${placing(({ destination }) => destination)}::text[],
       ${placing(({ ttlSeconds }) => ttlSeconds)}::integer[],
-      ${capture(({ overrun }) => overrun)}::text[])`;
-  const outcomes: QueuedHoldOutcome[] = [];
-  for (const { ord, ...outcome } of rows) {
-    outcomes[ord - 1] = outcome;
-  }
-  return outcomes;
+      ${capture(({ overrun }) => overrun)}::text[])
+    order by ord`;
+  return oneEach(outcomes, writes);
 }
 
 function detailOf(write: HoldPlacing | HoldCapture): object | null {

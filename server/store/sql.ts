@@ -78,6 +78,17 @@ export function only<Row>(row: Row | undefined): Row {
   return row;
 }
 
+/**
+ * The rows of a statement that answers each write of a batch, in order.
+ * @throws Error when it left one unanswered, for then nobody knows whose the others are
+ */
+export function oneEach<Row>(rows: Row[], writes: readonly unknown[]): Row[] {
+  if (rows.length !== writes.length) {
+    throw new Error(`of ${writes.length} writes ${rows.length} were answered`);
+  }
+  return rows;
+}
+
 export type ArrayElement = string | bigint | number | boolean | Uint8Array | null;
 
 const PLAIN_ELEMENT = /^[\w:.+-]+$/;

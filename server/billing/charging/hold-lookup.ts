@@ -1,4 +1,5 @@
 /** Finding a hold, and what prices its usage. */
+import { keepNewest } from '../../keep-newest.ts';
 import type { CompiledRateCard } from '../../rating/rate-card.ts';
 import { findHolds, type HoldRow } from '../../store/holds.ts';
 import type { Sql } from '../../store/sql.ts';
@@ -67,14 +68,6 @@ export function createHoldLookup(options: { sql: Sql; rateCards: RateCards }): H
     return isNamed ? known : find(name);
   }
 
-  function remember(terms: HoldTerms): void {
-    if (remembered.size >= MAX_REMEMBERED) {
-      const [oldest] = remembered.keys();
-      remembered.delete(oldest ?? '');
-    }
-    remembered.set(terms.holdId, terms);
-  }
-
   async function cardOf(id: string): Promise<CompiledRateCard> {
     const card = await rateCards.byId(id);
     if (card === null) {
@@ -92,6 +85,8 @@ export function createHoldLookup(options: { sql: Sql; rateCards: RateCards }): H
     return { prices: await Promise.all(cards), timezone, at, ...units };
   }
 
+  const remember = (terms: HoldTerms) =>
+    keepNewest(remembered, terms.holdId, terms, MAX_REMEMBERED);
   const forget = (holdId: string) => remembered.delete(holdId);
   return { findWallet, find, findTerms, remember, forget, pricesOf };
 }

@@ -3,6 +3,7 @@
  * zone never change. That a user named without a currency has no other wallet can change, so `alone` goes with
  * the charge and the database decides it; see `charge_many`.
  */
+import { keepNewest } from '../../keep-newest.ts';
 import type { Sql } from '../../store/sql.ts';
 import { type WalletIdentity, type WalletName, walletIdentities } from '../../store/wallets.ts';
 import { currencyRequired } from '../wallets/wallets.ts';
@@ -53,11 +54,7 @@ export function createWalletDirectory(sql: Sql): WalletDirectory {
         return null;
       }
       const found = { ...wallet, alone: 'userId' in name && name.currency === undefined };
-      if (known.size >= MAX_KNOWN) {
-        const [oldest] = known.keys();
-        known.delete(oldest ?? '');
-      }
-      known.set(key, found);
+      keepNewest(known, key, found, MAX_KNOWN);
       return found;
     },
 
