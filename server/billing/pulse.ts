@@ -47,7 +47,7 @@ export function createPulse(options: { open: () => Sql; logger: Logger }): Pulse
 
   function setStill(now: boolean): void {
     if (now && !isStill) {
-      logger.error({ waiting: waiting.size }, 'the database stands still');
+      logger.warn({ waiting: waiting.size }, 'the database stands still');
     } else if (isStill && !now) {
       logger.info('the database moves again');
     }

@@ -2,29 +2,37 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { countChaos, countPlaywright, countVitest, judge } from './test-reports.ts';
 
+const DONE = { code: 0, errors: '' };
+const BROKEN = { code: 1, errors: '' };
+
 describe('a stage of npm test', () => {
   it('counts as one case when it has no cases of its own', () => {
-    expect(judge(true, undefined)).toMatchObject({ passed: 1, failed: 0 });
-    expect(judge(false, undefined)).toMatchObject({ passed: 0, failed: 1 });
+    expect(judge(DONE, undefined)).toMatchObject({ passed: 1, failed: 0 });
+    expect(judge(BROKEN, undefined)).toMatchObject({ passed: 0, failed: 1 });
   });
 
   it('passes with the number of its cases', () => {
     const count = { passed: 7, failed: 0, skipped: 0, failures: [] };
-    expect(judge(true, count)).toEqual({ passed: 7, failed: 0, problem: '' });
+    expect(judge(DONE, count)).toEqual({ passed: 7, failed: 0, problem: '' });
   });
 
   it('fails when it ran no test', () => {
-    expect(judge(true, { passed: 0, failed: 0, skipped: 0, failures: [] })).toMatchObject({
+    expect(judge(DONE, { passed: 0, failed: 0, skipped: 0, failures: [] })).toMatchObject({
       failed: 1,
     });
   });
 
   it('fails when it left no report', () => {
-    expect(judge(true, null)).toMatchObject({ passed: 0, failed: 1 });
+    const ending = { code: 'SIGKILL', errors: 'one\nthe last\n' };
+    expect(judge(ending, null)).toEqual({
+      passed: 0,
+      failed: 1,
+      problem: 'it ended without a report (SIGKILL)\n  one\n  the last',
+    });
   });
 
   it('fails by its skipped cases', () => {
-    const verdict = judge(true, {
+    const verdict = judge(DONE, {
       passed: 7,
       failed: 1,
       skipped: 2,
@@ -38,7 +46,7 @@ describe('a stage of npm test', () => {
   });
 
   it('fails by an error that no case has, such as a rejection nobody handled', () => {
-    expect(judge(false, { passed: 7, failed: 0, skipped: 0, failures: [] })).toMatchObject({
+    expect(judge(BROKEN, { passed: 7, failed: 0, skipped: 0, failures: [] })).toMatchObject({
       passed: 7,
       failed: 1,
     });
@@ -105,8 +113,14 @@ describe('the reports', () => {
   });
 
   it('give the chapters of the chaos script, without those that could not be run', () => {
-    const report = { seed: 1, passed: ['a', 'b'], failed: ['c'], notRun: ['d'] };
-    expect(countChaos(report)).toEqual({ passed: 2, failed: 1, skipped: 0, failures: ['c'] });
+    const failed = [{ name: 'c', why: 'LOST in c:hot' }];
+    const report = { seed: 1, passed: ['a', 'b'], failed, notRun: ['d'] };
+    expect(countChaos(report)).toEqual({
+      passed: 2,
+      failed: 1,
+      skipped: 0,
+      failures: ['c: LOST in c:hot'],
+    });
   });
 
   it('are refused in another shape', () => {

@@ -12,6 +12,14 @@ export interface Count {
   readonly failures: readonly string[];
 }
 
+/** How a stage's program ended. */
+export interface Ending {
+  /** The exit code, else the signal; null when the program could not be started. */
+  readonly code: number | string | null;
+  /** The last of what it wrote as errors. */
+  readonly errors: string;
+}
+
 export interface Verdict {
   readonly passed: number;
   readonly failed: number;
@@ -105,12 +113,20 @@ function specsOf({ specs, suites = [] }: z.infer<typeof SUITE>): z.infer<typeof 
   return [...specs, ...suites.flatMap(specsOf)];
 }
 
-const CHAOS = z.object({ passed: z.array(z.string()), failed: z.array(z.string()) });
+const CHAOS = z.object({
+  passed: z.array(z.string()),
+  failed: z.array(z.object({ name: z.string(), why: z.string() })),
+});
 
 /** A chapter is one case. What needs root, and did not have it, is none: the script says so. */
 export function countChaos(report: unknown): Count {
   const { passed, failed } = CHAOS.parse(report);
-  return { passed: passed.length, failed: failed.length, skipped: 0, failures: failed };
+  return {
+    passed: passed.length,
+    failed: failed.length,
+    skipped: 0,
+    failures: failed.map(({ name, why }) => `${name}: ${why.slice(0, 200)}`),
+  };
 }
 
 function failure(file: string, title: string, message: string | undefined): string {
@@ -122,14 +138,17 @@ function failure(file: string, title: string, message: string | undefined): stri
  * What a stage amounts to. `count` is undefined for a stage that is one case by itself, and null
  * for one whose report could not be read.
  */
-export function judge(succeeded: boolean, count: Count | null | undefined): Verdict {
+export function judge({ code, errors }: Ending, count: Count | null | undefined): Verdict {
+  const succeeded = code === 0;
   if (count === undefined) {
     return succeeded
       ? { passed: 1, failed: 0, problem: '' }
       : { passed: 0, failed: 1, problem: 'see its output above' };
   }
   if (count === null) {
-    return { passed: 0, failed: 1, problem: 'it ended without a report' };
+    const lastWords = stripVTControlCharacters(errors).trim().replaceAll('\n', '\n  ');
+    const problem = [`it ended without a report (${code})`, ...(lastWords ? [lastWords] : [])];
+    return { passed: 0, failed: 1, problem: problem.join('\n  ') };
   }
   const { passed, skipped } = count;
   const failed = count.failed + skipped;

@@ -14,12 +14,15 @@ import {
   countChaos,
   countPlaywright,
   countVitest,
+  type Ending,
   judge,
   type Verdict,
 } from './test-reports.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PROGRAMS = join(ROOT, 'node_modules', '.bin');
+/** Characters of a stage's error output, its last. */
+const KEPT_OF_ERRORS = 1_000;
 
 interface Stage {
   readonly title: string;
@@ -108,25 +111,30 @@ async function verdictOf(stage: Stage, broken: ReadonlyMap<string, string>): Pro
   if (stage.needs !== undefined && broken.has(stage.needs)) {
     return { passed: 0, failed: 1, problem: `not run, because ${stage.needs} failed` };
   }
-  const succeeded = await run(stage);
-  return judge(succeeded, await stage.count?.().catch(() => null));
+  const ending = await run(stage);
+  return judge(ending, await stage.count?.().catch(() => null));
 }
 
-/** Runs a stage's program to its end, its output unchanged; returns whether it reports success. */
-async function run({ command: [program = '', ...args], env }: Stage): Promise<boolean> {
+/** Runs a stage's program to its end, its output unchanged. */
+async function run({ command: [program = '', ...args], env }: Stage): Promise<Ending> {
   const child = spawn(program, args, {
     cwd: ROOT,
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  let errors = '';
+  child.stderr.on('data', (data: Buffer) => {
+    process.stderr.write(data);
+    errors = (errors + data).slice(-KEPT_OF_ERRORS);
   });
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
   process.on('SIGTERM', pass);
   try {
-    const [code] = await once(child, 'exit');
-    return code === 0;
+    const [code, signal] = await once(child, 'close');
+    return { code: code ?? signal, errors };
   } catch (error) {
     console.error(String(error));
-    return false;
+    return { code: null, errors: String(error) };
   } finally {
     process.off('SIGTERM', pass);
   }

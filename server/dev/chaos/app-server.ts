@@ -50,7 +50,7 @@ export async function startAppServer(options: {
   async function start(): Promise<void> {
     child = launch({ databaseUrl, directory, logPath, port });
     const deadlineMs = performance.now() + START_TIMEOUT_MS;
-    while (!(await answers(`${url}/readyz`))) {
+    while (!(await answers(`${url}/readyz`, 1_000))) {
       if (isOver(child)) {
         throw new Error(`the application ended: ${(await readFile(logPath, 'utf8')).trim()}`);
       }
@@ -133,9 +133,10 @@ function isOver(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-async function answers(url: string): Promise<boolean> {
+/** Whether there is an answer, whole, in time, and a good one. */
+export async function answers(url: string, timeoutMs: number): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
     await response.arrayBuffer();
     return response.ok;
   } catch {

@@ -24,10 +24,10 @@ const LOST_CALLS = 3;
 /** How long the sweeper may take to end a hold that has run out. */
 const SWEEPER_MS = 3_000;
 
-/** Names of what passed, failed, and could not be run. */
+/** What passed, failed, and could not be run, by name. */
 interface Results {
   readonly passed: string[];
-  readonly failed: string[];
+  readonly failed: { readonly name: string; readonly why: string }[];
   readonly notRun: string[];
 }
 
@@ -71,18 +71,13 @@ async function main(): Promise<number> {
   console.log(`Seed ${seed}, ${options.seconds} s of faults a chapter`);
 
   const results: Results = { passed: [], failed: [], notRun: [] };
-  await playAll(
-    chapters.filter(({ onSmallDisk }) => !onSmallDisk),
-    () => openScene(options.random),
-    options,
-    results,
-  );
-  await playAll(
-    chapters.filter(({ onSmallDisk }) => onSmallDisk),
-    () => openSceneOnSmallDisk(options.random),
-    options,
-    results,
-  );
+  const scenes = [
+    { open: openScene, on: chapters.filter(({ onSmallDisk }) => !onSmallDisk) },
+    { open: openSceneOnSmallDisk, on: chapters.filter(({ onSmallDisk }) => onSmallDisk) },
+  ];
+  for (const { open, on } of scenes) {
+    await playAll(on, () => open(options.random), options, results);
+  }
   const { passed, failed, notRun } = results;
   console.log(
     `\n${passed.length} passed, ${failed.length} failed` +
@@ -94,8 +89,29 @@ async function main(): Promise<number> {
   return failed.length === 0 ? 0 : 1;
 }
 
-/** Plays chapters on one scene, and the aftermath where it was not seen yet. */
+/**
+ * Plays chapters on one scene, and the aftermath where it was not seen yet. What breaks the scene
+ * itself fails the chapters that it leaves unplayed, and the run goes on to its report.
+ */
 async function playAll(
+  chapters: readonly Chapter[],
+  open: () => Promise<Scene | null>,
+  options: Omit<PlayOptions, 'lostCalls'>,
+  results: Results,
+): Promise<void> {
+  try {
+    await playOnOneScene(chapters, open, options, results);
+  } catch (error) {
+    console.error(error);
+    const why = `the scene broke: ${error instanceof Error ? error.message : String(error)}`;
+    const unplayed = chapters.map(({ name }) => name).filter((name) => !isTold(name, results));
+    for (const name of unplayed.length > 0 ? unplayed : ['aftermath']) {
+      results.failed.push({ name, why });
+    }
+  }
+}
+
+async function playOnOneScene(
   chapters: readonly Chapter[],
   open: () => Promise<Scene | null>,
   options: Omit<PlayOptions, 'lostCalls'>,
@@ -123,7 +139,7 @@ async function playAll(
       tell(chapter.name, outcome, results);
       outcomes.push(outcome);
     }
-    if (![...results.passed, ...results.failed].includes('checker')) {
+    if (!isTold('checker', results)) {
       await playAftermath(scene, outcomes, results);
     }
   } finally {
@@ -168,8 +184,18 @@ function tell(
   for (const failure of failures) {
     console.log(`  FAILED: ${failure}`);
   }
-  console.log(failures.length === 0 ? '  passed' : '  failed');
-  (failures.length === 0 ? results.passed : results.failed).push(name);
+  const [why] = failures;
+  if (why === undefined) {
+    console.log('  passed');
+    results.passed.push(name);
+  } else {
+    console.log('  failed');
+    results.failed.push({ name, why });
+  }
+}
+
+function isTold(chapter: string, { passed, failed }: Results): boolean {
+  return passed.includes(chapter) || failed.some(({ name }) => name === chapter);
 }
 
 /**

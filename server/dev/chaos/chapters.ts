@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDatabaseUnavailable } from '../../faults.ts';
 import type { Sql } from '../../store/sql.ts';
+import { answers } from './app-server.ts';
 import type { Scene } from './scene.ts';
 import { NO_FAULTS, type ProxyFaults, type TcpProxy } from './tcp-proxy.ts';
 
@@ -45,9 +46,7 @@ export const CHAPTERS: readonly Chapter[] = [
       const kills = await repeatedly(act, async () => {
         await sleep(200 + act.random() * 1_500);
         await app.kill();
-        const started = app.start();
-        await act.answersAgain(app.url, 'its start');
-        await started;
+        await Promise.all([app.start(), act.answersAgain(app.url, 'its start')]);
       });
       act.note(`killed ${kills} ${kills === 1 ? 'time' : 'times'}`);
     },
@@ -242,11 +241,7 @@ async function stayAlive(url: string, seconds: number, act: Act): Promise<void> 
   const untilMs = performance.now() + seconds * 1000;
   while (performance.now() < untilMs) {
     const sentAtMs = performance.now();
-    const response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2_000) }).catch(
-      () => null,
-    );
-    await response?.arrayBuffer();
-    if (!response?.ok) {
+    if (!(await answers(`${url}/healthz`, 2_000))) {
       act.fail(`/healthz did not answer ${Math.round(performance.now() - sentAtMs)} ms long`);
     }
     await sleep(250);

@@ -3,10 +3,13 @@ import { execFile, spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const ROOM_BYTES = 2 ** 30;
+const TRIES = 20;
+const PAUSE_MS = 100;
 
 export interface SmallDisk {
   readonly directory: string;
@@ -34,17 +37,35 @@ export async function mountSmallDisk(): Promise<SmallDisk | null> {
   process.once('exit', onProcessExit);
   return {
     directory,
-    async shrink(roomBytes) {
-      const { blocks, bfree, bsize } = await statfs(directory);
-      await resize((blocks - bfree) * bsize + roomBytes);
-    },
+    shrink: (roomBytes) =>
+      // Refused when PostgreSQL has meanwhile begun another file that is larger than the room.
+      untilDone(async () => {
+        const { blocks, bfree, bsize } = await statfs(directory);
+        await resize((blocks - bfree) * bsize + roomBytes);
+      }),
     async grow() {
       await resize(ROOM_BYTES);
     },
     async unmount() {
+      // Refused as long as a process of PostgreSQL, whose server has ended, is about to end.
+      await untilDone(() => run('umount', [directory]));
       process.off('exit', onProcessExit);
-      await run('umount', [directory]);
       await rmdir(directory);
     },
   };
+}
+
+/** Tries again what is refused for a moment. */
+async function untilDone(action: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await action();
+      return;
+    } catch (error) {
+      if (tries === TRIES) {
+        throw error;
+      }
+      await sleep(PAUSE_MS);
+    }
+  }
 }
