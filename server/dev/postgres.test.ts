@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { waitForEnd } from '../process-lock.ts';
 import { connect, type Sql } from '../store/sql.ts';
 import { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts';
@@ -21,6 +21,7 @@ beforeAll(async () => {
 
 afterEach(async () => {
   for (const server of running.splice(0)) await server.stop();
+  vi.unstubAllEnvs();
 });
 
 afterAll(async () => {
@@ -182,12 +183,20 @@ describe('startPostgres', { timeout: MANY_SECONDS }, () => {
     await server.stop();
     const file = join(server.homeDirectory, 'data', 'PG_VERSION');
     const version = await readFile(file, 'utf8');
-    await writeFile(file, '15\n');
+    await writeFile(file, '14\n');
     await expect(start()).rejects.toMatchObject({
       code: 'OTHER_VERSION',
-      message: expect.stringMatching(/of PostgreSQL 15, this program brings 18/),
+      message: expect.stringContaining(`of PostgreSQL 14, this program brings ${version.trim()}`),
     });
     await writeFile(file, version);
+  });
+
+  it('takes the programs of POSTGRES_BIN, and says so when they do not run', async () => {
+    vi.stubEnv('POSTGRES_BIN', '/nowhere');
+    await expect(start()).rejects.toMatchObject({
+      code: 'NO_BINARIES',
+      message: expect.stringContaining('in /nowhere (POSTGRES_BIN) do not run'),
+    });
   });
 
   it('refuses a data directory that cannot be one', async () => {
