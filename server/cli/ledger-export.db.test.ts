@@ -66,7 +66,7 @@ describe('npm run ledger -- export', () => {
     const [dollars, yen] = [await world.newWallet('USD'), await world.newWallet('JPY')];
     const { code, out } = await world.ledger(['export', '--format', 'hledger']);
     expect(code).toBe(0);
-    const transactions = out.split('\n\n').slice(1);
+    const transactions = out.split('\n\n').slice(1, -1);
     for (const transaction of transactions) {
       const postings = [...transaction.matchAll(/^ {4}[a-z_:]+ {2,}(-?)(\d+)\.?(\d*) [A-Z]{3}$/gm)];
       expect(postings).toHaveLength(transaction.trimEnd().split('\n').length - 1);
@@ -85,6 +85,19 @@ describe('npm run ledger -- export', () => {
     expect(ofWallet(dollars)[1]).toContain('    income:usage                  -1.375001 USD');
     expect(ofWallet(dollars)[1]).toContain('    assets:receivable             0.375001 USD');
     expect(ofWallet(yen)[1]).toContain('    income:usage                  -1.375001 JPY');
+  });
+
+  test('hledger finds each account and currency declared, as its strict checks demand', async () => {
+    const walletId = await world.newWallet('JPY');
+    const { out } = await world.ledger(['export', '--format', 'hledger', '--wallet', walletId]);
+    expect(out.split('\n\n').at(-1)).toBe(
+      `account assets:receivable
+account expenses:promotions
+account income:usage
+account liabilities:wallets
+commodity 1.000000 JPY
+`,
+    );
   });
 
   test('needs a format that it knows', async () => {

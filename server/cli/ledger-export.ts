@@ -2,6 +2,7 @@
 import {
   csvHeader,
   csvRecord,
+  hledgerDirectives,
   hledgerHeader,
   hledgerTransaction,
   jsonLine,
@@ -67,6 +68,7 @@ async function exportJournal(
   output: Output,
 ): Promise<void> {
   await output.out(hledgerHeader);
+  const directives = new Set<string>();
   let open: JournalEntry[] = [];
   for await (const entries of fetches) {
     let text = '';
@@ -77,6 +79,7 @@ async function exportJournal(
         open = [];
       }
       open.push(entry);
+      for (const directive of hledgerDirectives(entry)) directives.add(directive);
     }
     await output.out(text);
   }
@@ -84,6 +87,7 @@ async function exportJournal(
   if (last) {
     await output.out(hledgerTransaction(last, open));
   }
+  await output.out(`\n${[...directives].sort().join('')}`);
 }
 
 /**

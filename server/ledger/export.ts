@@ -77,3 +77,13 @@ export function hledgerTransaction(
     ? ''
     : `\n${date} (${walletId}/${seq}) ${type}  ; wallet:${walletId}, seq:${seq}\n${postings.join('')}`;
 }
+
+/**
+ * What an entry has to declare, once in the journal, for hledger's strict checks: its account,
+ * unless it has none that is known, and its currency, whose amounts then balance to the micro.
+ * @see https://hledger.org/hledger.html#strict-mode
+ */
+export function hledgerDirectives({ account, currency }: Entry): string[] {
+  const commodity = `commodity 1.000000 ${currency}\n`;
+  return account === null ? [commodity] : [`account ${account}\n`, commodity];
+}
