@@ -191,3 +191,22 @@ describe('a reply that was cut off', () => {
     door.close();
   });
 });
+
+describe('a session that PostgreSQL ended', () => {
+  it('fails what it was doing, and no query after it', async () => {
+    const sql = connect(database.ownerUrl, { max: 1 });
+    await expect(sql`select pg_terminate_backend(pg_backend_pid())`).rejects.toMatchObject({
+      code: 'CONNECTION_CLOSED',
+    });
+    expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+    await sql.end();
+  });
+
+  it('is not confused with one that cannot begin', async () => {
+    const url = new URL(database.ownerUrl);
+    url.pathname = '/no_such_database';
+    const sql = connect(url.href, { max: 1 });
+    await expect(sql`select 1 as one`).rejects.toMatchObject({ code: '3D000' });
+    await sql.end();
+  });
+});

@@ -1,5 +1,5 @@
 import postgres from 'postgres';
-import { guardAgainstTornReplies } from './torn-replies.ts';
+import { guardAgainstDeadConnections } from './driver-guard.ts';
 
 /** A postgres.js client as this program configures it: int8 is `bigint`, never `number`. */
 export type Sql = postgres.Sql<{ bigint: bigint }>;
@@ -63,7 +63,7 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
     },
   });
   // A query is sent when it is first waited for; this one never is.
-  guardAgainstTornReplies(sql`select`);
+  guardAgainstDeadConnections(sql`select`);
   return sql;
 }
 

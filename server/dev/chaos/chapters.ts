@@ -143,6 +143,9 @@ export const CHAPTERS: readonly Chapter[] = [
       }
       for (const need of ['tables', 'log'] as const) {
         await sleep(500);
+        if (need === 'tables') {
+          await beginLogFile(sql);
+        }
         await disk.shrink(ROOM_FOR_SOME_BYTES);
         const refused = need === 'tables' ? await fillTables(sql) : await fillLog(sql);
         act.note(`no room for its ${need}: ${refused}`);
@@ -156,6 +159,12 @@ export const CHAPTERS: readonly Chapter[] = [
 ];
 
 const ROOM_FOR_SOME_BYTES = 2 ** 22;
+
+/** A file of the write-ahead log, just begun, has room for longer than the tables. */
+async function beginLogFile(sql: Sql): Promise<void> {
+  await sql`select pg_switch_wal()`;
+  await sql`select pg_logical_emit_message(false, 'chaos', 'a new file')`;
+}
 
 /** Writes until no table has room for more: statements fail, and PostgreSQL goes on. */
 async function fillTables(sql: Sql): Promise<string> {
