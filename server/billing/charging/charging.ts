@@ -10,7 +10,7 @@ import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
-import { onlyWallet } from '../wallets/wallets.ts';
+import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
 import { type BilledHold, billedHold, heldUsage } from './held-usage.ts';
 import { createHolds, type Holds } from './holds.ts';

@@ -9,7 +9,7 @@ import { type Correction, correctionsOf } from '../../store/reratings.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
-import { onlyWallet } from '../wallets/wallets.ts';
+import { onlyWallet } from '../wallets/wallet-by-name.ts';
 
 interface Position {
   balanceMicros: bigint;

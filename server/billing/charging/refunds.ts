@@ -4,7 +4,7 @@ import type { UsageType } from '../../rating/usage.ts';
 import { refundUsage } from '../../store/refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
-import { onlyWallet } from '../wallets/wallets.ts';
+import { onlyWallet } from '../wallets/wallet-by-name.ts';
 
 export interface RefundRequest {
   readonly wallet: WalletName;

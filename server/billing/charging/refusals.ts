@@ -1,7 +1,7 @@
 /** What is refused, in the words of the API. */
 import { Fault } from '../../faults.ts';
 import type { QueuedOutcome } from '../../store/charges.ts';
-import { currencyRequired } from '../wallets/wallets.ts';
+import { currencyRequired } from '../wallets/wallet-by-name.ts';
 import { type BilledHold, billedHold } from './held-usage.ts';
 import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 

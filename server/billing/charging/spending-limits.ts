@@ -5,7 +5,7 @@ import type { SpendingLimit } from '../../ledger/limit-list.ts';
 import { type LimitRow, limitsOf, setLimits } from '../../store/limits.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
-import { requireWallet } from '../wallets/wallets.ts';
+import { requireWallet } from '../wallets/wallet-by-name.ts';
 
 /** The limit that left less than was required; `reservedMicros` is what other holds reserve. */
 export interface LimitReached {

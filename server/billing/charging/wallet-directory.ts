@@ -6,7 +6,7 @@
 import { keepNewest } from '../../keep-newest.ts';
 import type { Sql } from '../../store/sql.ts';
 import { type WalletIdentity, type WalletName, walletIdentities } from '../../store/wallets.ts';
-import { currencyRequired } from '../wallets/wallets.ts';
+import { currencyRequired } from '../wallets/wallet-by-name.ts';
 import { coalescedLookup } from './coalesced-lookup.ts';
 
 export interface KnownWallet extends WalletIdentity {

@@ -13,7 +13,8 @@ import {
 } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
-import { CURRENCY_EXPONENTS, onlyWallet } from '../wallets/wallets.ts';
+import { exponentOf } from '../wallets/currencies.ts';
+import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import type { RefundAsking } from './refund-asking.ts';
 
 /** How long an answer waits for Stripe's. What takes longer goes on without it. */
@@ -168,13 +169,13 @@ function partOf(refund: PaymentRefundView): RefundPart {
 
 /** The smallest step of money that cards know: currencies of three decimals go in steps of ten. */
 export function cardUnitMicros(currency: string): bigint {
-  return 10n ** BigInt(6 - Math.min(CURRENCY_EXPONENTS[currency] ?? 0, 2));
+  return 10n ** BigInt(6 - Math.min(exponentOf(currency), 2));
 }
 
 function assertForCards(amountMicros: bigint, currency: string): void {
   const unitMicros = cardUnitMicros(currency);
   if (amountMicros % unitMicros !== 0n) {
-    const step = `${formatMicros(unitMicros, CURRENCY_EXPONENTS[currency] ?? 0)} ${currency}`;
+    const step = `${formatMicros(unitMicros, exponentOf(currency))} ${currency}`;
     throw new Fault('BAD_REQUEST', {
       publicMessage: `amountMicros: must be in whole steps of ${step}, as cards are refunded`,
     });

@@ -10,7 +10,7 @@ import {
 import type { Sql } from '../../store/sql.ts';
 import type { MoneyBackGateway, StripeRefund } from '../../stripe/money-back.ts';
 import { isRefusalOfRequest } from '../stripe-events/stripe-refusals.ts';
-import { CURRENCY_EXPONENTS } from '../wallets/wallets.ts';
+import { exponentOf } from '../wallets/currencies.ts';
 import { applyStripeRefund } from './money-back.ts';
 
 export interface ReservedRefundName {
@@ -145,9 +145,8 @@ export function createRefundAsking(options: {
 }
 
 function minorOf({ amountMicros, currency }: ReservedRefund): bigint {
-  const exponent = CURRENCY_EXPONENTS[currency];
-  const minor = exponent === undefined ? null : minorFromMicros(amountMicros, exponent);
-  if (!minor?.ok) {
+  const minor = minorFromMicros(amountMicros, exponentOf(currency));
+  if (!minor.ok) {
     throw new RangeError(`a reserved refund is no amount of ${currency}`);
   }
   return minor.minor;

@@ -13,7 +13,9 @@ import { countRefundRequests } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import { isUuid } from '../../uuid.ts';
 import { amountProblem } from '../top-ups/amount-problem.ts';
-import { CURRENCY_EXPONENTS, onlyWallet, type Wallets } from '../wallets/wallets.ts';
+import { exponentOf } from '../wallets/currencies.ts';
+import { onlyWallet } from '../wallets/wallet-by-name.ts';
+import type { Wallets } from '../wallets/wallets.ts';
 import {
   cardUnitMicros,
   type PaymentRefundAnswer,
@@ -53,7 +55,7 @@ export function createRefundDesk(options: {
       paymentRefunds.of(wallet.walletId),
       isAutoTopUpOn(wallet.walletId),
     ]);
-    return { ...refunds, wallet, exponent: exponentOf(wallet), isAutoTopUpOn: isOn };
+    return { ...refunds, wallet, exponent: exponentOf(wallet.currency), isAutoTopUpOn: isOn };
   }
 
   /** The wallet of a page's address; null for what is no id at all. */
@@ -130,14 +132,6 @@ export function createRefundDesk(options: {
   };
 }
 
-function exponentOf({ currency }: WalletView): number {
-  const exponent = CURRENCY_EXPONENTS[currency];
-  if (exponent === undefined) {
-    throw new RangeError(`the decimals of ${currency} are not known`);
-  }
-  return exponent;
-}
-
 /** Where it may be empty, nothing typed is all that may go back. */
 function readAmount(
   text: string,
@@ -147,8 +141,8 @@ function readAmount(
   if (mayBeEmpty && text.trim() === '') {
     return { ok: true };
   }
-  const exponent = exponentOf(wallet);
   const { currency } = wallet;
+  const exponent = exponentOf(currency);
   const parsed = parseAmount(text, exponent);
   if (!parsed.ok) {
     return { ok: false, message: amountProblem(parsed.code, { currency, exponent }, '25') };
@@ -196,7 +190,7 @@ function mostOf({ topUps, refundableMicros }: WalletRefunds, topUpId: string | u
 }
 
 function tooMuch(mostMicros: bigint, wallet: WalletView): string {
-  const most = `${formatMicros(mostMicros, exponentOf(wallet))} ${wallet.currency}`;
+  const most = `${formatMicros(mostMicros, exponentOf(wallet.currency))} ${wallet.currency}`;
   return mostMicros === 0n
     ? 'None of this can go back to a card now.'
     : `At most ${most} can go back now.`;

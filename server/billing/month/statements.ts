@@ -18,7 +18,7 @@ import {
   statementsByMail,
 } from '../../store/statements.ts';
 import { feesBetween } from '../../store/subscriptions.ts';
-import { exponentOf } from '../wallets/wallets.ts';
+import { exponentOf } from '../wallets/currencies.ts';
 import { statementPdf } from './statement-pdf.ts';
 
 /** Twenty years of one wallet. */

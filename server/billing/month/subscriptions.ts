@@ -12,7 +12,7 @@ import {
   subscriptionsOf,
 } from '../../store/subscriptions.ts';
 import type { WalletName } from '../../store/wallets.ts';
-import { requireWallet } from '../wallets/wallets.ts';
+import { requireWallet } from '../wallets/wallet-by-name.ts';
 
 export interface NewSubscription {
   readonly wallet: WalletName;

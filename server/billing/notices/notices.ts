@@ -15,7 +15,8 @@ import type { Sql } from '../../store/sql.ts';
 import { type TokenSigner, tokenSigner } from '../accounts/signed-token.ts';
 import { type Background, everyInterval } from '../background.ts';
 import { amountProblem } from '../top-ups/amount-problem.ts';
-import { exponentOf, type Wallets } from '../wallets/wallets.ts';
+import { exponentOf } from '../wallets/currencies.ts';
+import type { Wallets } from '../wallets/wallets.ts';
 
 /** Wallets in one transaction, which holds their cursors and nothing that a charge needs. */
 const WALLETS_PER_CALL = 100;

@@ -5,7 +5,7 @@ import { type UsageType, usageTypes } from '../../rating/usage.ts';
 import type { RateCardLogEntry, RuleTarget } from '../../store/rate-cards.ts';
 import type { Sql } from '../../store/sql.ts';
 import { isUuid } from '../../uuid.ts';
-import { onlyWallet } from '../wallets/wallets.ts';
+import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import type { Draft } from './rate-card-drafts.ts';
 import { customerOf, type PublishedRateCard, type RateCards } from './rate-cards.ts';
 import { fieldsOfRule, readRuleFields } from './rate-rule-fields.ts';

@@ -1,7 +1,7 @@
 /** What every comparison with Stripe shares: amounts, when to wait, and how a difference is told. */
 import { formatMicros, microsFromMinor } from '../../ledger/money.ts';
 import type { Difference, LedgerPayment } from '../../store/reconciliation.ts';
-import { CURRENCY_EXPONENTS } from '../wallets/wallets.ts';
+import { CURRENCY_EXPONENTS } from '../wallets/currencies.ts';
 
 /** Webhooks and the sweep are given this long before what they have not brought is a difference. */
 const SETTLING_MS = 15 * 60_000;

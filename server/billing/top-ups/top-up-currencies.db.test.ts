@@ -8,7 +8,8 @@ import { createLogger } from '../../log.ts';
 import { openWallet } from '../../store/wallets.ts';
 import { createStripeGateway } from '../../stripe/gateway.ts';
 import { createStripeEvents, type StripeEvents } from '../stripe-events/stripe-events.ts';
-import { CURRENCY_EXPONENTS, createWallets, type Wallets } from '../wallets/wallets.ts';
+import { CURRENCY_EXPONENTS } from '../wallets/currencies.ts';
+import { createWallets, type Wallets } from '../wallets/wallets.ts';
 import { createTopUps, type TopUps } from './top-ups.ts';
 
 let database: TestDatabase;

@@ -17,7 +17,8 @@ import {
 } from '../../store/top-ups.ts';
 import type { IntentStatus, StripeGateway } from '../../stripe/gateway.ts';
 import { isUuid } from '../../uuid.ts';
-import { CURRENCY_EXPONENTS, type Wallets } from '../wallets/wallets.ts';
+import { exponentOf } from '../wallets/currencies.ts';
+import type { Wallets } from '../wallets/wallets.ts';
 import { amountProblem } from './amount-problem.ts';
 import { createCustomerOf } from './stripe-customers.ts';
 
@@ -190,9 +191,9 @@ export function createTopUps(options: {
 
 /** What a top-up in a currency may be. */
 function topUpLimits(currency: string): TopUpLimits {
-  const exponent = CURRENCY_EXPONENTS[currency];
+  const exponent = exponentOf(currency);
   const minor = LIMITS_MINOR[currency];
-  if (exponent === undefined || minor === undefined) {
+  if (minor === undefined) {
     throw new RangeError(`no top-up limits for ${currency}`);
   }
   return {

@@ -15,7 +15,8 @@ import { findWallets } from '../../store/wallets.ts';
 import { isUuid } from '../../uuid.ts';
 import type { SpendingLimits } from '../charging/spending-limits.ts';
 import { readLimits } from '../charging/typed-limits.ts';
-import { exponentOf, type ResumeAutoTopUpAnswer, type Wallets } from './wallets.ts';
+import { exponentOf } from './currencies.ts';
+import type { ResumeAutoTopUpAnswer, Wallets } from './wallets.ts';
 
 const EVENTS_SHOWN = 20;
 const TOP_UPS_SHOWN = 20;

@@ -1,4 +1,4 @@
-/** Reading and opening wallets. */
+/** Opening, reading, freezing and closing wallets. */
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../../faults.ts';
 import type { EventPage, WalletServices, WalletView } from '../../http/views/wallets.ts';
@@ -21,30 +21,10 @@ import {
   type WalletMode,
   type WalletName,
 } from '../../store/wallets.ts';
+import { CURRENCY_EXPONENTS, DEFAULT_CURRENCY } from './currencies.ts';
+import { onlyWallet, requireWallet } from './wallet-by-name.ts';
 
-export const DEFAULT_CURRENCY = 'USD';
-
-/** Currencies that a wallet can be kept in, with the decimals of their minor unit. */
-export const CURRENCY_EXPONENTS: Readonly<Record<string, number>> = {
-  USD: 2,
-  EUR: 2,
-  GBP: 2,
-  CHF: 2,
-  CAD: 2,
-  AUD: 2,
-  JPY: 0,
-  KWD: 3,
-};
-
-/** The decimals of a currency that wallets can be kept in. */
-export function exponentOf(currency: string): number {
-  const exponent = CURRENCY_EXPONENTS[currency];
-  if (exponent === undefined) {
-    throw new RangeError(`no exponent of ${currency}`);
-  }
-  return exponent;
-}
-
+/** Events, or grants, in one page. */
 export const MAX_PAGE = 200;
 
 export type StatusAnswer =
@@ -205,33 +185,6 @@ export function createWallets(sql: Sql): Wallets {
     balanceAt: (walletId, at) => balanceAt(sql, walletId, at),
     search: (userIdPrefix) => searchWallets(sql, userIdPrefix, 50),
   };
-}
-
-/**
- * The one wallet that a name fits, or null. A user with wallets in several currencies is asked to
- * name the currency.
- */
-export async function onlyWallet(sql: Sql, name: WalletName): Promise<WalletView | null> {
-  const [wallet, another] = await findWallets(sql, name);
-  if (another !== undefined) {
-    throw currencyRequired();
-  }
-  return wallet ?? null;
-}
-
-/** The same. Throws `WALLET_NOT_FOUND` when there is none. */
-export async function requireWallet(sql: Sql, name: WalletName): Promise<WalletView> {
-  const wallet = await onlyWallet(sql, name);
-  if (wallet === null) {
-    throw new Fault('WALLET_NOT_FOUND');
-  }
-  return wallet;
-}
-
-export function currencyRequired(): Fault {
-  return new Fault('BAD_REQUEST', {
-    publicMessage: 'currency: is required, this user has wallets in several currencies',
-  });
 }
 
 function parseCursor(cursor: string): bigint {
