@@ -10,6 +10,7 @@ import { createAutoTopUps } from './billing/auto-top-ups/auto-top-ups.ts';
 import { createRecoveryLinks } from './billing/auto-top-ups/recovery-links.ts';
 import { createCharging } from './billing/charging/charging.ts';
 import { createExplaining } from './billing/charging/explaining.ts';
+import { createGrants } from './billing/charging/grants.ts';
 import { createHolds } from './billing/charging/holds.ts';
 import { createRefunds } from './billing/charging/refunds.ts';
 import { createSpendingLimits } from './billing/charging/spending-limits.ts';
@@ -223,6 +224,7 @@ export function createApplication(options: ApplicationOptions): Application {
     wallets,
     charging,
     holds,
+    grants: createGrants({ sql }),
     refunds,
     paymentRefunds,
     explaining,

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { EnvSource } from '../env.ts';
-import { chargeWallet, grantCredit } from '../store/charges.ts';
+import { chargeWallet } from '../store/charges.ts';
+import { grantCredit } from '../store/grants.ts';
 import { actor, identity } from '../store/wallets.fixtures.ts';
 import { openWallet } from '../store/wallets.ts';
 import { captured, type Said } from './captured.fixtures.ts';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createCharging } from '../billing/charging/charging.ts';
+import { createGrants } from '../billing/charging/grants.ts';
 import { createRateCards } from '../billing/rate-cards/rate-cards.ts';
 import { createWallets } from '../billing/wallets/wallets.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
@@ -97,7 +98,7 @@ describe('npm run rate-cards -- rehearse and rerate', () => {
     const charging = createCharging({ sql, rateCards, now: () => new Date() });
     const wallet = await createWallets(sql).open({ userId: 'ada' }, 'test:cli');
     const grant = { wallet, amountMicros: 1_000_000n, key: 'k', reason: 'test' };
-    await charging.grant(grant, 'test:cli');
+    await createGrants({ sql }).grant(grant, 'test:cli');
     const usage = { type: 'sms', to: '+44', segments: 5 } as const;
     await charging.charge({ wallet, usage, referenceId: 'r', overrun: 'refuse' }, 'test:cli');
   });

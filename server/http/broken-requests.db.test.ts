@@ -46,7 +46,7 @@ async function fundedUser(): Promise<string> {
   const userId = `user-${users}`;
   await services.wallets.open({ userId }, 'test:open');
   const request = { wallet: { userId }, amountMicros: 1_000_000n, key: 'funds', reason: 'test' };
-  await services.charging.grant(request, 'test:grant');
+  await services.grants.grant(request, 'test:grant');
   return userId;
 }
 

@@ -67,10 +67,10 @@ async function serve(listener: RequestListener): Promise<string> {
 }
 
 async function fundedUser(userId: string): Promise<void> {
-  const { wallets, charging } = services;
+  const { wallets, grants } = services;
   await wallets.open({ userId }, 'test:open');
   const request = { wallet: { userId }, amountMicros: 30_000n, key: 'funds', reason: 'test' };
-  await charging.grant(request, 'test:grant');
+  await grants.grant(request, 'test:grant');
 }
 
 interface Answered {
@@ -263,7 +263,7 @@ describe.each([
         authorization,
       );
     expect((await batch('a')).status).toBe(200);
-    await services.charging.grant(
+    await services.grants.grant(
       { wallet: { userId }, amountMicros: 30_000n, key: 'more', reason: 'test' },
       'test:grant',
     );

@@ -1,4 +1,4 @@
-/** The money operations of services. Each is one call of one SQL function. */
+/** Charging wallets: each call is one SQL function, and answers as every money operation does. */
 import { arrayLiteral, hexOf, oneEach, only, type Sql } from './sql.ts';
 
 /** What names a write and says what it asks; see server/ledger/key.ts. */
@@ -28,13 +28,6 @@ export interface LedgerOutcome {
   recordedAt: Date;
   detail: Record<string, unknown> | null;
 }
-
-export type GrantOutcome = Omit<LedgerOutcome, 'code'> & {
-  code:
-    | LedgerOutcome['code']
-    /** It would never be there to spend. */
-    | 'EXPIRES_IN_PAST';
-};
 
 /** A charge as the ledger takes it. */
 export interface ChargeWrite extends WriteKey {
@@ -119,22 +112,4 @@ export function chargeManyStatement(sql: Sql, charges: readonly QueuedCharge[]) 
       ${charges.map(({ detail }) => JSON.stringify(detail)).join('\n')}::text,
       ${apart.length === 0 ? null : arrayLiteral(apart)}::bigint[])
     order by ord`;
-}
-
-/** Adds promotional credit to a wallet, until `expiresAt` or for ever. */
-export async function grantCredit(
-  sql: Sql,
-  grant: WriteKey & {
-    walletId: string;
-    amountMicros: bigint;
-    expiresAt?: Date | null | undefined;
-    actor: string;
-    detail: Record<string, unknown>;
-  },
-): Promise<GrantOutcome> {
-  const [outcome] = await sql<GrantOutcome[]>`
-    select ${outcomeColumns(sql)} from grant_credit(
-      ${grant.walletId}, ${grant.key}, ${grant.requestHash}, ${grant.amountMicros},
-      ${grant.actor}, ${JSON.stringify(grant.detail)}::text::json, ${grant.expiresAt ?? null})`;
-  return only(outcome);
 }

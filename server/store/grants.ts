@@ -1,5 +1,31 @@
-/** Promotional credit as readers see it: what has become of each grant. */
-import type { Sql } from './sql.ts';
+/** Promotional credit: granting it, and what has become of each grant. */
+import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
+import { only, type Sql } from './sql.ts';
+
+export type GrantOutcome = Omit<LedgerOutcome, 'code'> & {
+  code:
+    | LedgerOutcome['code']
+    /** It would never be there to spend. */
+    | 'EXPIRES_IN_PAST';
+};
+
+/** Adds promotional credit to a wallet, until `expiresAt` or for ever. */
+export async function grantCredit(
+  sql: Sql,
+  grant: WriteKey & {
+    walletId: string;
+    amountMicros: bigint;
+    expiresAt?: Date | null | undefined;
+    actor: string;
+    detail: Record<string, unknown>;
+  },
+): Promise<GrantOutcome> {
+  const [outcome] = await sql<GrantOutcome[]>`
+    select ${outcomeColumns(sql)} from grant_credit(
+      ${grant.walletId}, ${grant.key}, ${grant.requestHash}, ${grant.amountMicros},
+      ${grant.actor}, ${JSON.stringify(grant.detail)}::text::json, ${grant.expiresAt ?? null})`;
+  return only(outcome);
+}
 
 export interface GrantView {
   /** Number of the event that granted it; usage that spent of it names it by this. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { chargeMany, grantCredit } from './charges.ts';
+import { chargeMany } from './charges.ts';
+import { grantCredit } from './grants.ts';
 import { actor, identity, walletWith } from './wallets.fixtures.ts';
 
 let database: TestDatabase;

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TestDatabase } from '../dev/test-database.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
-import { grantCredit } from './charges.ts';
+import { grantCredit } from './grants.ts';
 import { verifyRange } from './ledger.ts';
 import { setLimits } from './limits.ts';
 import type { Sql } from './sql.ts';

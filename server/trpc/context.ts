@@ -4,6 +4,7 @@ import { ZodError, type z } from 'zod';
 import { type ApiCaller, hasScope, type Scope } from '../billing/accounts/api-keys.ts';
 import type { Charging } from '../billing/charging/charging.ts';
 import type { Explaining } from '../billing/charging/explaining.ts';
+import type { Grants } from '../billing/charging/grants.ts';
 import type { Holds } from '../billing/charging/holds.ts';
 import type { Refunds } from '../billing/charging/refunds.ts';
 import type { SpendingLimits } from '../billing/charging/spending-limits.ts';
@@ -21,6 +22,7 @@ export interface RouterServices {
   readonly wallets: Wallets;
   readonly charging: Charging;
   readonly holds: Holds;
+  readonly grants: Grants;
   readonly refunds: Refunds;
   readonly paymentRefunds: PaymentRefunds;
   readonly explaining: Explaining;

@@ -2,6 +2,7 @@
 import type { Scope } from '../billing/accounts/api-keys.ts';
 import { createCharging } from '../billing/charging/charging.ts';
 import { createExplaining } from '../billing/charging/explaining.ts';
+import { createGrants } from '../billing/charging/grants.ts';
 import { createHolds } from '../billing/charging/holds.ts';
 import { createRefunds } from '../billing/charging/refunds.ts';
 import { createSpendingLimits } from '../billing/charging/spending-limits.ts';
@@ -31,6 +32,7 @@ export function testServices(sql: Sql, gateway: StripeGateway = nowhere()): Rout
     wallets: createWallets(sql),
     charging: createCharging({ sql, rateCards, now: clock }),
     holds: createHolds({ sql, rateCards, now: clock }),
+    grants: createGrants({ sql }),
     refunds: createRefunds({ sql }),
     paymentRefunds: createPaymentRefunds({ sql, asking, livemode: false }),
     explaining: createExplaining({ sql, rateCards }),

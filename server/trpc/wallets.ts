@@ -180,6 +180,6 @@ export const walletsRouter = router({
     .mutation(async ({ ctx, input }) => {
       const { amountMicros, key, reason, expiresAt } = input;
       const request = { wallet: walletName(input), amountMicros, key, reason, expiresAt };
-      return wire(await ctx.services.charging.grant(request, ctx.actor));
+      return wire(await ctx.services.grants.grant(request, ctx.actor));
     }),
 });

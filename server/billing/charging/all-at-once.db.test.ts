@@ -11,6 +11,7 @@ import { createMonthWork } from '../month/month.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';
 import { createCharging } from './charging.ts';
+import { createGrants } from './grants.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
 import { createHolds } from './holds.ts';
 import { createRefunds } from './refunds.ts';
@@ -61,6 +62,7 @@ it('neither deadlocks nor loses, makes or overspends a micro, and every retry he
   const wallets = createWallets(sql);
   // Two processes beside each other, each with a queue of its own.
   const chargings = [1, 2].map(() => createCharging({ sql, rateCards, now }));
+  const grants = createGrants({ sql });
   const holds = createHolds({ sql, rateCards, now });
   const refunds = createRefunds({ sql });
   const month = createMonthWork({ sql, longSql: sql, clock: now });
@@ -72,7 +74,7 @@ it('neither deadlocks nor loses, makes or overspends a micro, and every retry he
     const wallet = await wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
     opened.push(wallet);
     const grant = { wallet, amountMicros: 2_000_000n, key: 'opening', reason: 'test' };
-    await pick(chargings).grant(grant, actor);
+    await grants.grant(grant, actor);
   }
 
   const placed: { holdId: string; wallet: WalletView }[] = [];
@@ -157,7 +159,7 @@ it('neither deadlocks nor loses, makes or overspends a micro, and every retry he
       reason: 'test',
       expiresAt,
     };
-    await pick(chargings).grant(request, actor);
+    await grants.grant(request, actor);
   }
   async function changeStatus(): Promise<void> {
     const wallet = pick(opened);
@@ -223,7 +225,7 @@ it('a batch names the item whose user got a second wallet meanwhile, and correct
   for (const userId of [first, second]) {
     await wallets.open({ userId }, actor);
     const grant = { wallet: { userId }, amountMicros: 1_000_000n, key: 'opening', reason: 'test' };
-    await charging.grant(grant, actor);
+    await createGrants({ sql }).grant(grant, actor);
   }
   const item = (userId: string, referenceId: string, currency?: string) => {
     const wallet = currency === undefined ? { userId } : { userId, currency };

@@ -1,11 +1,10 @@
 /** Pricing usage and charging it: from a service's words to one SQL function call. */
 import { Fault } from '../../faults.ts';
 import type { WalletView } from '../../http/views/wallets.ts';
-import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import type { UnitsThisMonth } from '../../rating/price-list.ts';
 import { type Breakdown, type RateResult, rate } from '../../rating/rate.ts';
 import { canonicalUsage, type Usage, usageUnits } from '../../rating/usage.ts';
-import { chargeMany, grantCredit, type QueuedCharge } from '../../store/charges.ts';
+import { chargeMany, type QueuedCharge } from '../../store/charges.ts';
 import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
@@ -34,30 +33,25 @@ export interface ChargeRequest {
   readonly overrun: 'refuse' | 'arrears';
 }
 
-/** What was posted, and the wallet after it. */
-interface Posted {
-  ok: true;
-  replayed: boolean;
-  seq: bigint;
-  amountMicros: bigint;
-  balanceMicros: bigint;
-  availableMicros: bigint;
-}
-
 export type ChargeAnswer =
-  | (Posted & {
+  | {
+      ok: true;
+      replayed: boolean;
+      seq: bigint;
+      amountMicros: bigint;
+      /** The wallet after it. */
+      balanceMicros: bigint;
+      availableMicros: bigint;
       arrearsMicros: bigint;
       breakdown: Breakdown;
       /** The usage was authorized under its reference: this hold bills it, and nothing beside. */
       hold?: BilledHold;
-    })
+    }
   | Refusal;
 
 export type QuoteAnswer =
   | { ok: true; amountMicros: bigint; currency: string; breakdown: Breakdown }
   | Extract<Refusal, { code: 'WALLET_NOT_FOUND' | 'NO_RATE' }>;
-
-export type GrantAnswer = Posted | Refusal;
 
 export interface Charging {
   /** Prices usage for a wallet and writes nothing. */
@@ -75,20 +69,6 @@ export interface Charging {
    * moment may be found when others are charged already: corrected, these are replayed.
    */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
-  /**
-   * Adds promotional credit once per key, until `expiresAt` or for ever. Throws a `BAD_REQUEST` when
-   * that is past.
-   */
-  grant(
-    request: {
-      wallet: WalletName;
-      amountMicros: bigint;
-      key: string;
-      reason: string;
-      expiresAt?: Date | undefined;
-    },
-    actor: string,
-  ): Promise<GrantAnswer>;
 }
 
 interface RatedCharge extends PreparedCharge {
@@ -259,32 +239,6 @@ export function createCharging(options: {
           ),
         ),
       );
-    },
-
-    async grant(request, actor) {
-      const wallet = await onlyWallet(sql, request.wallet);
-      if (wallet === null) {
-        return { ok: false, code: 'WALLET_NOT_FOUND' };
-      }
-      const { amountMicros, key, reason, expiresAt } = request;
-      const outcome = await grantCredit(sql, {
-        walletId: wallet.walletId,
-        key: ledgerKey('grant', key),
-        requestHash: requestHash({ amountMicros, reason, expiresAt }),
-        amountMicros,
-        expiresAt,
-        actor,
-        detail: { reason },
-      });
-      const { code } = outcome;
-      if (code === 'EXPIRES_IN_PAST') {
-        throw new Fault('BAD_REQUEST', { publicMessage: 'expiresAt: must be in the future' });
-      }
-      if (code !== 'OK') {
-        return refusal({ ...outcome, code }, wallet.currency, '');
-      }
-      const { replayed, seq, balanceMicros, availableMicros } = outcome;
-      return { ok: true, replayed, seq, amountMicros, balanceMicros, availableMicros };
     },
   };
 }

@@ -94,7 +94,7 @@ async function walletOf({ mode, creditMicros }: (typeof kinds)[number]): Promise
   // An event says how far a wallet may be overdrawn, so there must be one, if only of a micro.
   const amountMicros = creditMicros === 0n ? 1n : creditMicros;
   const grant = { wallet, amountMicros, key: 'credit', reason: 'test' };
-  await world.charging.grant(grant, actor);
+  await world.grants.grant(grant, actor);
   return wallet;
 }
 

@@ -50,7 +50,7 @@ function grant(
   expiresAt?: Date,
   key: string = randomUUID(),
 ) {
-  return world.charging.grant({ wallet, amountMicros, key, reason: 'welcome', expiresAt }, actor);
+  return world.grants.grant({ wallet, amountMicros, key, reason: 'welcome', expiresAt }, actor);
 }
 
 /** Email costs $0.01 a recipient. */

@@ -7,8 +7,8 @@ import { createOldDatabase, type OldDatabase } from '../../store/old-database.fi
 import { only } from '../../store/sql.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';
-import { createCharging } from './charging.ts';
 import { createExplaining } from './explaining.ts';
+import { createGrants } from './grants.ts';
 import { createHolds } from './holds.ts';
 import { actor, callOf } from './pricing.fixtures.ts';
 import { createRefunds } from './refunds.ts';
@@ -28,7 +28,7 @@ it('stay idempotent, and are captured, explained and refunded by their reference
   const holds = createHolds({ sql, rateCards, now });
   const wallet = await createWallets(sql).open({ userId: 'old' }, actor);
   const grant = { wallet, amountMicros: 1_000_000n, key: 'fund', reason: 'test' };
-  await createCharging({ sql, rateCards, now }).grant(grant, actor);
+  await createGrants({ sql }).grant(grant, actor);
   const estimate = { usage: callOf(60) };
   const request = { wallet, key: 'call-1', estimate, ttlSeconds: 300 };
   const holdId = randomUUID();

@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 function fund(wallet: WalletView, amountMicros: bigint) {
-  return world.charging.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
+  return world.grants.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
 }
 
 /** $0.10, and $0.05 a minute. */

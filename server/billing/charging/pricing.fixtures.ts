@@ -10,6 +10,7 @@ import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';
 import { createCharging } from './charging.ts';
 import { createExplaining } from './explaining.ts';
+import { createGrants } from './grants.ts';
 import { createHolds } from './holds.ts';
 import { createRefunds } from './refunds.ts';
 import { createSpendingLimits } from './spending-limits.ts';
@@ -30,6 +31,7 @@ export async function createPricingWorld(from = startsAt) {
   const wallets = createWallets(sql);
   const charging = createCharging({ sql, rateCards, now });
   const holds = createHolds({ sql, rateCards, now });
+  const grants = createGrants({ sql });
 
   async function setNow(at: string | number): Promise<void> {
     nowMs = new Date(at).getTime();
@@ -43,6 +45,7 @@ export async function createPricingWorld(from = startsAt) {
     wallets,
     charging,
     holds,
+    grants,
     refunds: createRefunds({ sql }),
     explaining: createExplaining({ sql, rateCards }),
     limits: createSpendingLimits(sql),
@@ -67,7 +70,7 @@ export async function createPricingWorld(from = startsAt) {
     ): Promise<WalletView> {
       const wallet = await wallets.open({ userId: `user-${randomUUID()}`, ...change }, actor);
       if (amountMicros > 0n) {
-        await charging.grant({ wallet, amountMicros, key: 'fund', reason: 'test' }, actor);
+        await grants.grant({ wallet, amountMicros, key: 'fund', reason: 'test' }, actor);
       }
       return wallet;
     },

@@ -12,6 +12,7 @@ import {
   startAutoTopUpWorld,
 } from '../auto-top-ups/auto-top-up.fixtures.ts';
 import { createCharging } from '../charging/charging.ts';
+import { createGrants } from '../charging/grants.ts';
 import { createHolds } from '../charging/holds.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createSubscriptions } from './subscriptions.ts';
@@ -111,7 +112,10 @@ it('a card that is declined leads by what is there to arrears, grace, suspension
   const rateCards = createRateCards({ sql: app, nowMs: () => now().getTime() });
   const charging = createCharging({ sql: app, rateCards, now });
   const holds = createHolds({ sql: app, rateCards, now });
-  await charging.grant({ wallet, amountMicros: dollars(10), key: 'g', reason: 'test' }, actor);
+  await createGrants({ sql: app }).grant(
+    { wallet, amountMicros: dollars(10), key: 'g', reason: 'test' },
+    actor,
+  );
   await user.turnOn();
 
   await closeAugust();

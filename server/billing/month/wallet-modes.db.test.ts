@@ -172,7 +172,7 @@ async function take(step: Step, wallet: WalletView, key: string): Promise<unknow
         expiresAt: new Date(world.now().getTime() + lastsHours * HOUR_MS),
       };
       const grant = { wallet, amountMicros, key, reason: 'test', ...lasts };
-      return world.charging.grant(grant, actor);
+      return world.grants.grant(grant, actor);
     }
     case 'limit': {
       const { period, amountMicros } = step;

@@ -52,7 +52,7 @@ async function walletWith(amountMicros: bigint, currency = 'USD'): Promise<Walle
 }
 
 const fund = (wallet: WalletView, amountMicros: bigint) =>
-  world.charging.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
+  world.grants.grant({ wallet, amountMicros, key: randomUUID(), reason: 'test' }, actor);
 
 function chargeOf({ walletId }: WalletView, amountMicros: bigint): ChargeWrite {
   const reference = randomUUID();

@@ -11,6 +11,7 @@ import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import type { ReratingTerms } from '../../store/reratings.ts';
 import { type Charging, createCharging } from '../charging/charging.ts';
 import { createExplaining } from '../charging/explaining.ts';
+import { createGrants, type Grants } from '../charging/grants.ts';
 import { createHolds, type Holds } from '../charging/holds.ts';
 import { createRefunds, type Refunds } from '../charging/refunds.ts';
 import { createWallets, type Wallets } from '../wallets/wallets.ts';
@@ -28,6 +29,7 @@ let database: TestDatabase;
 let cards: RateCards;
 let wallets: Wallets;
 let charging: Charging;
+let grants: Grants;
 let holds: Holds;
 let refunds: Refunds;
 let wallet: WalletView;
@@ -48,6 +50,7 @@ beforeEach(async () => {
   cards = createRateCards({ sql, nowMs: () => nowMs });
   wallets = createWallets(sql);
   charging = createCharging({ sql, rateCards: cards, now });
+  grants = createGrants({ sql });
   holds = createHolds({ sql, rateCards: cards, now });
   refunds = createRefunds({ sql });
   wallet = await walletWith(10_000_000n);
@@ -65,7 +68,7 @@ async function walletWith(
   const opened = await wallets.open({ userId: `user-${randomUUID()}`, mode }, actor);
   if (amountMicros > 0n) {
     const grant = { wallet: opened, amountMicros, key: 'fund', reason: 'test' };
-    await charging.grant(grant, actor);
+    await grants.grant(grant, actor);
   }
   return opened;
 }
@@ -270,7 +273,7 @@ describe('a charge of a re-rating', () => {
       await holds.extend({ holdId: held.holdId, usageSoFar: sms(5) }, actor);
       await setNow(nowMs + 120_000);
       const grant = { wallet, amountMicros: 1n, key: 'after it', reason: 'test' };
-      await charging.grant(grant, actor);
+      await grants.grant(grant, actor);
       expect(await rerate(30_000n)).toMatchObject({ debitedMicros: 50_000n });
       return held.holdId;
     }

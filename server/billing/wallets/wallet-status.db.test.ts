@@ -24,7 +24,7 @@ afterEach(async () => {
 const change = (status: WalletView['status'], reason = 'stolen card') =>
   world.wallets.changeStatus({ wallet, status, reason }, actor);
 const grant = (amountMicros: bigint, key = 'fund') =>
-  world.charging.grant({ wallet, amountMicros, key, reason: 'test' }, actor);
+  world.grants.grant({ wallet, amountMicros, key, reason: 'test' }, actor);
 const charge = (referenceId: string) =>
   world.charging.charge({ wallet, usage, referenceId, overrun: 'arrears' }, actor);
 const authorize = (key: string) =>

@@ -1,6 +1,7 @@
 /** The past, in which demo data is recorded: stories of customers, told in the order of time. */
 import { randomUUID } from 'node:crypto';
 import { createCharging } from '../../billing/charging/charging.ts';
+import { createGrants } from '../../billing/charging/grants.ts';
 import { createRefunds, type RefundRequest } from '../../billing/charging/refunds.ts';
 import { createSubscriptions, type NewSubscription } from '../../billing/month/subscriptions.ts';
 import { createRateCards } from '../../billing/rate-cards/rate-cards.ts';
@@ -70,6 +71,7 @@ function tellStory(sql: Sql, past: Past, userId: string) {
   const wallets = createWallets(sql);
   const rateCards = createRateCards({ sql, nowMs: () => clock.getTime() });
   const charging = createCharging({ sql, rateCards, now });
+  const grants = createGrants({ sql });
   const refunds = createRefunds({ sql });
   const subscriptions = createSubscriptions(sql);
   const rerating = createRerating({ sql, rateCards });
@@ -141,7 +143,7 @@ function tellStory(sql: Sql, past: Past, userId: string) {
 
     async grant(amountMicros: bigint, reason: string, expiresAt?: Date): Promise<void> {
       const grant = { wallet, key: nextKey(), amountMicros, reason, expiresAt };
-      accepted(await charging.grant(grant, ACTOR));
+      accepted(await grants.grant(grant, ACTOR));
     },
 
     async subscribe(subscription: Omit<NewSubscription, 'wallet' | 'key'>): Promise<void> {
