@@ -58,6 +58,7 @@ import { countOpenDifferences } from './store/reconciliation.ts';
 import { APP_ROLE, connect } from './store/sql.ts';
 import { inboxSummary } from './store/stripe-inbox.ts';
 import { createStripeGateway } from './stripe/gateway.ts';
+import type { RouterServices } from './trpc/context.ts';
 
 const APP_NAME = 'Prepaid Wallet';
 
@@ -148,7 +149,7 @@ export function createApplication(options: ApplicationOptions): Application {
   const refundAsking = createRefundAsking({ sql, gateway, logger });
   const paymentRefunds = createPaymentRefunds({ sql, asking: refundAsking, livemode });
   const subscriptions = createSubscriptions(sql);
-  const services: Services = {
+  const pageServices: Services = {
     accounts,
     wallets: { ...wallets, explainEvents: explaining.explainEvents },
     topUps,
@@ -220,7 +221,7 @@ export function createApplication(options: ApplicationOptions): Application {
   });
 
   const refunds = createRefunds({ sql });
-  const router = {
+  const apiServices: RouterServices = {
     wallets,
     charging,
     holds,
@@ -262,7 +263,7 @@ export function createApplication(options: ApplicationOptions): Application {
       devWebSocket: options.reloadWebSocket ?? null,
       inlineStyles: options.reloadWebSocket !== undefined,
     },
-    router,
+    services: apiServices,
     apiKeys,
     stripeEvents,
     webhookSecrets: env.stripe.webhookSecrets,
@@ -299,7 +300,7 @@ export function createApplication(options: ApplicationOptions): Application {
           config,
           reportError: (err) => logger.error({ err, requestId }, 'page failed'),
           services: {
-            ...services,
+            ...pageServices,
             // The session that the browser comes with ends when a new one starts.
             accounts: {
               ...accounts,
@@ -347,7 +348,7 @@ export function createApplication(options: ApplicationOptions): Application {
   return {
     listener: chargeListener(
       {
-        router,
+        services: apiServices,
         apiKeys,
         callers: createCallerCache(apiKeys, Date.now),
         metrics,

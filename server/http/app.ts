@@ -47,7 +47,8 @@ export interface AppOptions {
   readonly trustedProxies: number;
   readonly security: SecurityHeadersOptions;
   readonly allowOwnHost: boolean;
-  readonly router: RouterServices;
+  /** What the charging API calls; pages have theirs from `loadContext`. */
+  readonly services: RouterServices;
   readonly apiKeys: ApiKeys;
   readonly stripeEvents: StripeEvents;
   readonly notifyStripeEvent: (eventId: string) => void;

@@ -26,7 +26,7 @@ beforeAll(async () => {
   const callers = createCallerCache(apiKeys, Date.now);
   const metrics = { observe: () => {}, text: async () => '' };
   server = createServer(
-    chargeListener({ router: services, apiKeys, callers, metrics, logger }, (_, response) => {
+    chargeListener({ services, apiKeys, callers, metrics, logger }, (_, response) => {
       response.writeHead(404).end();
     }),
   );

@@ -33,13 +33,13 @@ beforeAll(async () => {
   apiKeys = createApiKeys({ sql, logger, nowMs: () => 0 });
   services = testServices(sql);
   const adapter = getRequestListener((request) =>
-    trpc(request, REQUEST_ID, { router: services, apiKeys, logger }),
+    trpc(request, REQUEST_ID, { services, apiKeys, logger }),
   );
   stock = await serve(adapter);
   direct = await serve(
     chargeListener(
       {
-        router: services,
+        services,
         apiKeys,
         callers: createCallerCache(apiKeys, Date.now),
         metrics: { observe: () => {}, text: async () => '' },

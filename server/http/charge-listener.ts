@@ -28,7 +28,7 @@ const PATH = /^\/trpc\/([\w.,]+)(\?batch=1)?$/;
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
 
 export interface ChargeListenerOptions {
-  readonly router: RouterServices;
+  readonly services: RouterServices;
   readonly apiKeys: Pick<ApiKeys, 'authenticate'>;
   readonly callers: CallerCache;
   readonly metrics: Metrics;
@@ -89,7 +89,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   { procedures, isBatch }: Calls,
-  { router, apiKeys, callers, metrics, logger, bound }: ChargeListenerOptions,
+  { services, apiKeys, callers, metrics, logger, bound }: ChargeListenerOptions,
 ): Promise<void> {
   const startedAtMs = performance.now();
   const requestId = chooseRequestId(request.headers['x-request-id']?.toString());
@@ -104,7 +104,7 @@ async function answer(
   }
 
   const secret = apiKeySecret(request.headers.authorization);
-  const base = { services: router, requestId, bound };
+  const base = { services, requestId, bound };
   // Memory may name a key that was revoked since: whatever is written checks it again.
   const remembered: TrpcContext = {
     ...base,

@@ -9,7 +9,7 @@ import { apiKeySecret } from './bearer.ts';
 import { logFailure, retryAfter } from './errors.ts';
 
 export interface TrpcOptions {
-  readonly router: RouterServices;
+  readonly services: RouterServices;
   readonly apiKeys: Pick<ApiKeys, 'authenticate'>;
   readonly logger: Logger;
   readonly bound?: Bound | undefined;
@@ -21,7 +21,7 @@ export const MAX_HTTP_BATCH = 200;
 export function trpc(
   request: Request,
   requestId: string,
-  { router, apiKeys, logger, bound }: TrpcOptions,
+  { services, apiKeys, logger, bound }: TrpcOptions,
 ): Promise<Response> {
   // Asked for by the procedures, so that a database that is down is answered like any of their
   // errors; looked up once for all calls of a batch.
@@ -37,7 +37,7 @@ export function trpc(
     maxBatchSize: MAX_HTTP_BATCH,
     // A query may be sent as POST: its input holds what must not stand in an address.
     allowMethodOverride: true,
-    createContext: async () => ({ services: router, requestId, apiKey, bound }),
+    createContext: async () => ({ services, requestId, apiKey, bound }),
     responseMeta: ({ errors }) => ({
       headers: { ...retryAfter(errors), 'cache-control': 'no-store' },
     }),
