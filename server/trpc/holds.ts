@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AuthorizeRequest, DEFAULT_TTL_SECONDS } from '../billing/charging/holds.ts';
+import { type AuthorizeRequest, DEFAULT_TTL_SECONDS } from '../billing/charging/hold-placing.ts';
 import { maxTtlSeconds, minTtlSeconds } from '../ledger/hold.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';
 import { isParty, usageSchema, usageTypeSchema } from '../rating/usage.ts';

@@ -65,22 +65,23 @@ export interface Charging {
   charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
   /**
    * Charges each item by itself, in order: one refusal fails no other. Throws a `BAD_REQUEST` that
-   * names a malformed item before any is charged. Only that a user has got a second wallet this
-   * moment may be found when others are charged already: corrected, these are replayed.
+   * names a malformed item before any is charged. One mistake alone can come to light after other
+   * items were charged: a user named without a currency got a second wallet this moment. Send the
+   * corrected batch again then; what was charged is replayed.
    */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
 }
 
 interface RatedCharge extends PreparedCharge {
-  /** By the units of the month, which most prices do not depend on. */
+  /** The price by the units used this month, on which most prices do not depend. */
   readonly rate: (unitsThisMonth: UnitsThisMonth) => RateResult;
-  /** As if nothing had been used this month. */
+  /** The price as if nothing had been used this month. */
   readonly rated: RateResult;
 }
 
 /**
  * The charging use cases. `now` is the instant of usage that does not say its own. `directory` and
- * `holds` may be those that others use, too.
+ * `holds` may be shared with other use cases.
  */
 export function createCharging(options: {
   sql: Sql;
@@ -94,7 +95,7 @@ export function createCharging(options: {
   const queue = createWriteQueue({
     apply: (charges: readonly QueuedCharge[]) => chargeMany(sql, charges),
     // `charge_many` takes each key of a wallet once.
-    apart: ({ walletId, key }) => walletId + key,
+    uniqueBy: ({ walletId, key }) => walletId + key,
     maxBatch: 500,
     lanes: 2,
     together: 200,
@@ -120,7 +121,7 @@ export function createCharging(options: {
     return { usage, rate: rateBy, rated: rateBy({}) };
   }
 
-  /** Everything that a charge needs and nothing written. Throws what is wrong with the request. */
+  /** Reads what a charge needs; null without a wallet. Throws `BAD_REQUEST` for a malformed request. */
   async function prepare(request: ChargeRequest): Promise<RatedCharge | null> {
     const wallet = await directory.find(request.wallet);
     if (wallet === null) {
@@ -224,7 +225,7 @@ export function createCharging(options: {
 
     async chargeBatch(requests, actor) {
       // Prepared first: a malformed item refuses the whole batch before anything is charged.
-      // At once, so that wallets which are not known yet are looked up together.
+      // All at once, so that unknown wallets are looked up together.
       const prepared = await Promise.all(
         requests.map((request, index) =>
           prepare(request).catch((error) => throwForItem(index, error)),

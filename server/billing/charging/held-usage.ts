@@ -11,19 +11,20 @@ export interface BilledHold {
   units: number;
 }
 
-/** The hold as the ledger tells of it; null when the charge met none. */
-export function heldUsage({ detail }: Pick<QueuedOutcome, 'detail'>):
-  | ({ holdId: string; status: HoldStatus } & {
-      billedMicros: string;
-      units?: number;
-    })
-  | null {
-  return detail !== null && 'billedMicros' in detail
-    ? (detail as unknown as ReturnType<typeof heldUsage>)
-    : null;
+/** The hold as an outcome's detail tells of it, micros as text. */
+interface HeldUsage {
+  readonly holdId: string;
+  readonly status: HoldStatus;
+  readonly billedMicros: string;
+  readonly units?: number;
 }
 
-/** The part of an answer that names it. */
+/** The hold that a charge met under its key; null when it met none. */
+export function heldUsage({ detail }: Pick<QueuedOutcome, 'detail'>): HeldUsage | null {
+  return detail !== null && 'billedMicros' in detail ? (detail as unknown as HeldUsage) : null;
+}
+
+/** The field `hold` of a charge's answer, where a hold bills the usage. */
 export function billedHold(outcome: Pick<QueuedOutcome, 'detail'>): { hold?: BilledHold } {
   const held = heldUsage(outcome);
   if (held === null) {

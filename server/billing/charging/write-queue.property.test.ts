@@ -46,7 +46,7 @@ it('answers every write with its own outcome, in the order of each wallet, and k
       const unsound: (readonly Write[])[] = [];
       const queue = createWriteQueue<Write, string>({
         ...options,
-        apart: ({ walletId, key }) => `${walletId} ${key}`,
+        uniqueBy: ({ walletId, key }) => `${walletId} ${key}`,
         isDeadlock: (error) => error === 'deadlock',
         isOutage: () => false,
         async apply(writes) {

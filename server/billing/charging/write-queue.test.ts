@@ -40,7 +40,7 @@ function queueWith(options: Partial<WriteQueueOptions<QueuedCharge, QueuedOutcom
   const queue = createWriteQueue<QueuedCharge, QueuedOutcome>({
     lanes: 1,
     maxBatch: 500,
-    apart: ({ walletId, key }) => walletId + key,
+    uniqueBy: ({ walletId, key }) => walletId + key,
     isDeadlock: (error) => error === 'deadlock',
     isOutage: (error) => error === 'outage',
     apply: async (charges) => {

@@ -42,8 +42,8 @@ export interface WriteQueue<Write, Outcome> {
 export interface WriteQueueOptions<Write, Outcome> {
   /** Applies writes in one transaction, and answers each, in order. */
   readonly apply: (writes: readonly Write[]) => Promise<Outcome[]>;
-  /** Two writes that this gives one name never share a batch; by default any may. */
-  readonly apart?: (write: Write) => string;
+  /** Two writes for which this gives the same text never share a batch; by default any may. */
+  readonly uniqueBy?: (write: Write) => string;
   /** The most writes in one call of `apply`: more gain little and hold locks longer. */
   readonly maxBatch: number;
   /** Batches under way at once. Wallets are dealt out by id, so two lanes never share one. */
@@ -66,7 +66,7 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
 ): WriteQueue<Write, Outcome> {
   const {
     apply,
-    apart,
+    uniqueBy,
     maxBatch,
     together = 0,
     maxWaiting = MAX_WAITING,
@@ -94,7 +94,7 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
   }
 
   async function sendFrom(taken: readonly Lane<Write, Outcome>[]): Promise<void> {
-    const batch = takeBatch(taken, maxBatch, apart);
+    const batch = takeBatch(taken, maxBatch, uniqueBy);
     if (batch.length === 0) {
       return;
     }
@@ -176,24 +176,24 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
   };
 }
 
-/** Takes what fits one batch; what must stay apart from it waits for its answer. */
+/** Takes what fits one batch. What may not share it waits for the next one. */
 function takeBatch<Write, Outcome>(
   lanes: readonly Lane<Write, Outcome>[],
   maxBatch: number,
-  apart: ((write: Write) => string) | undefined,
+  uniqueBy: ((write: Write) => string) | undefined,
 ): Waiting<Write, Outcome>[] {
   const batch: Waiting<Write, Outcome>[] = [];
-  const names = new Set<string>();
+  const taken = new Set<string>();
   for (const lane of lanes) {
-    if (apart === undefined) {
+    if (uniqueBy === undefined) {
       batch.push(...lane.waiting.splice(0, maxBatch - batch.length));
       continue;
     }
     const later: Waiting<Write, Outcome>[] = [];
     for (const item of lane.waiting) {
-      const name = apart(item.write);
-      if (batch.length < maxBatch && !names.has(name)) {
-        names.add(name);
+      const text = uniqueBy(item.write);
+      if (batch.length < maxBatch && !taken.has(text)) {
+        taken.add(text);
         batch.push(item);
       } else {
         later.push(item);
