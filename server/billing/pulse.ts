@@ -17,8 +17,8 @@ const INTERVAL_MS = 1_000;
 const PATIENCE_MS = 5_000;
 
 /**
- * Does a work that waits for the database. Rejects with `DATABASE_UNAVAILABLE` once that stands
- * still: the outcome is unknown then, and the work goes on if the database does.
+ * Waits for work that needs the database, but not for a database that stands still: then it rejects
+ * with `DATABASE_UNAVAILABLE`. The outcome is unknown, and the work goes on if the database does.
  */
 export type Bound = <T>(work: () => Promise<T>) => Promise<T>;
 

@@ -1,7 +1,7 @@
 /**
  * The charging procedures over plain Node HTTP. They are called thousands of times a second, and
- * the fetch adapter spends more on web streams and `Request` objects than a charge takes. They are
- * the router's procedures in its wire format; everything else goes on to the application.
+ * the fetch adapter spends more on web streams and `Request` objects than a charge takes. Inputs,
+ * answers and errors are those of the router; every other request goes on to the application.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { getTRPCErrorFromUnknown, TRPCError } from '@trpc/server';
@@ -36,7 +36,7 @@ export interface ChargeListenerOptions {
   readonly bound?: Bound | undefined;
 }
 
-/** Answers charges, and hands every other request to `next` before anything of it is read. */
+/** Answers the hot procedures, and hands every other request, still unread, to `next`. */
 export function chargeListener(
   options: ChargeListenerOptions,
   next: RequestListener,
@@ -67,12 +67,12 @@ function hotCalls(request: IncomingMessage): Calls | null {
   ) {
     return null;
   }
-  // Nothing but the comma is ever encoded in an address of ours; decoding all of it would throw at
-  // a stranger's broken one.
+  // Only the comma is ever encoded in these addresses, and decoding a stranger's broken one would
+  // throw.
   const [, list, batch] = PATH.exec((request.url ?? '').replace(/%2c/gi, ',')) ?? [];
   const paths = list?.split(',') ?? [];
   const isBatch = batch !== undefined;
-  // One name without `batch`, or a batch of a size that the router allows.
+  // Several names without `batch`, or too many with it, are for the router to refuse.
   if (paths.length > MAX_HTTP_BATCH || (paths.length > 1 && !isBatch)) {
     return null;
   }
@@ -105,7 +105,7 @@ async function answer(
 
   const secret = apiKeySecret(request.headers.authorization);
   const base = { services, requestId, bound };
-  // Memory may name a key that was revoked since: whatever is written checks it again.
+  // The key may have been revoked since it was remembered: every write checks it again.
   const remembered: TrpcContext = {
     ...base,
     apiKey: async () => (secret === null ? null : callers.find(secret)),
@@ -155,8 +155,9 @@ async function answer(
 }
 
 /**
- * What a call answered whose key came from memory. What is malformed, and what is not there, is found
- * before the database has seen the key; such answers are for live keys, too.
+ * The answer to a call whose key came from memory. The database checks the key when it writes; a
+ * malformed request, or one whose wallet or hold does not exist, is answered without a write. So that
+ * a revoked key learns nothing from such an answer, it is looked up first.
  */
 async function forLiveKeys(answered: Promise<unknown>, lookedUp: TrpcContext): Promise<unknown> {
   const answer = await answered.catch(async (error: unknown) => {
@@ -172,7 +173,7 @@ async function forLiveKeys(answered: Promise<unknown>, lookedUp: TrpcContext): P
   return answer;
 }
 
-/** Null when there is more than the limit. By events: the stream's iterator costs more than them. */
+/** The body; null when it is above the limit. Reads by events, which cost less than an iterator. */
 function readBody(request: IncomingMessage): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -191,7 +192,7 @@ function readBody(request: IncomingMessage): Promise<string | null> {
   });
 }
 
-/** Each call's input; malformed JSON is the error of each call, as in tRPC's own adapters. */
+/** The input of each call by its place. Malformed JSON fails every call, as in tRPC's adapters. */
 function parseInputs(body: string, isBatch: boolean): (index: number) => unknown {
   let parsed: unknown;
   try {

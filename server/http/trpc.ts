@@ -23,8 +23,8 @@ export function trpc(
   requestId: string,
   { services, apiKeys, logger, bound }: TrpcOptions,
 ): Promise<Response> {
-  // Asked for by the procedures, so that a database that is down is answered like any of their
-  // errors; looked up once for all calls of a batch.
+  // The procedures ask for it, so that a database that is down becomes an error of theirs; it is
+  // looked up once for all calls of a batch.
   let caller: Promise<ApiCaller | null> | undefined;
   const apiKey = () => {
     caller ??= apiKeyOf(request, apiKeys);

@@ -37,8 +37,8 @@ export interface BillingUseCases {
   requestMonth(at: Date): Promise<{ runId: string; period: string }>;
   /**
    * One page of the run's ranges; `cursor` null asks for the first. The same cursor must give the
-   * same page. A page is one step's output, at most 4 MB, and goes with every later
-   * request of the run: 1,000 ranges make a good page.
+   * same page. A page is one step's output, at most 4 MB, and goes with every later request of the
+   * run: some hundreds of ranges make a good page.
    */
   planMonth(runId: string, cursor: string | null): Promise<PlanPage>;
   /** Closes the period for each wallet of the range that is not closed yet. */

@@ -41,19 +41,19 @@ export interface ChargeWrite extends WriteKey {
   readonly detail: Record<string, unknown>;
 }
 
-/** A charge whose wallet and caller were known from memory, so that the database checks both. */
+/** A charge whose wallet and caller came from memory; the database checks both. */
 export interface QueuedCharge extends ChargeWrite {
   /** The caller named a user and no currency: the wallet must be that user's only one. */
   readonly alone: boolean;
-  /** It is not simply debited, so it goes by `charge_wallet`. */
+  /** It is not a plain debit: `charge_many` leaves it, and its wallet's others, to `charge_wallet`. */
   readonly apart?: boolean;
 }
 
-/** Of usage that may be priced by the units of the month. */
+/** The outcome of usage whose price may depend on the units of the month. */
 export type PricedOutcome = Omit<LedgerOutcome, 'code'> & {
   code:
     | LedgerOutcome['code']
-    /** The wallet has used other units of the month than it was priced with: price it anew. */
+    /** The wallet's units of the month are no longer those of the price: price it anew. */
     | 'UNITS_MOVED';
 };
 

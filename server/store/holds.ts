@@ -24,12 +24,12 @@ export type HoldLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
 };
 
 /**
- * The caller and the wallet's name were known from memory, so that the database checks both. What is
- * new and plain comes without its detail, which the caller knows.
+ * The caller and the wallet's name came from memory; the database checks both. A new hold or a plain
+ * capture is answered without its detail, which the caller sent.
  */
 export type QueuedHoldOutcome = Omit<LedgerOutcome, 'code'> & {
   code: QueuedOutcome['code'] | HoldRefusalCode;
-  /** Of a hold that is placed and whose detail is null. */
+  /** Set for a hold that was placed and is answered without its detail; else null. */
   expiresAt: Date | null;
 };
 
@@ -46,13 +46,13 @@ export interface HeartbeatOutcome {
   availableMicros: bigint;
   /** The most that the limits let the hold come to; null when none is for it. */
   headroomMicros: bigint | null;
-  /** Of LIMIT_EXCEEDED by a spending limit, which one. */
+  /** With LIMIT_EXCEEDED by a spending limit: which one. */
   detail: Record<string, unknown> | null;
 }
 
 /** What prices a hold's usage beside its rate card. */
 export type StoredPricing = HoldPricing & {
-  /** The instant that its prices are those of. */
+  /** The instant whose prices it keeps. */
   readonly at: string;
   /** The general card, when the rate card is the customer's own. */
   readonly fallbackRateCardId?: string;
@@ -65,7 +65,7 @@ export interface HoldRow {
   userId: string;
   currency: string;
   rateCardId: string;
-  /** Null in holds of before it was kept. */
+  /** Null in holds placed before the ledger kept it. */
   pricing: StoredPricing | null;
   timezone: string;
   placedAt: Date;
@@ -145,7 +145,7 @@ export async function writeHolds(
     column((write) => (write.kind === 'authorize' ? value(write) : null));
   const capture = (value: (write: HoldCapture) => ArrayElement) =>
     column((write) => (write.kind === 'capture' ? value(write) : null));
-  // In the text of an array each quote would be escaped, and read again.
+  // One JSON a line: as an array's text, each quote of it would be escaped and read again.
   const lines = (value: (write: HoldPlacing | HoldCapture) => object | null) =>
     writes.map((write) => JSON.stringify(value(write))).join('\n');
   const outcomes = await sql<QueuedHoldOutcome[]>`
@@ -207,7 +207,7 @@ export async function extendHolds(
   );
 }
 
-/** Releases holds, of which nothing is billed, in one transaction, and answers each, in order. */
+/** Releases holds, billing nothing, in one transaction, and answers each, in order. */
 export async function voidHolds(
   sql: Sql,
   holds: readonly HoldVoid[],
@@ -256,7 +256,7 @@ async function inWalletOrder<Write extends { readonly walletId: string }, Outcom
   return outcomes;
 }
 
-/** The holds of ids, whatever has become of them, in the order of the ids; null where is none. */
+/** The holds of these ids, open or ended, in the order of the ids; null where there is none. */
 export async function findHolds(sql: Sql, holdIds: readonly string[]): Promise<(HoldRow | null)[]> {
   const rows = await sql<HoldRow[]>`
     select h.id as "holdId", h.wallet_id as "walletId", w.user_id as "userId", w.currency,

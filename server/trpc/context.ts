@@ -37,7 +37,7 @@ export interface TrpcContext {
   readonly requestId: string;
   /** The key that the request's Bearer token names; null without one, or when it is revoked. */
   readonly apiKey: () => Promise<ApiCaller | null>;
-  /** Ends the wait for a database that stands still; without it a call waits for as long as it takes. */
+  /** Ends the wait for a database that stands still; without it calls wait as long as it takes. */
   readonly bound?: Bound | undefined;
 }
 
@@ -58,8 +58,8 @@ const t = initTRPC.context<TrpcContext>().create({
 });
 
 /**
- * tRPC's own errors say what the caller did wrong; what code threw is said by the fault table. Node
- * quotes malformed JSON in its error, and numbers in it are private.
+ * What a caller may read of an error: tRPC's own messages, which say what the caller did wrong, but
+ * nothing of what code threw. Node's error quotes malformed JSON, which may hold phone numbers.
  */
 function publicMessage(error: TRPCError): string {
   if (error.cause instanceof SyntaxError) {
@@ -68,7 +68,7 @@ function publicMessage(error: TRPCError): string {
   return error.code === 'INTERNAL_SERVER_ERROR' ? FAULTS.INTERNAL.message : error.message;
 }
 
-/** What a use case threw, in tRPC's words: a fault by its table, anything else as it is. */
+/** What a use case threw, as tRPC's error: a fault by its table, tRPC's own errors as they are. */
 function asTrpcError(cause: unknown): TRPCError {
   const error = getTRPCErrorFromUnknown(cause);
   if (error.cause === undefined || error.code !== 'INTERNAL_SERVER_ERROR') {
@@ -109,8 +109,8 @@ function costOf(rawInput: unknown): number {
 }
 
 /**
- * Who acts, for the ledger. Throws what keeps the caller from doing what the scope allows: no key,
- * too many calls, another scope.
+ * Admits a caller and answers the actor for the ledger. Throws when there is no live key, when the key
+ * has made too many calls, or when it lacks the scope, in this order.
  */
 async function admit(
   apiKey: ApiCaller | null,

@@ -1,4 +1,4 @@
-/** The procedures that are called for every call, message or page that services carry. */
+/** What services call for each call, message or page they carry; charge-listener.ts answers it. */
 import { callDirectly, type ProcedureParts, type TrpcContext } from './context.ts';
 import { HOLD_PROCEDURES } from './holds.ts';
 import { CHARGE_PROCEDURES } from './usage.ts';

@@ -50,7 +50,7 @@ export function coalescedLookup<Key, Value>(
       waiting.push({ key, resolve, reject });
       if (!busy) {
         busy = true;
-        // What else this turn of the event loop asks goes along.
+        // Whatever else is asked for in this turn of the event loop goes along.
         setImmediate(() => void run());
       }
     });

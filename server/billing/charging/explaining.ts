@@ -37,7 +37,7 @@ export interface Explanation {
   breakdown: unknown;
   /** The price of all of this usage. */
   amountMicros: bigint;
-  /** What of its price is goodwill, because the destination must always connect. */
+  /** The part of its price that is goodwill, because the destination must always connect. */
   goodwillMicros: bigint;
   /** The part of it that earlier events of the same hold had billed. */
   alreadyBilledMicros: bigint;

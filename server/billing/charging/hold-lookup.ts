@@ -16,7 +16,7 @@ export interface HoldName {
   readonly holdId: string;
 }
 
-/** What the ledger remembers of the placing, for a replay too. */
+/** What the ledger keeps of how a hold was placed, so that a replay can answer the same. */
 export interface PlacedDetail {
   holdId: string;
   expiresAt: string;
@@ -25,7 +25,7 @@ export interface PlacedDetail {
   headroomMicros?: string;
 }
 
-/** What never changes of a hold. */
+/** The part of a hold that never changes. */
 export type HoldTerms = Pick<
   HoldRow,
   'holdId' | 'walletId' | 'userId' | 'currency' | 'timezone' | 'rateCardId' | 'pricing' | 'placedAt'
@@ -39,7 +39,7 @@ export interface HoldLookup {
   /** Keeps the terms of a hold that was placed here, until it has ended. */
   readonly remember: (terms: HoldTerms) => void;
   readonly forget: (holdId: string) => void;
-  /** What a hold was placed by, whatever has been published since. */
+  /** The prices at which a hold was placed, whatever has been published since. */
   readonly pricesOf: (terms: HoldTerms) => Promise<HoldPrices>;
 }
 

@@ -26,7 +26,7 @@ type PricedEstimate = {
   readonly asked: object;
   readonly type: UsageType | undefined;
   readonly to: string | undefined;
-  /** It must always connect, so nothing is reserved. */
+  /** The destination must always connect, so nothing is reserved. */
   readonly isGoodwill: boolean;
 } & (
   | { readonly ok: true; readonly amountMicros: bigint; readonly report: Report | null }
@@ -38,7 +38,7 @@ export interface HoldPrices extends Circumstances {
   readonly prices: PriceList;
 }
 
-/** How the ledger keeps that, beside the id of the first card. */
+/** The form in which the ledger keeps these prices, beside the id of the first card. */
 export function pricingOf(
   { prices, at, unitsThisMonth }: HoldPrices,
   isGoodwill: boolean,
@@ -106,7 +106,7 @@ export function reportOf(
     : { report: { usage, units }, amountMicros: null, noRate: rated.detail };
 }
 
-/** How far the hold and what else is available reach, within the limits, counted from the beginning of the usage. */
+/** How much usage, counted from its beginning, the hold and what else is available pay for. */
 export interface Reach {
   maxUnits?: number;
   /** The same, for calls. */
@@ -114,8 +114,8 @@ export interface Reach {
 }
 
 /**
- * `headroomMicros` is what spending limits let the hold come to, null without any. Nothing when the
- * type of usage is not known, or the card has no price for it.
+ * How far a hold reaches. `headroomMicros` is the most that spending limits let it come to, null
+ * without limits. Empty when the type of usage is not known, or has no price.
  */
 export function reachOf(
   { prices, ...circumstances }: HoldPrices,

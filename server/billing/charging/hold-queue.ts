@@ -1,4 +1,4 @@
-/** Writes on holds that come at the same time go to the database together. */
+/** Concurrent writes on holds go to the database together. */
 import {
   type HoldCapture,
   type HoldPlacing,
@@ -10,7 +10,7 @@ import { createWriteQueue, type WriteQueue } from './write-queue.ts';
 
 /** Each heartbeat or void of a batch takes some 0.3 ms, for which the others' wallets stay locked. */
 const MAX_ONE_BY_ONE = 100;
-/** What is placed and captured is written by one statement, but for wallets that are not plain. */
+/** Placing and capturing is one statement for all plain wallets of a batch. */
 const MAX_WRITES = 250;
 
 /** A queue of heartbeats, or of voids. */
@@ -27,7 +27,7 @@ export function holdQueue<Write extends { readonly walletId: string }, Outcome>(
 
 export type HoldWrites = WriteQueue<HoldPlacing | HoldCapture, QueuedHoldOutcome>;
 
-/** The queue of what is placed and captured. */
+/** The queue of holds to be placed and captured. */
 export function createHoldWrites(sql: Sql): HoldWrites {
   return createWriteQueue({
     apply: (writes: readonly (HoldPlacing | HoldCapture)[]) => writeHolds(sql, writes),

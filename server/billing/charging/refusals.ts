@@ -8,7 +8,7 @@ import { type LimitRefusal, limitRefusal } from './spending-limits.ts';
 /** An expected refusal. Amounts are there where they help: what was asked, what there is. */
 export type Refusal =
   | { ok: false; code: 'WALLET_NOT_FOUND' }
-  /** `hold` bills the usage of the charge that was refused, and with other figures. */
+  /** `hold`, if any, bills the usage of the refused charge, by other figures. */
   | { ok: false; code: 'KEY_REUSED'; seq: bigint; hold?: BilledHold }
   | { ok: false; code: 'WALLET_FROZEN' | 'WALLET_CLOSED' }
   | LimitRefusal

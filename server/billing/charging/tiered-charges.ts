@@ -1,8 +1,8 @@
 /**
- * Charges whose price depends on what the wallet has used this month. Each is priced with the units
- * that those before it leave, and the ledger takes it only if they did. So a wallet's charges stand
- * in a line: as many as go well leave together, and those that the ledger found priced with other
- * units, because one before them was refused or another server was faster, are priced anew.
+ * Charges whose price depends on what the wallet has used this month. A wallet's charges stand in a
+ * line. Each is priced with the units that the charges before it leave, and the ledger accepts it
+ * only if those are the wallet's units. They are sent in groups; where one before was refused, or
+ * another server was faster, the ledger turns the rest away and they are priced anew.
  *
  * The line holds no truth: the ledger compares the units under the wallet's lock.
  */
@@ -11,7 +11,7 @@ import type { UnitsThisMonth } from '../../rating/price-list.ts';
 import type { QueuedCharge, QueuedOutcome } from '../../store/charges.ts';
 
 const MAX_GROUP = 250;
-/** Each try costs another server's charge to the same wallet and price. */
+/** Beyond a few, each try means that another server has charged the same wallet meanwhile. */
 const MAX_TRIES = 100;
 const RETRY_AFTER_SECONDS = 1;
 
@@ -31,7 +31,7 @@ interface Waiting {
 }
 
 export interface TieredCharges {
-  /** Charges in the order of calling, of each wallet; answers what was charged at last. */
+  /** Charges, for each wallet in the order of the calls; answers the charge as it was priced last. */
   charge(walletId: string, price: Price): Promise<{ charge: QueuedCharge; outcome: QueuedOutcome }>;
 }
 
@@ -48,7 +48,7 @@ export function createTieredCharges(options: {
       const group = line.splice(0, width);
       const again = await settle(walletId, group);
       line.unshift(...again);
-      // After the first that did not go well, one at a time shows what the wallet can still take.
+      // Once a group failed, charges go one at a time, which shows what the wallet can still take.
       width = again.length > 0 ? 1 : Math.min(2 * width, MAX_GROUP);
     }
     lines.delete(walletId);
@@ -107,7 +107,7 @@ export function createTieredCharges(options: {
         }
         const started = [waiting];
         lines.set(walletId, started);
-        // What else this turn of the event loop brings goes along.
+        // Whatever else arrives in this turn of the event loop goes along.
         setImmediate(() => void run(walletId, started));
       });
     },

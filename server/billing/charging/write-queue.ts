@@ -165,7 +165,7 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
         lane.waiting.push({ write, resolve, reject });
         if (!sendsSoon) {
           sendsSoon = true;
-          // What else this turn of the event loop brings goes along.
+          // Whatever else arrives in this turn of the event loop goes along.
           setImmediate(() => {
             sendsSoon = false;
             sendWaiting();
