@@ -1,8 +1,8 @@
 /** `npm run statement:verify`: proves a user's own export against its statement, offline. */
 import { createReadStream } from 'node:fs';
 import { csvRecords } from '../ledger/csv.ts';
+import { isHash } from '../ledger/hash.ts';
 import { formatMicros } from '../ledger/money.ts';
-import { isHash } from '../ledger/statement-files.ts';
 import { type ExportProblem, type VerifiedExport, verifyExport } from '../ledger/verify-export.ts';
 import { type Given, runAsProgram, runCommand, UsageError } from './command.ts';
 import type { Output } from './output.ts';

@@ -58,3 +58,8 @@ export function eventCanonical(event: StoredEvent): string {
 export function eventHash(previous: Uint8Array, event: StoredEvent): Buffer {
   return createHash('sha256').update(previous).update(eventCanonical(event), 'utf8').digest();
 }
+
+/** Whether a text is a SHA-256 in lower-case hex. */
+export function isHash(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}

@@ -1,15 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { csvLine, csvRecords } from './csv.ts';
+import { type ChainedEvent, eventColumns, eventFields } from './event-file.ts';
 import { eventHash, type StoredEvent } from './hash.ts';
 import { type StatementFee, StatementSums } from './statement.ts';
-import {
-  type ChainedEvent,
-  eventColumns,
-  eventFields,
-  type StatementDocument,
-  statementColumns,
-  statementFields,
-} from './statement-files.ts';
+import { type StatementDocument, statementColumns, statementFields } from './statement-file.ts';
 import { verifyExport } from './verify-export.ts';
 
 const startsAt = new Date('2026-10-01T00:00:00Z');

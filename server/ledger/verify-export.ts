@@ -5,20 +5,17 @@
  * The statement's hash covers the last event, which covers the one before it, and so all of them:
  * who knows that hash from elsewhere, such as a mail of that month, need trust nobody else.
  */
-import type { CsvRecord } from './csv.ts';
-import { unguarded } from './csv.ts';
+import { type CsvRecord, unguarded } from './csv.ts';
+import { type ChainedEvent, eventColumns, readEventFields } from './event-file.ts';
 import { chainStart, eventHash } from './hash.ts';
 import { type StatementFee, type StatementFigures, StatementSums } from './statement.ts';
 import {
-  type ChainedEvent,
-  eventColumns,
   feeFields,
   figureFields,
   type ReadStatement,
-  readEventFields,
   readStatementFields,
   statementColumns,
-} from './statement-files.ts';
+} from './statement-file.ts';
 
 /** What is wrong, and on which line of which file, where one can be named. */
 export interface ExportProblem {

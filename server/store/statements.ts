@@ -1,7 +1,7 @@
 /** Statements and the events that they are made of. */
 import type { StatementView } from '../http/views/statements.ts';
 import type { UsageLine } from '../http/views/wallets.ts';
-import type { ChainedEvent } from '../ledger/statement-files.ts';
+import type { ChainedEvent } from '../ledger/event-file.ts';
 import { exportedColumns } from './ledger.ts';
 import type { Sql } from './sql.ts';
 

@@ -1,13 +1,9 @@
 /** The statements that a user reads, and their files. */
 import type { StatementServices, StatementView } from '../../http/views/statements.ts';
 import { csvLine } from '../../ledger/csv.ts';
+import { eventColumns, eventFields } from '../../ledger/event-file.ts';
 import type { StatementFee } from '../../ledger/statement.ts';
-import {
-  eventColumns,
-  eventFields,
-  statementColumns,
-  statementFields,
-} from '../../ledger/statement-files.ts';
+import { statementColumns, statementFields } from '../../ledger/statement-file.ts';
 import type { Attachment } from '../../mail/mailer.ts';
 import type { Sql } from '../../store/sql.ts';
 import {
