@@ -14,7 +14,8 @@ import {
 import type { Sql } from '../../store/sql.ts';
 import { findStripeCustomer, recordTopUpAttempt } from '../../store/top-ups.ts';
 import type { StripeGatewayError } from '../../stripe/errors.ts';
-import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { StripeIntent } from '../../stripe/payment-intents.ts';
 import { isRefusalOfKey, isRefusalOfRequest } from '../stripe-events/stripe-refusals.ts';
 import { topUpStatusOf } from '../top-ups/top-ups.ts';
 import { type CardRefusal, classOfDecline, classOfRefusedCall } from './auto-top-up-rules.ts';

@@ -1,6 +1,6 @@
 /** What one payment is at Stripe, and what it is in the ledger: where they differ. */
 import type { Difference, LedgerPayment, QuarantineEntry } from '../../store/reconciliation.ts';
-import type { StripeIntent } from '../../stripe/gateway.ts';
+import type { StripeIntent } from '../../stripe/payment-intents.ts';
 import { topUpStatusOf } from '../top-ups/top-ups.ts';
 import { amountText, isSettling, microsOfMinor, placeOf, unknownAtStripe } from './difference.ts';
 

@@ -9,7 +9,8 @@ import {
   quarantineOf,
 } from '../../store/reconciliation.ts';
 import type { Sql } from '../../store/sql.ts';
-import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { StripeIntent } from '../../stripe/payment-intents.ts';
 import { isUuid } from '../../uuid.ts';
 import {
   comparePayment,

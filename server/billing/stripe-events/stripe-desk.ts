@@ -8,7 +8,8 @@ import { findQuarantined, listQuarantine, resolveQuarantine } from '../../store/
 import { lastReconciliation, openDifferences } from '../../store/reconciliation.ts';
 import type { Sql } from '../../store/sql.ts';
 import { findEventDetail, listEvents } from '../../store/stripe-inbox.ts';
-import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { StripeIntent } from '../../stripe/payment-intents.ts';
 import { isUuid } from '../../uuid.ts';
 import { meaningOf } from '../reconciliation/comparisons.ts';
 import { rangeOfDay } from '../reconciliation/reconciling.ts';

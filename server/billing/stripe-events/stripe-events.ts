@@ -14,7 +14,8 @@ import {
   storeEvent,
 } from '../../store/stripe-inbox.ts';
 import { applyTopUp, recordTopUpAttempt, unsettledIntents } from '../../store/top-ups.ts';
-import type { StripeGateway, StripeIntent } from '../../stripe/gateway.ts';
+import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { StripeIntent } from '../../stripe/payment-intents.ts';
 import { isUuid } from '../../uuid.ts';
 import { type Background, everyInterval } from '../background.ts';
 import { createMoneyBack, type Ending, type MoneyBack } from '../money-back/money-back.ts';

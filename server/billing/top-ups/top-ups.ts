@@ -15,7 +15,8 @@ import {
   type StoredTopUp,
   startTopUp,
 } from '../../store/top-ups.ts';
-import type { IntentStatus, StripeGateway } from '../../stripe/gateway.ts';
+import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { IntentStatus } from '../../stripe/payment-intents.ts';
 import { isUuid } from '../../uuid.ts';
 import { exponentOf } from '../wallets/currencies.ts';
 import type { Wallets } from '../wallets/wallets.ts';
