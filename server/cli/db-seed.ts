@@ -7,7 +7,7 @@ import type { Output } from './output.ts';
 const HELP = 'npm run db:seed: writes the demo data into the database of DATABASE_URL\n';
 
 /** Runs the command; returns the exit code: 0 done, 1 failed, 2 misused. */
-export function runSeed(
+function runSeed(
   argv: readonly string[],
   source: EnvSource,
   output: Output,

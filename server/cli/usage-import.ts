@@ -58,7 +58,7 @@ const OPTIONS = {
  * Runs the command; returns the exit code: 0 every row is charged, now or before, by its hold too, or
  * was nothing to charge; 1 a row was refused or wrong, or it failed; 2 misused.
  */
-export function runUsageImport(
+function runUsageImport(
   argv: readonly string[],
   source: EnvSource,
   output: Output,

@@ -38,7 +38,7 @@ const FIELDS: Readonly<Record<CommunicationType, readonly (keyof CommunicationDe
 };
 
 /** Turns details into usage; fields that belong to another type of communication are left out. */
-export function toUsage(
+function toUsage(
   type: CommunicationType,
   details: CommunicationDetails,
 ): { ok: true; usage: Usage } | { ok: false; problem: string } {

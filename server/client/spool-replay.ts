@@ -49,7 +49,7 @@ export function sendEntry(writes: Writes, entry: SpoolEntry, options: CallOption
 }
 
 /** The entry of a line; null for what is none. */
-export function parseEntry(line: string): SpoolEntry | null {
+function parseEntry(line: string): SpoolEntry | null {
   try {
     const { kind, input } = JSON.parse(line);
     const known = kind === 'charge' || kind === 'capture' || kind === 'void';

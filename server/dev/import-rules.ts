@@ -68,7 +68,7 @@ const SQL_ZONES = new Set(['store', 'dev', 'e2e', 'test']);
 const FREE_TRANSACTION_ZONES = new Set(['dev', 'e2e', 'test']);
 
 /** Source files that are parsed; of the others only the existence counts, and their text. */
-export const PARSED = /\.(?:[cm]?ts|tsx|[cm]?js|jsx)$/;
+const PARSED = /\.(?:[cm]?ts|tsx|[cm]?js|jsx)$/;
 
 export function zoneOf(path: string): string {
   const [top, folder, rest] = path.split('/');

@@ -205,7 +205,7 @@ function contextOf(
  * The address a request comes from: the socket's or, behind proxies that we trust, the one that the
  * outermost of them saw. Entries further left are the client's own claim and are not believed.
  */
-export function clientIp(
+function clientIp(
   socketAddress: string,
   forwardedFor: string | undefined,
   trustedProxies: number,

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 
 /** The id under which Inngest knows this application; function ids are prefixed with it. */
-export const INNGEST_APP_ID = 'prepaid-wallet';
+const INNGEST_APP_ID = 'prepaid-wallet';
 
 const period = z.string().regex(/^\d{4}-(0[1-9]|1[0-2])$/, 'a period is written YYYY-MM');
 

@@ -6,7 +6,7 @@ import { billingMonthRequested, billingRangeRequested, stripeEventReceived } fro
 export const BILLING_MONTH_CRON = '0 2 1 * *';
 
 /** 03:30 UTC every day. */
-export const RECONCILE_CRON = '30 3 * * *';
+const RECONCILE_CRON = '30 3 * * *';
 
 /** Inngest takes at most 5,000 events a request; smaller requests are cheaper to send again. */
 const EVENTS_PER_REQUEST = 1_000;

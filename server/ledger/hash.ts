@@ -32,7 +32,7 @@ export interface StoredEvent {
 export const chainStart: Uint8Array = new Uint8Array(32);
 
 /** The seventeen lines that the hash covers; only the last, the detail, can hold a line feed. */
-export function eventCanonical(event: StoredEvent): string {
+function eventCanonical(event: StoredEvent): string {
   return [
     'v1',
     event.walletId,

@@ -84,7 +84,7 @@ const movementOfType: Readonly<Record<WalletEvent['type'], Movement>> = {
 };
 
 /** The sum that a type of event belongs to; a type that is not known here moves `other`. */
-export function movementOf(type: string): Movement {
+function movementOf(type: string): Movement {
   return isKnown(type) ? movementOfType[type] : 'other';
 }
 

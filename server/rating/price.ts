@@ -89,7 +89,7 @@ export function termsOf(
 }
 
 /** What counts the units of a rule: versions of a card go on counting by the rule's id. */
-export function counterOf({ type, id }: RateRule): string {
+function counterOf({ type, id }: RateRule): string {
   return `${type}/${id}`;
 }
 

@@ -13,7 +13,7 @@ export interface AttemptLimit {
   readonly windowSeconds: number;
 }
 
-export const ATTEMPT_LIMITS: Readonly<Record<AttemptKind, AttemptLimit>> = {
+const ATTEMPT_LIMITS: Readonly<Record<AttemptKind, AttemptLimit>> = {
   sign_in_email: { attempts: 10, windowSeconds: 15 * 60 },
   // One address may be a whole office's.
   sign_in_ip: { attempts: 50, windowSeconds: 15 * 60 },

@@ -21,7 +21,7 @@ import type { Wallets } from '../wallets/wallets.ts';
 /** Wallets in one transaction, which holds their cursors and nothing that a charge needs. */
 const WALLETS_PER_CALL = 100;
 const WALLETS_PER_PASS = 5_000;
-export const MAX_ALERTS = 5;
+const MAX_ALERTS = 5;
 const MAX_ALERT_MICROS = 1_000_000_000_000_000n;
 
 /**

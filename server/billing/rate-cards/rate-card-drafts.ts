@@ -25,7 +25,7 @@ import { type RateCardRefusalCode, rateCardRefusal } from './rate-card-refusals.
 import type { PublishedRateCard } from './rate-cards.ts';
 
 /** The most rules that a card may have. */
-export const MAX_RULES = 300_000;
+const MAX_RULES = 300_000;
 /** The most bad lines that an import names. */
 const MAX_PROBLEMS = 100;
 /** Reading so many lines takes some milliseconds, after which other work has its turn. */

@@ -122,9 +122,9 @@ async function* pages<Item>(
 
 const DAY_MS = 86_400_000;
 /** How far back the daily run looks: a payment by a slow method may be made weeks before it is paid. */
-export const DAILY_REACH_DAYS = 35;
+const DAILY_REACH_DAYS = 35;
 /** Disputes are few, and a bank may take months to decide. */
-export const DISPUTE_REACH_DAYS = 200;
+const DISPUTE_REACH_DAYS = 200;
 const REPORT_LIMIT = 200;
 
 /** The payments that the daily run of a UTC day, such as `2026-01-31`, compares: `to` is not of them. */

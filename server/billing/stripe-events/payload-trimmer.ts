@@ -5,7 +5,7 @@ import { trimPayloads } from '../../store/stripe-inbox.ts';
 import { type Background, everyInterval } from '../background.ts';
 
 /** As long as Stripe itself lets one read an event. */
-export const PAYLOAD_DAYS = 30;
+const PAYLOAD_DAYS = 30;
 const DAY_MS = 86_400_000;
 const BATCH = 500;
 

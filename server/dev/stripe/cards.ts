@@ -46,7 +46,7 @@ const visa = (number: string, behaviour: CardBehaviour, ...aliases: string[]): T
 });
 
 /** The test cards of docs.stripe.com/testing that a wallet's top-ups meet. */
-export const TEST_CARDS: readonly TestCard[] = [
+const TEST_CARDS: readonly TestCard[] = [
   visa('4242424242424242', 'succeeds', 'pm_card_visa'),
   { ...visa('4000056655665556', 'succeeds', 'pm_card_visa_debit'), funding: 'debit' },
   { ...visa('5555555555554444', 'succeeds', 'pm_card_mastercard'), brand: 'mastercard' },
@@ -165,7 +165,7 @@ export function cardByAlias(alias: string): TestCard | undefined {
 }
 
 /** The check digit of ISO/IEC 7812 (Luhn). */
-export function passesLuhn(digits: string): boolean {
+function passesLuhn(digits: string): boolean {
   let sum = 0;
   [...digits].reverse().forEach((digit, index) => {
     const value = Number(digit) * (index % 2 === 1 ? 2 : 1);

@@ -131,7 +131,7 @@ function refund(
 }
 
 /** A pending refund reaches the card. */
-export function settleRefund(call: Call, refundId: string): Stripe.Refund {
+function settleRefund(call: Call, refundId: string): Stripe.Refund {
   const current = call.store.get('refund', refundId);
   if (!current) throw noSuch('refund', refundId);
   if (current.status !== 'pending') {

@@ -27,7 +27,7 @@ function checkEndpoint(endpoint: WebhookEndpoint): WebhookEndpoint {
 }
 
 /** `t=…,v1=…`: docs.stripe.com/webhooks#verify-manually. */
-export function signatureHeader(body: string, secret: string, atSeconds: number): string {
+function signatureHeader(body: string, secret: string, atSeconds: number): string {
   const signature = createHmac('sha256', secret).update(`${atSeconds}.${body}`).digest('hex');
   return `t=${atSeconds},v1=${signature}`;
 }
