@@ -4,8 +4,9 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { defaultRateCard } from '../rating/default-rate-card.ts';
-import { chargeWallet, grantCredit, type LedgerOutcome } from '../store/charges.ts';
+import { chargeWallet, type LedgerOutcome } from '../store/charges.ts';
 import { applyDispute } from '../store/disputes.ts';
+import { grantCredit } from '../store/grants.ts';
 import {
   extendHolds,
   type HoldCapture,

@@ -32,7 +32,7 @@ beforeAll(async () => {
   server = createServer(
     getRequestListener((request) => {
       addresses.push(request.url);
-      return trpc(request, 'request-1', { router: services, apiKeys, logger });
+      return trpc(request, 'request-1', { services, apiKeys, logger });
     }),
   );
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
@@ -354,7 +354,7 @@ describe('when the database has no time for a call', () => {
         body: '{}',
       }),
       'request-1',
-      { router: services, apiKeys: createApiKeys({ sql: down, logger }), logger },
+      { services, apiKeys: createApiKeys({ sql: down, logger }), logger },
     );
     await down.end({ timeout: 0 });
     expect(response.status).toBe(503);
