@@ -7,11 +7,7 @@ import type { Output } from './output.ts';
 const HELP = 'npm run db:seed: writes the demo data into the database of DATABASE_URL\n';
 
 /** Runs the command; returns the exit code: 0 done, 1 failed, 2 misused. */
-function runSeed(
-  argv: readonly string[],
-  source: EnvSource,
-  output: Output,
-): Promise<number> {
+function runSeed(argv: readonly string[], source: EnvSource, output: Output): Promise<number> {
   return runCommand({ argv, options: {}, help: HELP, output }, async ({ positionals }) => {
     if (positionals.length > 0) throw notUnderstood(positionals);
     const { databaseOwnerUrl: ownerUrl } = needed(readDatabaseEnv(source));

@@ -20,9 +20,9 @@ beforeAll(async () => {
   const sql = database.app;
   const logger = createLogger('silent');
   const apiKeys = createApiKeys({ sql, logger });
-  const router = testServices(sql);
+  const services = testServices(sql);
   server = createServer(
-    getRequestListener((request) => trpc(request, 'request-1', { router, apiKeys, logger })),
+    getRequestListener((request) => trpc(request, 'request-1', { services, apiKeys, logger })),
   );
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const { port } = server.address() as AddressInfo;
