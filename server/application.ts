@@ -1,50 +1,16 @@
-/** The composition root: every part is made here, once, out of the environment. */
+/** The composition root: connects the use cases with the database, Stripe, Inngest, mail and HTTP. */
 import type { RequestListener } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
 import { createBackgrounds } from './backgrounds.ts';
-import { createAccounts } from './billing/accounts/accounts.ts';
-import { createAdmin } from './billing/accounts/admin.ts';
-import { createApiKeys } from './billing/accounts/api-keys.ts';
-import { createAutoTopUps } from './billing/auto-top-ups/auto-top-ups.ts';
-import { createRecoveryLinks } from './billing/auto-top-ups/recovery-links.ts';
-import { createCharging } from './billing/charging/charging.ts';
-import { createExplaining } from './billing/charging/explaining.ts';
-import { createGrants } from './billing/charging/grants.ts';
-import { createHolds } from './billing/charging/holds.ts';
-import { createRefunds } from './billing/charging/refunds.ts';
-import { createSpendingLimits } from './billing/charging/spending-limits.ts';
-import { createWalletDirectory } from './billing/charging/wallet-directory.ts';
-import { createPaymentRefunds } from './billing/money-back/payment-refunds.ts';
-import { createRefundAsking } from './billing/money-back/refund-asking.ts';
-import { createRefundDesk } from './billing/money-back/refund-desk.ts';
-import { createMonth } from './billing/month/month.ts';
-import { createStatements } from './billing/month/statements.ts';
-import { createSubscriptions } from './billing/month/subscriptions.ts';
-import { alertLinks, createAlerts } from './billing/notices/notices.ts';
 import { createPulse } from './billing/pulse.ts';
-import { createPrices } from './billing/rate-cards/prices.ts';
-import { createRateCardDesk } from './billing/rate-cards/rate-card-desk.ts';
-import { createRateCards } from './billing/rate-cards/rate-cards.ts';
-import { createRehearsing } from './billing/rate-cards/rehearsing.ts';
-import { createRepricingDesk } from './billing/rate-cards/repricing-desk.ts';
-import { createRerating } from './billing/rate-cards/rerating.ts';
-import { stripeComparisons } from './billing/reconciliation/comparisons.ts';
-import { createReconciliation } from './billing/reconciliation/reconciling.ts';
-import { createPaymentMethods } from './billing/saved-cards/payment-methods.ts';
-import { createStripeDesk } from './billing/stripe-events/stripe-desk.ts';
-import { createStripeEvents } from './billing/stripe-events/stripe-events.ts';
-import { createTopUps } from './billing/top-ups/top-ups.ts';
-import { createUsageOverview } from './billing/wallets/usage-overview.ts';
-import { createWalletDesk } from './billing/wallets/wallet-desk.ts';
-import { createWallets } from './billing/wallets/wallets.ts';
 import type { Env } from './env.ts';
 import { Fault } from './faults.ts';
 import { createHttpApp, type Pages } from './http/app.ts';
 import { billingRoutes } from './http/billing-routes.ts';
 import { createCallerCache } from './http/caller-cache.ts';
 import { chargeListener } from './http/charge-listener.ts';
-import type { LoadContext, Services } from './http/load-context.ts';
+import type { LoadContext } from './http/load-context.ts';
 import { createMetrics } from './http/operations.ts';
 import { billingMonthRequested, createInngest, stripeEventReceived } from './inngest/client.ts';
 import { createFunctions, RANGES_AT_ONCE } from './inngest/functions.ts';
@@ -58,7 +24,7 @@ import { countOpenDifferences } from './store/reconciliation.ts';
 import { APP_ROLE, connect } from './store/sql.ts';
 import { inboxSummary } from './store/stripe-inbox.ts';
 import { createStripeGateway } from './stripe/gateway.ts';
-import type { RouterServices } from './trpc/context.ts';
+import { createUseCases } from './use-cases.ts';
 
 const APP_NAME = 'Prepaid Wallet';
 
@@ -120,79 +86,18 @@ export function createApplication(options: ApplicationOptions): Application {
     secretKey: env.stripe.secretKey,
     ...(env.stripe.apiBase !== null && { apiBase: env.stripe.apiBase }),
   });
-  const wallets = createWallets(sql);
-  const rateCards = createRateCards({ sql, nowMs: Date.now });
-  const directory = createWalletDirectory(sql);
-  const holds = createHolds({ sql, rateCards, now: clock, directory });
-  const charging = createCharging({ sql, rateCards, now: clock, directory, holds });
-  const explaining = createExplaining({ sql, rateCards });
-  const spendingLimits = createSpendingLimits(sql);
-  const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });
-  const stripeEvents = createStripeEvents({ sql, gateway });
-  const reconciliation = createReconciliation({
+  const useCases = createUseCases({
+    env,
+    appName: APP_NAME,
     sql,
-    comparisons: stripeComparisons({ sql, gateway, events: stripeEvents, logger }),
+    monthSql,
+    gateway,
+    livemode,
     clock,
     logger,
+    announceMonth,
   });
-  const accounts = createAccounts({
-    sql,
-    sessionSecret: env.sessionSecret,
-    appUrl: env.appUrl,
-    openWallet: (userId) => wallets.ofUser(userId),
-    logger,
-  });
-  const statements = createStatements({ sql, appName: APP_NAME });
-  const recoveryLinks = createRecoveryLinks(env.sessionSecret);
-  const unsubscribeLinks = alertLinks(env.sessionSecret);
-  const topUps = createTopUps({ sql, wallets, gateway, livemode, logger });
-  const refundAsking = createRefundAsking({ sql, gateway, logger });
-  const paymentRefunds = createPaymentRefunds({ sql, asking: refundAsking, livemode });
-  const subscriptions = createSubscriptions(sql);
-  const pageServices: Services = {
-    accounts,
-    wallets: { ...wallets, explainEvents: explaining.explainEvents },
-    topUps,
-    autoTopUps: createAutoTopUps({
-      sql,
-      wallets,
-      gateway,
-      links: recoveryLinks,
-      limits: topUps.limits,
-      livemode,
-    }),
-    alerts: createAlerts({ sql, wallets, links: unsubscribeLinks }),
-    statements,
-    usage: createUsageOverview({ sql, rateCards }),
-    paymentMethods: createPaymentMethods({
-      sql,
-      gateway,
-      livemode,
-      now: clock,
-      logger,
-    }),
-    refundDesk: createRefundDesk({
-      sql,
-      wallets,
-      paymentRefunds,
-      usersMayAsk: env.userRefunds,
-    }),
-    rateCardDesk: createRateCardDesk({ sql, rateCards, now: clock }),
-    repricingDesk: createRepricingDesk({
-      rehearsing: createRehearsing({ sql, rateCards }),
-      rerating: createRerating({ sql, rateCards }),
-      nowMs: Date.now,
-    }),
-    prices: createPrices({ rateCards, wallets, now: clock }),
-    admin: createAdmin({ sql, month }),
-    walletDesk: createWalletDesk({ sql, wallets, spendingLimits }),
-    spendingLimits: {
-      ofUser: async (userId) =>
-        (await spendingLimits.get({ walletId: (await wallets.ofUser(userId)).walletId })).limits,
-    },
-    subscriptions,
-    stripeDesk: createStripeDesk({ sql, gateway, stripeEvents, livemode, logger }),
-  };
+  const { accounts, apiKeys, month, reconciliation, stripeEvents } = useCases;
   const mailer =
     env.smtpUrl === null || env.mailFrom === null
       ? null
@@ -220,21 +125,6 @@ export function createApplication(options: ApplicationOptions): Application {
     finishReconciliation: (day) => reconciliation.finish(day),
   });
 
-  const refunds = createRefunds({ sql });
-  const apiServices: RouterServices = {
-    wallets,
-    charging,
-    holds,
-    grants: createGrants({ sql }),
-    refunds,
-    paymentRefunds,
-    explaining,
-    rateCards,
-    spendingLimits,
-    subscriptions,
-    month,
-  };
-  const apiKeys = createApiKeys({ sql, logger });
   const metrics = createMetrics({
     inbox: () => inboxSummary(sql),
     openDifferences: () => countOpenDifferences(sql),
@@ -263,7 +153,7 @@ export function createApplication(options: ApplicationOptions): Application {
       devWebSocket: options.reloadWebSocket ?? null,
       inlineStyles: options.reloadWebSocket !== undefined,
     },
-    services: apiServices,
+    services: useCases.api,
     apiKeys,
     stripeEvents,
     webhookSecrets: env.stripe.webhookSecrets,
@@ -300,7 +190,7 @@ export function createApplication(options: ApplicationOptions): Application {
           config,
           reportError: (err) => logger.error({ err, requestId }, 'page failed'),
           services: {
-            ...pageServices,
+            ...useCases.pages,
             // The session that the browser comes with ends when a new one starts.
             accounts: {
               ...accounts,
@@ -333,13 +223,7 @@ export function createApplication(options: ApplicationOptions): Application {
     logger,
     livemode,
     gateway,
-    accounts,
-    statements,
-    stripeEvents,
-    refundAsking,
-    reconciliation,
-    recoveryLinks,
-    unsubscribeLinks,
+    useCases,
     mailer,
     announceEvent,
     announceMonth,
@@ -348,7 +232,7 @@ export function createApplication(options: ApplicationOptions): Application {
   return {
     listener: chargeListener(
       {
-        services: apiServices,
+        services: useCases.api,
         apiKeys,
         callers: createCallerCache(apiKeys, Date.now),
         metrics,

@@ -1,30 +1,22 @@
 /** What runs beside the requests, and how often. */
 import type { Logger } from 'pino';
-import type { Accounts } from './billing/accounts/accounts.ts';
-import type { TokenSigner } from './billing/accounts/signed-token.ts';
 import { createAutoTopUpCharging } from './billing/auto-top-ups/auto-top-up-charging.ts';
 import { createAutoTopUpWorker } from './billing/auto-top-ups/auto-top-up-worker.ts';
-import type { RecoveryLinks } from './billing/auto-top-ups/recovery-links.ts';
 import { type Background, everyInterval } from './billing/background.ts';
 import { createHoldSweeper } from './billing/charging/hold-sweeper.ts';
-import type { RefundAsking } from './billing/money-back/refund-asking.ts';
 import { createRefundSweeper } from './billing/money-back/refund-sweeper.ts';
 import { createMonthWatchdog } from './billing/month/month-watchdog.ts';
-import type { Statements } from './billing/month/statements.ts';
 import { createMailSender } from './billing/notices/mail-sender.ts';
 import { withLinks } from './billing/notices/notice-links.ts';
 import { createNoticeFollower } from './billing/notices/notices.ts';
 import { createReconcileWatchdog } from './billing/reconciliation/reconcile-watchdog.ts';
-import type { Reconciliation } from './billing/reconciliation/reconciling.ts';
 import { createPayloadTrimmer } from './billing/stripe-events/payload-trimmer.ts';
-import {
-  createStripeDispatcher,
-  type StripeEvents,
-} from './billing/stripe-events/stripe-events.ts';
+import { createStripeDispatcher } from './billing/stripe-events/stripe-events.ts';
 import type { Mailer } from './mail/mailer.ts';
 import { claimMonths, type MonthRun } from './store/month.ts';
 import type { Sql } from './store/sql.ts';
 import type { StripeGateway } from './stripe/gateway.ts';
+import type { UseCases } from './use-cases.ts';
 
 const DISPATCH_INTERVAL_MS = 2_000;
 const HOLD_SWEEP_INTERVAL_MS = 2_000;
@@ -43,21 +35,15 @@ export function createBackgrounds(parts: {
   readonly logger: Logger;
   readonly livemode: boolean;
   readonly gateway: StripeGateway;
-  readonly accounts: Accounts;
-  readonly statements: Statements;
-  readonly stripeEvents: StripeEvents;
-  readonly refundAsking: RefundAsking;
-  readonly reconciliation: Reconciliation;
-  readonly recoveryLinks: RecoveryLinks;
-  readonly unsubscribeLinks: TokenSigner;
+  readonly useCases: UseCases;
   /** Null: notices wait in the outbox; once there is a mail server, it sends the newer ones. */
   readonly mailer: Mailer | null;
   readonly announceEvent: (eventId: string, dispatchId: string) => Promise<void>;
   readonly announceMonth: (run: MonthRun) => Promise<void>;
 }): Background[] {
-  const { sql, clock, logger, livemode, gateway, accounts, statements, stripeEvents } = parts;
-  const { refundAsking, reconciliation, recoveryLinks, unsubscribeLinks, mailer } = parts;
-  const { announceEvent, announceMonth } = parts;
+  const { sql, clock, logger, livemode, gateway, mailer, announceEvent, announceMonth } = parts;
+  const { accounts, statements, stripeEvents, refundAsking, reconciliation } = parts.useCases;
+  const { recoveryLinks, unsubscribeLinks } = parts.useCases;
   return [
     createStripeDispatcher({
       sql,
