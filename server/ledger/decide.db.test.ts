@@ -23,6 +23,7 @@ import { only } from '../store/sql.ts';
 import { addSubscription, endSubscription, subscriptionsOf } from '../store/subscriptions.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { closingCommands, demandCommands, endedMonths } from './closing.fixtures.ts';
+import { actor, identity, paymentKeys } from './commands.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import type { Decision, Outcome } from './decision.ts';
 import { settleDue } from './due.ts';
@@ -32,15 +33,7 @@ import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
 import { chainStart, eventHash, type StoredEvent } from './hash.ts';
-import {
-  actor,
-  commandOf,
-  identity,
-  openings,
-  paymentKeys,
-  type Step,
-  steps,
-} from './histories.fixtures.ts';
+import { commandOf, openings, type Step, steps } from './histories.fixtures.ts';
 import type { HoldCommand } from './holds.ts';
 import { ledgerKey } from './key.ts';
 import { limitStandings } from './limits.ts';

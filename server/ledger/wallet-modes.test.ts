@@ -2,13 +2,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { closingCommands, demandCommands } from './closing.fixtures.ts';
+import { actor } from './commands.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import { type Decision, maxStandingMicros } from './decision.ts';
 import { deltasOf } from './event-deltas.ts';
 import type { WalletEvent, WalletMode } from './events.ts';
 import { evolve } from './evolve.ts';
 import { grantsMicros } from './grants.ts';
-import { actor, commandOf, type Step, steps } from './histories.fixtures.ts';
+import { commandOf, type Step, steps } from './histories.fixtures.ts';
 import { ledgerKey, requestHash } from './key.ts';
 import { at, availableMicros, initialState, type OpenWallet, type WalletState } from './state.ts';
 
