@@ -602,7 +602,6 @@ async function openWallet(
   return { code: 'OK', ...row };
 }
 
-/** Times aside, the stored events and wallet are the decider's, and their chain is unbroken. */
 /** The database adds statements up as {@link StatementSums} does. */
 async function expectSameStatement(walletId: string, stored: StoredEvent[]): Promise<void> {
   // Half of what the wallet used came late, as it were.
@@ -633,6 +632,7 @@ async function expectSameStatement(walletId: string, stored: StoredEvent[]): Pro
   });
 }
 
+/** Times aside, the stored events and wallet are the decider's, and their chain is unbroken. */
 async function expectSameHistory({ walletId, state, written }: Model): Promise<void> {
   const stored = await eventsOf(walletId);
   expect(stored.map(comparable)).toEqual(

@@ -1,8 +1,7 @@
 /** Freezing, unfreezing and closing wallets. */
+import type { WalletStatus } from '../ledger/state.ts';
 import { type LedgerOutcome, outcomeColumns } from './charges.ts';
 import { only, type Sql } from './sql.ts';
-
-export type WalletStatus = 'open' | 'frozen' | 'closed';
 
 export type StatusLedgerOutcome = Omit<LedgerOutcome, 'code'> & {
   /** With WALLET_NOT_EMPTY the detail says how many holds are open. */

@@ -1,12 +1,13 @@
 /** Wallets with money, as the tests of the ledger's functions want them. */
 import { randomUUID } from 'node:crypto';
 import type { TestDatabase } from '../dev/test-database.ts';
+import type { WalletMode } from '../ledger/events.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { grantCredit } from './grants.ts';
 import { verifyRange } from './ledger.ts';
 import { setLimits } from './limits.ts';
 import type { Sql } from './sql.ts';
-import { openWallet, type WalletMode } from './wallets.ts';
+import { openWallet } from './wallets.ts';
 
 export const actor = 'service:test';
 

@@ -1,9 +1,8 @@
 /** Wallets and their events: opening, reading, paging. */
 import type { EventPage, EventView, WalletView } from '../http/views/wallets.ts';
+import type { WalletMode } from '../ledger/events.ts';
 import { pageOf } from './pages.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
-
-export type WalletMode = 'live' | 'deferred';
 
 /** How a caller names a wallet: by its own id, or by the user it belongs to. */
 export type WalletName =

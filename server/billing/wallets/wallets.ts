@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../../faults.ts';
 import type { EventPage, WalletServices, WalletView } from '../../http/views/wallets.ts';
+import type { WalletMode } from '../../ledger/events.ts';
+import type { WalletStatus } from '../../ledger/state.ts';
 import {
   findAutoTopUp,
   type ResumeAutoTopUpRefusal,
@@ -11,14 +13,13 @@ import {
 import { type GrantView, grantsPage } from '../../store/grants.ts';
 import { pageOf } from '../../store/pages.ts';
 import type { Sql } from '../../store/sql.ts';
-import { changeWalletStatus, type WalletStatus } from '../../store/wallet-status.ts';
+import { changeWalletStatus } from '../../store/wallet-status.ts';
 import {
   balanceAt,
   eventsPage,
   findWallets,
   openWallet,
   searchWallets,
-  type WalletMode,
   type WalletName,
 } from '../../store/wallets.ts';
 import { CURRENCY_EXPONENTS, DEFAULT_CURRENCY } from './currencies.ts';

@@ -7,11 +7,11 @@ import { createSubscriptions, type NewSubscription } from '../../billing/month/s
 import { createRateCards } from '../../billing/rate-cards/rate-cards.ts';
 import { createRerating } from '../../billing/rate-cards/rerating.ts';
 import { createWallets } from '../../billing/wallets/wallets.ts';
+import type { WalletMode } from '../../ledger/events.ts';
 import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { settleDueWallets } from '../../store/holds.ts';
 import type { Sql } from '../../store/sql.ts';
-import type { WalletMode } from '../../store/wallets.ts';
 
 const ACTOR = 'system:seed';
 export const DAY_MS = 86_400_000;
