@@ -135,9 +135,7 @@ export const creditCommand: fc.Arbitrary<Command> = fc
   .map(({ id, ...request }) => ({ ...identity(id, request), ...request }));
 
 /** Mostly small, so that usage burns several; 60 seconds is also how long holds last. */
-export const grantCommand: fc.Arbitrary<
-  Pick<Extract<Step, { type: 'command' }>, 'command' | 'expiresInSeconds'>
-> = fc
+export const grantCommand: fc.Arbitrary<{ command: Command; expiresInSeconds: number }> = fc
   .record({
     number: fc.nat(2 * keyCount),
     amountMicros: fc.constantFrom(1n, 20_000n, 375_000n, 1_000_000n),
@@ -291,7 +289,7 @@ export const refundCommand = (number: number): fc.Arbitrary<Command> =>
     }));
 
 /** The re-ratings of a wallet: one charges what had cost too little, the others only give back. */
-const reratings = [0, 1, 2].map((number) => ({
+export const reratings = [0, 1, 2].map((number) => ({
   debits: number < 2,
   reason: `wrong price ${number}`,
 }));

@@ -18,6 +18,7 @@ import {
   plannedNow,
   refundCommand,
   rerateCommand,
+  reratings,
   reserveCommand,
   sharedCount,
   statusCommand,

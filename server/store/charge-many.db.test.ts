@@ -3,13 +3,14 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import type { WalletMode } from '../ledger/events.ts';
 import { ledgerKey, requestHash } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
 import { connect } from './sql.ts';
 import { type Credit, fundedWallet, walletOf } from './wallets.fixtures.ts';
-import { openWallet, type WalletMode } from './wallets.ts';
+import { openWallet } from './wallets.ts';
 
 let database: TestDatabase;
 

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import type { WalletMode } from '../ledger/events.ts';
 import { ledgerKey, requestHash, usageKey } from '../ledger/key.ts';
 import { chargeMany, chargeWallet, type QueuedCharge } from './charges.ts';
 import { grantCredit } from './grants.ts';
@@ -14,7 +15,7 @@ import { extendHolds, voidHolds, writeHolds } from './holds.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
 import { refundUsage } from './refunds.ts';
 import { actor, identity } from './wallets.fixtures.ts';
-import { openWallet, type WalletMode } from './wallets.ts';
+import { openWallet } from './wallets.ts';
 
 const RUNS = Number(process.env.SETS_RUNS ?? 60);
 /** Two waits of half a day end the month. */

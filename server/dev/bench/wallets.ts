@@ -1,6 +1,7 @@
 /** Databases with wallets to charge, opened and funded through the ledger's own functions. */
+
+import type { WalletMode } from '../../ledger/events.ts';
 import type { Sql } from '../../store/sql.ts';
-import type { WalletMode } from '../../store/wallets.ts';
 
 export interface BenchWallet {
   readonly userId: string;
