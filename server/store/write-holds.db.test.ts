@@ -4,13 +4,14 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import type { WalletMode } from '../ledger/events.ts';
 import { createLogger } from '../log.ts';
 import { capture, placing, writeAlone } from './holds.fixtures.ts';
 import { type HoldLedgerOutcome, type QueuedHoldOutcome, writeHolds } from './holds.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
 import { connect } from './sql.ts';
 import { actor, fundedWallet } from './wallets.fixtures.ts';
-import { openWallet, type WalletMode } from './wallets.ts';
+import { openWallet } from './wallets.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
