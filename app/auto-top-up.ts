@@ -1,5 +1,5 @@
 /** How automatic top-up stands, in words for its user. */
-import type { AutoTopUpView } from '../server/http/views/auto-top-ups.ts';
+import type { AutoTopUpView } from '../server/views/auto-top-ups.ts';
 import { formatDateTime, formatMoney, humanize } from './format.ts';
 import type { Wire } from './wire.ts';
 

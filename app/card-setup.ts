@@ -1,6 +1,6 @@
 /** Saves a card in the browser: our server first, then Stripe, and what came of it in words. */
 import type { Stripe, StripeElements, StripeError } from '@stripe/stripe-js';
-import type { StartCardSetup } from '../server/http/views/cards.ts';
+import type { StartCardSetup } from '../server/views/cards.ts';
 
 const START_TIMEOUT_MS = 30_000;
 

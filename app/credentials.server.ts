@@ -1,5 +1,5 @@
 import { redirect } from '@remix-run/node';
-import type { SignIn } from '../server/http/views/accounts.ts';
+import type { SignIn } from '../server/views/accounts.ts';
 import { errorsOf, refuseForm } from './refuse-form.server.ts';
 
 /** Reads the form, lets `enter` decide, and opens the account or says what was wrong. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EventView } from '../server/http/views/wallets.ts';
+import type { EventView } from '../server/views/wallets.ts';
 import { describeEvent } from './events.ts';
 
 function event(type: string, changes: Partial<EventView> = {}): EventView {

@@ -1,6 +1,6 @@
 /** The events of a wallet in plain words, one row each. */
 import { z } from 'zod';
-import type { EventView, PricedAnew } from '../server/http/views/wallets.ts';
+import type { EventView, PricedAnew } from '../server/views/wallets.ts';
 import { absoluteMicros, formatDateTime, formatMoney, formatPeriod, humanize } from './format.ts';
 import { describeBreakdown, describeUsage, type Fact } from './usage.ts';
 

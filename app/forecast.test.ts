@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { LimitView } from '../server/http/views/spending-limits.ts';
-import type { Forecast } from '../server/http/views/usage.ts';
+import type { LimitView } from '../server/views/spending-limits.ts';
+import type { Forecast } from '../server/views/usage.ts';
 import { describeForecast, describeReach } from './forecast.ts';
 import type { Wire } from './wire.ts';
 

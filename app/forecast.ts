@@ -1,6 +1,6 @@
 /** A forecast and a balance in plain words. */
-import type { LimitView } from '../server/http/views/spending-limits.ts';
-import type { Reach, UsageOverview } from '../server/http/views/usage.ts';
+import type { LimitView } from '../server/views/spending-limits.ts';
+import type { Reach, UsageOverview } from '../server/views/usage.ts';
 import {
   formatCount,
   formatDate,

@@ -1,5 +1,5 @@
 import { type AppLoadContext, json, redirect } from '@remix-run/node';
-import type { SessionUser } from '../server/http/views/accounts.ts';
+import type { SessionUser } from '../server/views/accounts.ts';
 
 /** The signed-in user; without one, the visitor is sent to sign in. */
 export function requireUser(context: AppLoadContext): SessionUser {

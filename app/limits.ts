@@ -1,6 +1,6 @@
 /** Spending limits in plain words. */
-import type { LimitView } from '../server/http/views/spending-limits.ts';
-import type { Reach } from '../server/http/views/usage.ts';
+import type { LimitView } from '../server/views/spending-limits.ts';
+import type { Reach } from '../server/views/usage.ts';
 import { formatDateTime, formatMoney } from './format.ts';
 import { usageTypeName } from './usage-names.ts';
 import type { Wire } from './wire.ts';

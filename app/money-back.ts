@@ -1,5 +1,5 @@
 /** What came back of a payment, in words for the person who paid it. */
-import type { MoneyBackView } from '../server/http/views/money-back.ts';
+import type { MoneyBackView } from '../server/views/money-back.ts';
 import { formatMoney } from './format.ts';
 import { toWire, type Wire } from './wire.ts';
 

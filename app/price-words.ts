@@ -1,5 +1,5 @@
 /** Prices as people say them. */
-import type { PriceView } from '../server/http/views/prices.ts';
+import type { PriceView } from '../server/views/prices.ts';
 import { formatCount, formatMoney, humanize } from './format.ts';
 import { formatUnits, unitName } from './usage-names.ts';
 import type { Wire } from './wire.ts';

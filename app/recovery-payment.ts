@@ -1,6 +1,6 @@
 /** Finishing a payment that the bank asked about, in the browser. */
 import type { Stripe } from '@stripe/stripe-js';
-import type { StartRecovery } from '../server/http/views/auto-top-ups.ts';
+import type { StartRecovery } from '../server/views/auto-top-ups.ts';
 
 const START_TIMEOUT_MS = 30_000;
 

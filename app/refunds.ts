@@ -1,5 +1,5 @@
 /** Refunds to cards in words. */
-import type { PaymentRefundView } from '../server/http/views/payment-refunds.ts';
+import type { PaymentRefundView } from '../server/views/payment-refunds.ts';
 import type { Wire } from './wire.ts';
 
 export type Refund = Wire<PaymentRefundView>;

@@ -1,4 +1,4 @@
-import type { SubscriptionView } from '../server/http/views/subscriptions.ts';
+import type { SubscriptionView } from '../server/views/subscriptions.ts';
 import { formatDate, formatLastDate } from './format.ts';
 import type { Wire } from './wire.ts';
 

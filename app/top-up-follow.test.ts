@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { LoadContext } from '../server/http/load-context.ts';
-import type { TopUpView } from '../server/http/views/top-ups.ts';
-import type { WalletView } from '../server/http/views/wallets.ts';
+import type { TopUpView } from '../server/views/top-ups.ts';
+import type { WalletView } from '../server/views/wallets.ts';
 import { loader } from './routes/account.top-up_.$topUpId.tsx';
 
 test('a page that says "received" never shows the balance from before the credit', async () => {

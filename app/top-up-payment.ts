@@ -1,6 +1,6 @@
 /** Pays a top-up in the browser: our server first, then Stripe, and what came of it in words. */
 import type { Stripe, StripeElements, StripeError } from '@stripe/stripe-js';
-import type { StartTopUp, TopUpStatus } from '../server/http/views/top-ups.ts';
+import type { StartTopUp, TopUpStatus } from '../server/views/top-ups.ts';
 import type { Attempts } from './top-up-attempt.ts';
 
 const START_TIMEOUT_MS = 30_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TopUpView } from '../server/http/views/top-ups.ts';
+import type { TopUpView } from '../server/views/top-ups.ts';
 import { isAwaited, isOver, topUpPhase } from './top-up-phase.ts';
 
 const updatedAt = new Date('2026-11-12T14:00:00Z');

@@ -1,4 +1,4 @@
-import type { TopUpView } from '../server/http/views/top-ups.ts';
+import type { TopUpView } from '../server/views/top-ups.ts';
 
 /** Where a top-up stands, as far as the person who pays is concerned. */
 export type TopUpPhase =

@@ -1,5 +1,5 @@
 import { useNavigation } from '@remix-run/react';
-import type { ArrearsTerms } from '../../server/http/views/admin.ts';
+import type { ArrearsTerms } from '../../server/views/admin.ts';
 import type { RefusedForm } from '../form-errors.ts';
 import { formatDateTime } from '../format.ts';
 import type { Wire } from '../wire.ts';

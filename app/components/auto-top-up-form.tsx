@@ -1,5 +1,5 @@
 import { useNavigation } from '@remix-run/react';
-import type { AutoTopUpView } from '../../server/http/views/auto-top-ups.ts';
+import type { AutoTopUpView } from '../../server/views/auto-top-ups.ts';
 import type { RefusedForm } from '../form-errors.ts';
 import { formatMoney, microsToAmount } from '../format.ts';
 import type { Wire } from '../wire.ts';

@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react';
-import type { DisputeView, FraudWarningView } from '../../server/http/views/wallet-desk.ts';
+import type { DisputeView, FraudWarningView } from '../../server/views/wallet-desk.ts';
 import { formatDateTime, formatMoney, humanize } from '../format.ts';
 import type { Wire } from '../wire.ts';
 import { TextLink } from './text-link.tsx';

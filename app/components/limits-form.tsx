@@ -1,6 +1,6 @@
 import { useNavigation } from '@remix-run/react';
-import type { LimitView } from '../../server/http/views/spending-limits.ts';
-import type { LimitProblems, TypedLimit } from '../../server/http/views/wallet-desk.ts';
+import type { LimitView } from '../../server/views/spending-limits.ts';
+import type { LimitProblems, TypedLimit } from '../../server/views/wallet-desk.ts';
 import type { FormErrors, RefusedForm } from '../form-errors.ts';
 import { microsToAmount } from '../format.ts';
 import { describeStanding } from '../limits.ts';

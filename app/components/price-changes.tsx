@@ -1,4 +1,4 @@
-import type { CustomerChange, Totals } from '../../server/http/views/repricing.ts';
+import type { CustomerChange, Totals } from '../../server/views/repricing.ts';
 import { formatMoney, formatQuantity } from '../format.ts';
 import type { Wire } from '../wire.ts';
 import { Card } from './card.tsx';

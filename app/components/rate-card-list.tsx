@@ -1,5 +1,5 @@
 import { Form } from '@remix-run/react';
-import type { RateCardView } from '../../server/http/views/rate-cards.ts';
+import type { RateCardView } from '../../server/views/rate-cards.ts';
 import { formatDateTime, formatQuantity } from '../format.ts';
 import type { Wire } from '../wire.ts';
 import { Button } from './button.tsx';

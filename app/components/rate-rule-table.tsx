@@ -1,5 +1,5 @@
 import { Form } from '@remix-run/react';
-import type { RuleFields } from '../../server/http/views/rate-cards.ts';
+import type { RuleFields } from '../../server/views/rate-cards.ts';
 import { usageTypeName, usageTypeOptions } from '../usage-names.ts';
 import { Button } from './button.tsx';
 import { DataTable } from './data-table.tsx';

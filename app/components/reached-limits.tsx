@@ -1,4 +1,4 @@
-import type { LimitView } from '../../server/http/views/spending-limits.ts';
+import type { LimitView } from '../../server/views/spending-limits.ts';
 import { formatDateTime } from '../format.ts';
 import { describeLimit, describeStanding } from '../limits.ts';
 import type { Wire } from '../wire.ts';

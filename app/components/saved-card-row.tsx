@@ -1,6 +1,6 @@
 import { Form, useNavigation } from '@remix-run/react';
 import type { ReactNode } from 'react';
-import type { SavedCard } from '../../server/http/views/cards.ts';
+import type { SavedCard } from '../../server/views/cards.ts';
 import { humanize } from '../format.ts';
 import { Button } from './button.tsx';
 import { Field } from './field.tsx';

@@ -1,5 +1,5 @@
 import { Form, Link } from '@remix-run/react';
-import type { SessionUser } from '../../server/http/views/accounts.ts';
+import type { SessionUser } from '../../server/views/accounts.ts';
 import { TextLink } from './text-link.tsx';
 
 interface SiteHeaderProps {

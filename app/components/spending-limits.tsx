@@ -1,4 +1,4 @@
-import type { LimitView } from '../../server/http/views/spending-limits.ts';
+import type { LimitView } from '../../server/views/spending-limits.ts';
 import { describeLimit, describeReset, describeStanding } from '../limits.ts';
 import type { Wire } from '../wire.ts';
 import { DefinitionList } from './definition-list.tsx';

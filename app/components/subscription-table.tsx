@@ -1,4 +1,4 @@
-import type { SubscriptionView } from '../../server/http/views/subscriptions.ts';
+import type { SubscriptionView } from '../../server/views/subscriptions.ts';
 import { formatMonthTo } from '../format.ts';
 import { describeRun } from '../subscriptions.ts';
 import type { Wire } from '../wire.ts';

@@ -1,4 +1,4 @@
-import type { TopUpView } from '../../server/http/views/top-ups.ts';
+import type { TopUpView } from '../../server/views/top-ups.ts';
 import { formatDateTime, humanize } from '../format.ts';
 import { describeMoneyBack } from '../money-back.ts';
 import type { Wire } from '../wire.ts';

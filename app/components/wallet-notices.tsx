@@ -1,5 +1,5 @@
-import type { TopUpView } from '../../server/http/views/top-ups.ts';
-import type { WalletView } from '../../server/http/views/wallets.ts';
+import type { TopUpView } from '../../server/views/top-ups.ts';
+import type { WalletView } from '../../server/views/wallets.ts';
 import { formatDateTime } from '../format.ts';
 import type { Wire } from '../wire.ts';
 import { Money } from './money.tsx';

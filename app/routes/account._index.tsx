@@ -1,8 +1,8 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
-import type { LimitView } from '../../server/http/views/spending-limits.ts';
-import type { UsageOverview } from '../../server/http/views/usage.ts';
-import type { WalletView } from '../../server/http/views/wallets.ts';
+import type { LimitView } from '../../server/views/spending-limits.ts';
+import type { UsageOverview } from '../../server/views/usage.ts';
+import type { WalletView } from '../../server/views/wallets.ts';
 import { AvailableBalance } from '../components/available-balance.tsx';
 import { ButtonLink } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';

@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { AutoTopUpView } from '../../server/http/views/auto-top-ups.ts';
+import type { AutoTopUpView } from '../../server/views/auto-top-ups.ts';
 import { describeAttempt, describeAutoTopUp, latestRefusal } from '../auto-top-up.ts';
 import { AutoTopUpForm } from '../components/auto-top-up-form.tsx';
 import { Button } from '../components/button.tsx';

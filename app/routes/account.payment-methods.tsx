@@ -2,7 +2,7 @@ import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from
 import { useActionData, useLoaderData } from '@remix-run/react';
 import { useState } from 'react';
 import { z } from 'zod';
-import type { CardChange } from '../../server/http/views/cards.ts';
+import type { CardChange } from '../../server/views/cards.ts';
 import { AddCardForm } from '../components/add-card-form.tsx';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';

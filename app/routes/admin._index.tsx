@@ -1,8 +1,8 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { BillingStatus, InboxSummary, MailSummary } from '../../server/http/views/admin.ts';
-import type { WalletView } from '../../server/http/views/wallets.ts';
+import type { BillingStatus, InboxSummary, MailSummary } from '../../server/views/admin.ts';
+import type { WalletView } from '../../server/views/wallets.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';

@@ -1,10 +1,6 @@
 import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { Form, useLoaderData } from '@remix-run/react';
-import type {
-  InboxEventView,
-  InboxFilter,
-  InboxStatus,
-} from '../../server/http/views/stripe-desk.ts';
+import type { InboxEventView, InboxFilter, InboxStatus } from '../../server/views/stripe-desk.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { EmptyState } from '../components/empty-state.tsx';

@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { MonthFailure } from '../../server/http/views/admin.ts';
+import type { MonthFailure } from '../../server/views/admin.ts';
 import { ArrearsTermsForm } from '../components/arrears-terms-form.tsx';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';

@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { QuarantineView } from '../../server/http/views/stripe-desk.ts';
+import type { QuarantineView } from '../../server/views/stripe-desk.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';

@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { ReratingProgress } from '../../server/http/views/repricing.ts';
+import type { ReratingProgress } from '../../server/views/repricing.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';

@@ -1,6 +1,6 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
-import type { RuleFields } from '../../server/http/views/rate-cards.ts';
+import type { RuleFields } from '../../server/views/rate-cards.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';

@@ -1,7 +1,7 @@
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { WalletDeskView } from '../../server/http/views/wallet-desk.ts';
+import type { WalletDeskView } from '../../server/views/wallet-desk.ts';
 import { describeForSupport } from '../auto-top-up.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from '@remix-run/node';
 import { useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
-import type { RefundableTopUp } from '../../server/http/views/payment-refunds.ts';
+import type { RefundableTopUp } from '../../server/views/payment-refunds.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';

@@ -2,7 +2,7 @@ import { json, type LoaderFunctionArgs } from '@remix-run/node';
 import { useLoaderData } from '@remix-run/react';
 import { loadStripe } from '@stripe/stripe-js/pure';
 import { useRef, useState } from 'react';
-import type { RecoveryView } from '../../server/http/views/auto-top-ups.ts';
+import type { RecoveryView } from '../../server/views/auto-top-ups.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { Money } from '../components/money.tsx';

@@ -1,7 +1,8 @@
 /** `npm run billing -- terms`: how long what is owed may wait. */
-import type { ArrearsTerms } from '../http/views/admin.ts';
+
 import { arrearsTerms, changeArrearsTerms } from '../store/arrears-terms.ts';
 import { APP_ROLE } from '../store/sql.ts';
+import type { ArrearsTerms } from '../views/admin.ts';
 import { UsageError, withDatabase } from './command.ts';
 import type { Output } from './output.ts';
 

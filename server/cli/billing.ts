@@ -7,8 +7,8 @@ import {
   type MonthWork,
 } from '../billing/month/month.ts';
 import { type EnvSource, readDatabaseEnv } from '../env.ts';
-import type { BillingStatus } from '../http/views/admin.ts';
 import { APP_ROLE } from '../store/sql.ts';
+import type { BillingStatus } from '../views/admin.ts';
 import { parseTerms, runTerms, type TermsArguments } from './billing-terms.ts';
 import {
   type Given,

@@ -6,9 +6,9 @@ import { createRateCards, type RateCards } from '../billing/rate-cards/rate-card
 import { createRehearsing, type Rehearsing } from '../billing/rate-cards/rehearsing.ts';
 import { createRerating, type Rerating } from '../billing/rate-cards/rerating.ts';
 import { type EnvSource, readDatabaseEnv } from '../env.ts';
-import type { CustomerChange, Span, Totals } from '../http/views/repricing.ts';
 import { APP_ROLE, type Sql } from '../store/sql.ts';
 import { isUuid } from '../uuid.ts';
+import type { CustomerChange, Span, Totals } from '../views/repricing.ts';
 import {
   type Given,
   needed,

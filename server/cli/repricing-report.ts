@@ -1,6 +1,7 @@
 /** What repricing came to, in lines for a terminal. */
-import type { CustomerChange, ReratingProgress, Totals } from '../http/views/repricing.ts';
+
 import { formatMicros } from '../ledger/money.ts';
+import type { CustomerChange, ReratingProgress, Totals } from '../views/repricing.ts';
 
 /** A customer's line: before, after, and the difference. */
 export function changeLine(change: CustomerChange, currency: string): string {

@@ -3,6 +3,9 @@
  * applies these rules to the files; a rule that cannot be told from syntax is not here.
  *
  *     main → http → {trpc, stripe, inngest} → billing → {ledger, rating, store, mail}
+ *
+ * `server/views` has no code: only the shapes of what pages show, which the parts on the way import
+ * as types.
  */
 import { posix } from 'node:path';
 import { type ImportFact, readSource, type SourceFacts } from './source-facts.ts';
@@ -19,38 +22,34 @@ interface Allowed {
   readonly types: readonly string[];
 }
 
-/** The shapes that loaders, use cases and the store agree on; it has no values. */
-const CONTEXT = 'load-context';
-/** The context, and the views of single areas that it is made of. */
-const CONTEXT_FILES = /^server\/http\/(?:load-context|views\/[a-z-]+)\.ts$/;
-
 const ALLOWED: Readonly<Record<string, Allowed>> = {
   /** Limits look destinations up among prefixes as rates do. */
   ledger: { values: ['rating'], types: [] },
   rating: { values: [], types: [] },
   /** `server/*.ts`: environment, faults, log. */
   base: { values: [], types: [] },
-  [CONTEXT]: { values: [], types: [] },
-  store: { values: [], types: ['ledger', 'rating', CONTEXT] },
-  stripe: { values: ['ledger', 'base'], types: [CONTEXT] },
+  /** The shapes that pages, use cases and the store agree on; types alone. */
+  views: { values: [], types: [] },
+  store: { values: [], types: ['ledger', 'rating', 'views'] },
+  stripe: { values: ['ledger', 'base'], types: ['views'] },
   mail: { values: ['ledger', 'base'], types: [] },
-  billing: { values: ['ledger', 'rating', 'store', 'mail', 'base'], types: ['stripe', CONTEXT] },
-  trpc: { values: ['billing', 'ledger', 'rating', 'base'], types: ['store', CONTEXT] },
+  billing: { values: ['ledger', 'rating', 'store', 'mail', 'base'], types: ['stripe', 'views'] },
+  trpc: { values: ['billing', 'ledger', 'rating', 'base'], types: ['store', 'views'] },
   inngest: { values: ['base'], types: ['billing'] },
-  http: { values: ['trpc', 'stripe', 'inngest', 'billing', 'base'], types: ['store', CONTEXT] },
+  http: { values: ['trpc', 'stripe', 'inngest', 'billing', 'base'], types: ['store', 'views'] },
   client: { values: ['ledger', 'rating', 'base'], types: ['trpc'] },
   cli: {
     values: ['billing', 'client', 'store', 'stripe', 'ledger', 'rating', 'base'],
-    types: ['trpc', CONTEXT],
+    types: ['trpc', 'views'],
   },
   /** `MAIN_FILES`: they put the parts together. */
   main: {
     values: ['http', 'trpc', 'stripe', 'inngest', 'billing', 'mail', 'store', 'base'],
-    types: ['ledger', 'rating', CONTEXT],
+    types: ['ledger', 'rating', 'views'],
   },
   app: {
     values: [],
-    types: ['http', 'trpc', 'billing', 'ledger', 'rating', 'store', 'base', CONTEXT],
+    types: ['http', 'trpc', 'billing', 'ledger', 'rating', 'store', 'base', 'views'],
   },
   /** The tools' settings at the top level. */
   config: { values: ['e2e'], types: [] },
@@ -80,7 +79,6 @@ export function zoneOf(path: string): string {
   if (/\.(?:test|fixtures)\.tsx?$/.test(path)) return 'test';
   if (top === 'app' || top === 'e2e') return top;
   if (top !== 'server') return 'config';
-  if (CONTEXT_FILES.test(path)) return CONTEXT;
   if (MAIN_FILES.has(path)) return 'main';
   return rest === undefined ? 'base' : (folder ?? 'base');
 }

@@ -2,9 +2,9 @@
 import { Hono } from 'hono';
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Fault } from '../faults.ts';
+import type { InboxSummary, MailBacklog, RefundBacklog } from '../views/admin.ts';
 import type { AppEnv } from './app.ts';
 import { bearerMatches } from './bearer.ts';
-import type { InboxSummary, MailBacklog, RefundBacklog } from './views/admin.ts';
 
 export interface Operations {
   /** The schema's version. Throws a fault when the database or its schema does not serve. */

@@ -1,5 +1,5 @@
 /** Users, their sessions and the counters of attempts. Each function is one statement. */
-import type { SessionUser } from '../http/views/accounts.ts';
+import type { SessionUser } from '../views/accounts.ts';
 import { only, type Sql } from './sql.ts';
 
 export type StoredUser = SessionUser & { passwordHash: string };

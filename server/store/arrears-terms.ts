@@ -1,5 +1,5 @@
 /** How long an operator waits for what is owed when a month is closed. */
-import type { ArrearsTerms, ArrearsTermsChange } from '../http/views/admin.ts';
+import type { ArrearsTerms, ArrearsTermsChange } from '../views/admin.ts';
 import { only, type Sql } from './sql.ts';
 
 /** The terms of demands from now on, and who changed them last. */

@@ -1,9 +1,5 @@
 /** Automatic top-ups: the terms, the charges, and what became of them. */
-import type {
-  AutoTopUpMode,
-  AutoTopUpReason,
-  AutoTopUpStatus,
-} from '../http/views/auto-top-ups.ts';
+import type { AutoTopUpMode, AutoTopUpReason, AutoTopUpStatus } from '../views/auto-top-ups.ts';
 import { only, type Sql } from './sql.ts';
 
 export interface StoredAutoTopUp {

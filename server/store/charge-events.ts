@@ -1,5 +1,5 @@
 /** Reading the events that billed usage, with all that explains them. */
-import type { EventView } from '../http/views/wallets.ts';
+import type { EventView } from '../views/wallets.ts';
 import { arrayLiteral, type Sql } from './sql.ts';
 
 export interface ChargeEvent extends EventView {

@@ -1,5 +1,5 @@
 /** Disputes of payments, and the card networks' warnings of fraud. */
-import type { DisputeView, FraudWarningView } from '../http/views/wallet-desk.ts';
+import type { DisputeView, FraudWarningView } from '../views/wallet-desk.ts';
 import { outcomeColumns } from './charges.ts';
 import type { MoneyBackOutcome } from './payment-refunds.ts';
 import { only, type Sql } from './sql.ts';

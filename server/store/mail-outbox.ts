@@ -1,5 +1,5 @@
 /** The outbox of mails: leased to one sender at a time, sent at least once, dead after some days. */
-import type { MailBacklog, MailSummary } from '../http/views/admin.ts';
+import type { MailBacklog, MailSummary } from '../views/admin.ts';
 import { only, type Sql } from './sql.ts';
 
 export interface ClaimedMail {

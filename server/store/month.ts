@@ -1,5 +1,5 @@
 /** The month in the database: runs and ranges of wallets. One call is one SQL function. */
-import type { BillingStatus, MonthFailure, MonthProgress } from '../http/views/admin.ts';
+import type { BillingStatus, MonthFailure, MonthProgress } from '../views/admin.ts';
 import { only, type Sql } from './sql.ts';
 
 /** A run of a period (YYYY-MM), as it is announced to the scheduler. */

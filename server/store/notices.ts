@@ -1,5 +1,5 @@
 /** Notices derived from the ledger's events, and the balances at which users want to be alerted. */
-import type { BalanceAlerts } from '../http/views/alerts.ts';
+import type { BalanceAlerts } from '../views/alerts.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** Refunds to the card, of which the ledger and Stripe must know the same. */
-import type { RefundBacklog } from '../http/views/admin.ts';
-import type { PaymentRefundView, RefundableTopUp } from '../http/views/payment-refunds.ts';
+import type { RefundBacklog } from '../views/admin.ts';
+import type { PaymentRefundView, RefundableTopUp } from '../views/payment-refunds.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
 import { only, type Sql } from './sql.ts';
 

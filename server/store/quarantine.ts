@@ -1,6 +1,6 @@
 /** Payments that are not what was asked for, and what people decided about them. */
-import type { QuarantineView, ResolveConflict } from '../http/views/stripe-desk.ts';
-import type { TopUpStatus } from '../http/views/top-ups.ts';
+import type { QuarantineView, ResolveConflict } from '../views/stripe-desk.ts';
+import type { TopUpStatus } from '../views/top-ups.ts';
 import { only, type Sql } from './sql.ts';
 
 interface Row {

@@ -1,5 +1,5 @@
 /** The ledger's side of a comparison with Stripe's list, and the differences that were found. */
-import type { TopUpStatus } from '../http/views/top-ups.ts';
+import type { TopUpStatus } from '../views/top-ups.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /** A top-up as the ledger has it. */

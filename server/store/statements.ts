@@ -1,7 +1,8 @@
 /** Statements and the events that they are made of. */
-import type { StatementView } from '../http/views/statements.ts';
-import type { UsageLine } from '../http/views/wallets.ts';
+
 import type { ChainedEvent } from '../ledger/event-file.ts';
+import type { StatementView } from '../views/statements.ts';
+import type { UsageLine } from '../views/wallets.ts';
 import { exportedColumns } from './ledger.ts';
 import type { Sql } from './sql.ts';
 

@@ -1,6 +1,6 @@
 /** The inbox of Stripe's events: stored first, applied later, done only when applied. */
-import type { InboxSummary } from '../http/views/admin.ts';
-import type { InboxEventDetail, InboxEventView, InboxFilter } from '../http/views/stripe-desk.ts';
+import type { InboxSummary } from '../views/admin.ts';
+import type { InboxEventDetail, InboxEventView, InboxFilter } from '../views/stripe-desk.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
 export interface InboxEvent {

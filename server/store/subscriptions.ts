@@ -1,6 +1,7 @@
 /** Recurring fees of wallets. Adding and ending one is one SQL function call each. */
-import type { FeeLine, SubscriptionView } from '../http/views/subscriptions.ts';
+
 import type { SubscriptionKind } from '../ledger/subscriptions.ts';
+import type { FeeLine, SubscriptionView } from '../views/subscriptions.ts';
 import { type LedgerOutcome, outcomeColumns, type WriteKey } from './charges.ts';
 import { only, type Sql } from './sql.ts';
 

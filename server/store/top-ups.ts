@@ -1,5 +1,5 @@
 /** Top-ups, and the customers of Stripe that pay them. */
-import type { TopUpStatus, TopUpView } from '../http/views/top-ups.ts';
+import type { TopUpStatus, TopUpView } from '../views/top-ups.ts';
 import { only, type Sql } from './sql.ts';
 
 export type StoredTopUp = TopUpView & {

@@ -1,5 +1,5 @@
 /** A wallet's usage by day, and the calendar of its own time zone. */
-import type { UsageOfDay } from '../http/views/usage.ts';
+import type { UsageOfDay } from '../views/usage.ts';
 import { only, type Sql } from './sql.ts';
 
 /** Where a wallet is in its month. Days are `YYYY-MM-DD` in its time zone. */

@@ -1,6 +1,7 @@
 /** Wallets and their events: opening, reading, paging. */
-import type { EventPage, EventView, WalletView } from '../http/views/wallets.ts';
+
 import type { WalletMode } from '../ledger/events.ts';
+import type { EventPage, EventView, WalletView } from '../views/wallets.ts';
 import { pageOf } from './pages.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
-import type { SignIn } from '../../http/views/accounts.ts';
 import { createLogger } from '../../log.ts';
+import type { SignIn } from '../../views/accounts.ts';
 import { type Accounts, type AccountsOptions, createAccounts, ensureUser } from './accounts.ts';
 
 const PASSWORD = 'correct horse battery';

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import type { AccountServices, SessionUser, SignIn } from '../../http/views/accounts.ts';
 import {
   type AttemptKind,
   deleteEnded,
@@ -14,6 +13,7 @@ import {
   replacePassword,
 } from '../../store/accounts.ts';
 import type { Sql } from '../../store/sql.ts';
+import type { AccountServices, SessionUser, SignIn } from '../../views/accounts.ts';
 import { type Attempt, type AttemptLimit, createAttempts } from './attempts.ts';
 import { hashPassword, passwordMatches, passwordProblem } from './passwords.ts';
 import { randomBase32 } from './random-ids.ts';

@@ -1,11 +1,12 @@
 /** What support staff see. */
-import type { AdminServices } from '../../http/views/admin.ts';
+
 import { arrearsTerms, changeArrearsTerms } from '../../store/arrears-terms.ts';
 import { ledgerTotals } from '../../store/ledger-totals.ts';
 import { mailSummary, reviveDeadMails } from '../../store/mail-outbox.ts';
 import { monthProgress } from '../../store/month.ts';
 import type { Sql } from '../../store/sql.ts';
 import { inboxSummary } from '../../store/stripe-inbox.ts';
+import type { AdminServices } from '../../views/admin.ts';
 import type { Month } from '../month/month.ts';
 
 /** Those that a page shows. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TopUpLimits } from '../../http/views/top-ups.ts';
+import type { TopUpLimits } from '../../views/top-ups.ts';
 import { readTerms } from './auto-top-up-terms.ts';
 
 const dollars: TopUpLimits = {

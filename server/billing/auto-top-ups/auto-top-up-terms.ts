@@ -1,7 +1,8 @@
 /** The terms of automatic top-up as a person typed them. Pure. */
-import type { AutoTopUpMode, SaveAutoTopUp } from '../../http/views/auto-top-ups.ts';
-import type { TopUpLimits } from '../../http/views/top-ups.ts';
+
 import { formatMicros, parseAmount } from '../../ledger/money.ts';
+import type { AutoTopUpMode, SaveAutoTopUp } from '../../views/auto-top-ups.ts';
+import type { TopUpLimits } from '../../views/top-ups.ts';
 
 interface TypedTerms {
   threshold: string;

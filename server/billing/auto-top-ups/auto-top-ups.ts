@@ -1,8 +1,5 @@
 /** Automatic top-ups as their users see and set them. Charges are made by `auto-top-up-charging`. */
 import { Fault } from '../../faults.ts';
-import type { Services } from '../../http/load-context.ts';
-import type { AutoTopUpView, RecoveryView, SaveAutoTopUp } from '../../http/views/auto-top-ups.ts';
-import type { TopUpLimits } from '../../http/views/top-ups.ts';
 import {
   type AutoTopUpCharge,
   findAutoTopUp,
@@ -19,6 +16,13 @@ import {
 import { savedCards } from '../../store/saved-cards.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { StripeGateway } from '../../stripe/gateway.ts';
+import type {
+  AutoTopUpServices,
+  AutoTopUpView,
+  RecoveryView,
+  SaveAutoTopUp,
+} from '../../views/auto-top-ups.ts';
+import type { TopUpLimits } from '../../views/top-ups.ts';
 import type { Wallets } from '../wallets/wallets.ts';
 import { CONSENT } from './auto-top-up-rules.ts';
 import { readTerms, stepMicros } from './auto-top-up-terms.ts';
@@ -26,7 +30,7 @@ import type { RecoveryLinks } from './recovery-links.ts';
 
 const SHOWN_ATTEMPTS = 10;
 
-export type AutoTopUps = Services['autoTopUps'];
+export type AutoTopUps = AutoTopUpServices;
 
 export function createAutoTopUps(options: {
   sql: Sql;

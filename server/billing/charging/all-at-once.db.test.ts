@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
 import { connect, type Sql } from '../../store/sql.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createMonthWork } from '../month/month.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';

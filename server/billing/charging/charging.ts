@@ -1,6 +1,5 @@
 /** Pricing usage and charging it: from a service's words to one SQL function call. */
 import { Fault } from '../../faults.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import type { UnitsThisMonth } from '../../rating/price-list.ts';
 import { type Breakdown, type RateResult, rate } from '../../rating/rate.ts';
 import { canonicalUsage, type Usage, usageUnits } from '../../rating/usage.ts';
@@ -8,6 +7,7 @@ import { chargeMany, type QueuedCharge } from '../../store/charges.ts';
 import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';

@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createMonthWork } from '../month/month.ts';
 import { createRerating } from '../rate-cards/rerating.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import type { ChargeName, Explanation } from './explaining.ts';
 import {
   actor,

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createRerating } from '../rate-cards/rerating.ts';
 import { actor, callOf, createPricingWorld, type PricingWorld } from './pricing.fixtures.ts';
 

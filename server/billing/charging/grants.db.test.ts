@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { rebuildRange, trialBalance } from '../../store/ledger.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createStatements } from '../month/statements.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
 import { actor, createPricingWorld, type PricingWorld, startsAt } from './pricing.fixtures.ts';

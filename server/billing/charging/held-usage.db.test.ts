@@ -1,8 +1,8 @@
 /** Usage that comes by two doors, live and afterwards, is billed by one. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { verifyRange } from '../../store/ledger.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createCharging } from './charging.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
 import { actor, callOf, createPricingWorld, type PricingWorld } from './pricing.fixtures.ts';

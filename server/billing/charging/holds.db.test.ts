@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { createLogger } from '../../log.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { problemsOf } from '../../store/wallets.fixtures.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createMonthWork } from '../month/month.ts';
 import { createHoldSweeper } from './hold-sweeper.ts';
 import {

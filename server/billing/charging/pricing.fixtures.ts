@@ -1,11 +1,11 @@
 /** A world of wallets and price lists, with a clock, for the tests of prices. */
 import { randomUUID } from 'node:crypto';
 import { createTestDatabase } from '../../dev/test-database.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createRateCards } from '../rate-cards/rate-cards.ts';
 import { createWallets } from '../wallets/wallets.ts';
 import { createCharging } from './charging.ts';

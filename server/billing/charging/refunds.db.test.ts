@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { EVERY_WALLET, verifyRange } from '../../store/ledger.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import {
   actor,
   callOf,

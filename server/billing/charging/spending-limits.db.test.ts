@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import type { SpendingLimit } from '../../ledger/limit-list.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { verifyRange } from '../../store/ledger.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import {
   actor,
   callOf,

@@ -1,10 +1,11 @@
 /** Spending limits of wallets: setting them, reading them, and being refused by one. */
-import type { LimitTerms, LimitView } from '../../http/views/spending-limits.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
+
 import type { SpendingLimit } from '../../ledger/limit-list.ts';
 import { type LimitRow, limitsOf, setLimits } from '../../store/limits.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
+import type { LimitTerms, LimitView } from '../../views/spending-limits.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { requireWallet } from '../wallets/wallet-by-name.ts';
 
 /** The limit that left less than was required; `reservedMicros` is what other holds reserve. */

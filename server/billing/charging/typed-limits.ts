@@ -1,9 +1,10 @@
 /** Spending limits as a person typed them in a form. Pure. */
-import type { LimitProblems, TypedLimit } from '../../http/views/wallet-desk.ts';
+
 import { hasDuplicates, maxLimits, type SpendingLimit } from '../../ledger/limit-list.ts';
 import { type Currency, parseAmount } from '../../ledger/money.ts';
 import { windowPeriods } from '../../ledger/window.ts';
 import { type UsageType, usageTypes, usageTypesWithDestination } from '../../rating/usage.ts';
+import type { LimitProblems, TypedLimit } from '../../views/wallet-desk.ts';
 import { amountProblem } from '../top-ups/amount-problem.ts';
 
 export type ReadLimits =

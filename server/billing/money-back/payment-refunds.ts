@@ -1,7 +1,6 @@
 /** Unspent money that goes back to the cards which paid it, asked for here. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Fault } from '../../faults.ts';
-import type { PaymentRefundView, WalletRefunds } from '../../http/views/payment-refunds.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import { formatMicros } from '../../ledger/money.ts';
 import {
@@ -13,6 +12,7 @@ import {
 } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
+import type { PaymentRefundView, WalletRefunds } from '../../views/payment-refunds.ts';
 import { exponentOf } from '../wallets/currencies.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import type { RefundAsking } from './refund-asking.ts';

@@ -1,17 +1,17 @@
 /** Refunds to cards as people ask for them: support staff, and users where the operator lets them. */
 import { Fault } from '../../faults.ts';
-import type {
-  AskRefund,
-  RefundableWallet,
-  RefundDesk,
-  WalletRefunds,
-} from '../../http/views/payment-refunds.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { formatMicros, parseAmount } from '../../ledger/money.ts';
 import { findAutoTopUp } from '../../store/auto-top-ups.ts';
 import { countRefundRequests } from '../../store/payment-refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import { isUuid } from '../../uuid.ts';
+import type {
+  AskRefund,
+  RefundableWallet,
+  RefundDesk,
+  WalletRefunds,
+} from '../../views/payment-refunds.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { amountProblem } from '../top-ups/amount-problem.ts';
 import { exponentOf } from '../wallets/currencies.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';

@@ -7,13 +7,13 @@ import {
   type MonthScenario,
   type TestWallet,
 } from '../../dev/month-scenario.ts';
-import type { StatementView } from '../../http/views/statements.ts';
 import { csvRecords } from '../../ledger/csv.ts';
 import type { StatementLine } from '../../ledger/statement.ts';
 import { verifyExport } from '../../ledger/verify-export.ts';
 import { extendHolds, writeHolds } from '../../store/holds.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { createOldDatabase, type OldDatabase } from '../../store/old-database.fixtures.ts';
+import type { StatementView } from '../../views/statements.ts';
 import { eventsCsv, statementCsv } from './statements.ts';
 
 const second = 1_000;

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createMonthScenario, type MonthScenario } from '../../dev/month-scenario.ts';
-import type { StatementView } from '../../http/views/statements.ts';
+import type { StatementView } from '../../views/statements.ts';
 
 let scenario: MonthScenario;
 

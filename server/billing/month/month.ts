@@ -1,7 +1,6 @@
 /** The month's use cases: what closes every wallet's calendar month into a statement, once. */
 import type { Logger } from 'pino';
 import { Fault } from '../../faults.ts';
-import type { BillingStatus } from '../../http/views/admin.ts';
 import {
   closeRange,
   fenceRange,
@@ -16,6 +15,7 @@ import {
   type WalletRange,
 } from '../../store/month.ts';
 import type { Sql } from '../../store/sql.ts';
+import type { BillingStatus } from '../../views/admin.ts';
 
 /** When the month is run: this hour (UTC) of the 1st. BILLING_MONTH_CRON says the same to Inngest. */
 const RUN_HOUR_UTC = 2;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { unitsThisMonth } from '../../store/monthly-units.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createCharging } from '../charging/charging.ts';
 import { actor, createPricingWorld, type PricingWorld, to } from '../charging/pricing.fixtures.ts';
 

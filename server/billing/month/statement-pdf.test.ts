@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { pdfTexts } from '../../dev/pdf-text.ts';
-import type { StatementView } from '../../http/views/statements.ts';
+import type { StatementView } from '../../views/statements.ts';
 import { statementPdf } from './statement-pdf.ts';
 
 const statement: StatementView = {

@@ -1,10 +1,10 @@
 /** A statement as a PDF: A4, the same bytes for the same statement and address, for ever. */
 import PDFDocument from 'pdfkit';
 import { ACCENT, INK, INK_SOFT, LINE } from '../../colors.ts';
-import type { StatementView } from '../../http/views/statements.ts';
-import type { UsageLine } from '../../http/views/wallets.ts';
 import { formatMoney } from '../../ledger/money.ts';
 import type { StatementFee } from '../../ledger/statement.ts';
+import type { StatementView } from '../../views/statements.ts';
+import type { UsageLine } from '../../views/wallets.ts';
 import { usageWords } from './statement-words.ts';
 
 export interface StatementPdfOptions {

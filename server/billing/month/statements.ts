@@ -1,5 +1,5 @@
 /** The statements that a user reads, and their files. */
-import type { StatementServices, StatementView } from '../../http/views/statements.ts';
+
 import { csvLine } from '../../ledger/csv.ts';
 import { eventColumns, eventFields } from '../../ledger/event-file.ts';
 import type { StatementFee } from '../../ledger/statement.ts';
@@ -14,6 +14,7 @@ import {
   statementsByMail,
 } from '../../store/statements.ts';
 import { feesBetween } from '../../store/subscriptions.ts';
+import type { StatementServices, StatementView } from '../../views/statements.ts';
 import { exponentOf } from '../wallets/currencies.ts';
 import { statementPdf } from './statement-pdf.ts';
 

@@ -1,6 +1,5 @@
 /** Recurring fees: plans and rented numbers of wallets. */
 import { randomUUID } from 'node:crypto';
-import type { SubscriptionServices, SubscriptionView } from '../../http/views/subscriptions.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import type { SubscriptionKind } from '../../ledger/subscriptions.ts';
 import type { Sql } from '../../store/sql.ts';
@@ -12,6 +11,7 @@ import {
   subscriptionsOf,
 } from '../../store/subscriptions.ts';
 import type { WalletName } from '../../store/wallets.ts';
+import type { SubscriptionServices, SubscriptionView } from '../../views/subscriptions.ts';
 import { requireWallet } from '../wallets/wallet-by-name.ts';
 
 export interface NewSubscription {

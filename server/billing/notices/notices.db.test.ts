@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { ledgerKey, requestHash } from '../../ledger/key.ts';
 import { createLogger } from '../../log.ts';
 import { addUser } from '../../store/accounts.fixtures.ts';
 import { type ChargeWrite, chargeWallet } from '../../store/charges.ts';
 import { recordTopUpAttempt, startTopUp } from '../../store/top-ups.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import {
   actor,
   createPricingWorld,

@@ -1,8 +1,7 @@
 /** Follows the ledger and derives what its users are told; alerts at low balances. */
+
 import type { Logger } from 'pino';
 import { Fault } from '../../faults.ts';
-import type { Services } from '../../http/load-context.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { formatMicros, parseAmount } from '../../ledger/money.ts';
 import {
   deriveNotices,
@@ -12,6 +11,8 @@ import {
   writeBalanceAlerts,
 } from '../../store/notices.ts';
 import type { Sql } from '../../store/sql.ts';
+import type { AlertServices } from '../../views/alerts.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { type TokenSigner, tokenSigner } from '../accounts/signed-token.ts';
 import { type Background, everyInterval } from '../background.ts';
 import { amountProblem } from '../top-ups/amount-problem.ts';
@@ -51,7 +52,7 @@ export function createNoticeFollower(options: {
   };
 }
 
-export type Alerts = Services['alerts'];
+export type Alerts = AlertServices;
 
 /** Signs and reads the wallet's id in the links by which mails of low balances are stopped. */
 export const alertLinks = (secret: string): TokenSigner =>

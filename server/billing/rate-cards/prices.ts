@@ -1,11 +1,12 @@
 /** The prices that apply to a user, to look at. */
-import type { LookedUpPrices, PriceServices, PriceView } from '../../http/views/prices.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
+
 import { callingCodeOf, countries } from '../../rating/destination.ts';
 import { monthlyTiersOf } from '../../rating/price.ts';
 import { destinationBy, type PriceList, ruleOf } from '../../rating/price-list.ts';
 import { type RateRule, rateRuleSchema } from '../../rating/rate-card.ts';
 import { dialledDigits, usageTypes, usageTypesWithDestination } from '../../rating/usage.ts';
+import type { LookedUpPrices, PriceServices, PriceView } from '../../views/prices.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import type { Wallets } from '../wallets/wallets.ts';
 import { customerOf, type RateCards } from './rate-cards.ts';
 

@@ -8,9 +8,10 @@
  * that no file is taken for one in another. The columns `type`, `prefix` and the price are needed;
  * the others may be left out, and all stand in any order.
  */
-import type { RuleFields } from '../../http/views/rate-cards.ts';
+
 import { CsvLineError, joinCsvLine, splitCsvLine } from '../../rating/csv-line.ts';
 import type { RateRule, RateRuleJson } from '../../rating/rate-card.ts';
+import type { RuleFields } from '../../views/rate-cards.ts';
 import {
   fieldsOfRule,
   type RuleField,

@@ -1,10 +1,10 @@
 /** What support staff see and do of rate cards on the pages. */
 import { randomUUID } from 'node:crypto';
-import type { RateCardDesk, RateCardView } from '../../http/views/rate-cards.ts';
 import { type UsageType, usageTypes } from '../../rating/usage.ts';
 import type { RateCardLogEntry, RuleTarget } from '../../store/rate-cards.ts';
 import type { Sql } from '../../store/sql.ts';
 import { isUuid } from '../../uuid.ts';
+import type { RateCardDesk, RateCardView } from '../../views/rate-cards.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import type { Draft } from './rate-card-drafts.ts';
 import { customerOf, type PublishedRateCard, type RateCards } from './rate-cards.ts';

@@ -3,7 +3,7 @@
  * in a file's columns. Prices are decimal amounts, exact to six decimals (a micro): of a minute for
  * calls, of one segment, recipient, page or transfer otherwise.
  */
-import type { RuleFields } from '../../http/views/rate-cards.ts';
+
 import { inPlainWords } from '../../input-problems.ts';
 import { type AmountProblem, formatMicros, parseAmount } from '../../ledger/money.ts';
 import {
@@ -13,6 +13,7 @@ import {
   rateRuleSchema,
 } from '../../rating/rate-card.ts';
 import { usageTypes } from '../../rating/usage.ts';
+import type { RuleFields } from '../../views/rate-cards.ts';
 
 const MICROS_DECIMALS = 6;
 

@@ -2,8 +2,9 @@
  * Rehearsing a rate card: a draft, or a published card, is run over usage of the past, and what each
  * customer would have paid is set beside what was billed. Nothing is written.
  */
-import type { CustomerChange, Span, Totals } from '../../http/views/repricing.ts';
+
 import type { Sql } from '../../store/sql.ts';
+import type { CustomerChange, Span, Totals } from '../../views/repricing.ts';
 import type { RateCards } from './rate-cards.ts';
 import { customerChanges, repricedPages, totalsOf } from './repricing.ts';
 

@@ -1,7 +1,8 @@
 /** Rehearsals and re-ratings on the pages, which wait for them only so long. */
-import type { CustomerChange, RepricingDesk, Totals } from '../../http/views/repricing.ts';
+
 import { formatMicros } from '../../ledger/money.ts';
 import { joinCsvLine } from '../../rating/csv-line.ts';
+import type { CustomerChange, RepricingDesk, Totals } from '../../views/repricing.ts';
 import type { Rehearsing } from './rehearsing.ts';
 import type { Rerating } from './rerating.ts';
 

@@ -1,11 +1,12 @@
 /** Usage that was billed, priced again by a card: what each customer's change would be. */
-import type { CustomerChange, Span, Totals } from '../../http/views/repricing.ts';
+
 import type { PriceList } from '../../rating/price-list.ts';
 import { type Breakdown, rate } from '../../rating/rate.ts';
 import type { CompiledRateCard } from '../../rating/rate-card.ts';
 import { usageSchema } from '../../rating/usage.ts';
 import { type BilledUsage, type UsagePlace, usagePage } from '../../store/reratings.ts';
 import type { Sql } from '../../store/sql.ts';
+import type { CustomerChange, Span, Totals } from '../../views/repricing.ts';
 import type { RateCards } from './rate-cards.ts';
 
 const PAGE = 500;

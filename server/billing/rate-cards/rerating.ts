@@ -3,7 +3,7 @@
  * linked to what was billed, once a re-rating. docs/rate-cards.md tells what becomes of refunds and
  * of usage that should have cost more.
  */
-import type { CustomerChange, ReratingProgress, Totals } from '../../http/views/repricing.ts';
+
 import { reratingDue } from '../../rating/rerating.ts';
 import {
   beginRerating,
@@ -12,6 +12,7 @@ import {
   type ReratingTerms,
 } from '../../store/reratings.ts';
 import type { Sql } from '../../store/sql.ts';
+import type { CustomerChange, ReratingProgress, Totals } from '../../views/repricing.ts';
 import type { RateCards } from './rate-cards.ts';
 import { customerChanges, type RepricedUsage, repricedPages, totalsOf } from './repricing.ts';
 

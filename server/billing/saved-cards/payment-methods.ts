@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Fault } from '../../faults.ts';
-import type { CardChange, CardServices } from '../../http/views/cards.ts';
 import {
   moveSavedCard,
   nameSavedCard,
@@ -14,6 +13,7 @@ import {
 import type { Sql } from '../../store/sql.ts';
 import { findStripeCustomer } from '../../store/top-ups.ts';
 import type { StripeGateway } from '../../stripe/gateway.ts';
+import type { CardChange, CardServices } from '../../views/cards.ts';
 import { createCustomerOf } from '../top-ups/stripe-customers.ts';
 import { cardExpiry } from './card-expiry.ts';
 import { readCards } from './card-reading.ts';

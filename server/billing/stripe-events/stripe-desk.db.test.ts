@@ -1,9 +1,9 @@
 /** What operators see and decide, against the stand-in and a real database. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { InboxFilter, StripeDesk } from '../../http/views/stripe-desk.ts';
 import { createLogger } from '../../log.ts';
 import { EVERY_WALLET } from '../../store/ledger.ts';
 import { createStripeGateway } from '../../stripe/gateway.ts';
+import type { InboxFilter, StripeDesk } from '../../views/stripe-desk.ts';
 import { createPayloadTrimmer } from './payload-trimmer.ts';
 import { createStripeDesk } from './stripe-desk.ts';
 import { withoutPersonalData } from './stripe-payload.ts';

@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Fault } from '../../faults.ts';
-import type { ResolveQuarantine, StripeDesk } from '../../http/views/stripe-desk.ts';
 import { pageOf, readTimeCursor, timeCursor } from '../../store/pages.ts';
 import { findQuarantined, listQuarantine, resolveQuarantine } from '../../store/quarantine.ts';
 import { lastReconciliation, openDifferences } from '../../store/reconciliation.ts';
@@ -11,6 +10,7 @@ import { findEventDetail, listEvents } from '../../store/stripe-inbox.ts';
 import type { StripeGateway } from '../../stripe/gateway.ts';
 import type { StripeIntent } from '../../stripe/payment-intents.ts';
 import { isUuid } from '../../uuid.ts';
+import type { ResolveQuarantine, StripeDesk } from '../../views/stripe-desk.ts';
 import { meaningOf } from '../reconciliation/comparisons.ts';
 import { rangeOfDay } from '../reconciliation/reconciling.ts';
 import type { StripeEvents } from './stripe-events.ts';

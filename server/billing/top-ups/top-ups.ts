@@ -2,8 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Fault } from '../../faults.ts';
-import type { Services } from '../../http/load-context.ts';
-import type { StartTopUp, TopUpLimits, TopUpStatus } from '../../http/views/top-ups.ts';
 import { formatMicros, microsFromMinor, minorFromMicros, parseAmount } from '../../ledger/money.ts';
 import type { Sql } from '../../store/sql.ts';
 import {
@@ -18,6 +16,7 @@ import {
 import type { StripeGateway } from '../../stripe/gateway.ts';
 import type { IntentStatus } from '../../stripe/payment-intents.ts';
 import { isUuid } from '../../uuid.ts';
+import type { StartTopUp, TopUpLimits, TopUpServices, TopUpStatus } from '../../views/top-ups.ts';
 import { exponentOf } from '../wallets/currencies.ts';
 import type { Wallets } from '../wallets/wallets.ts';
 import { amountProblem } from './amount-problem.ts';
@@ -57,7 +56,7 @@ export function topUpStatusOf(status: IntentStatus): Exclude<TopUpStatus, 'quara
   }
 }
 
-export type TopUps = Services['topUps'];
+export type TopUps = TopUpServices;
 
 export function createTopUps(options: {
   sql: Sql;

@@ -1,7 +1,8 @@
 /** The recurring fees that closing a wallet's months will post, as they are agreed on now. */
-import type { SubscriptionView } from '../../http/views/subscriptions.ts';
+
 import { feeMicros, partOf } from '../../ledger/subscriptions.ts';
 import { type Window, windowOf } from '../../ledger/window.ts';
+import type { SubscriptionView } from '../../views/subscriptions.ts';
 
 /** What the fees of one month come to. */
 export interface DueFees {

@@ -3,8 +3,9 @@
  * {@link FORECAST_DAYS} days, today included, over the time that they took so far, and the recurring
  * fees as they fall due. One rate, no weekdays and no trend: whoever reads the page can do the sum.
  */
-import type { Forecast } from '../../http/views/usage.ts';
+
 import { most } from '../../ledger/money.ts';
+import type { Forecast } from '../../views/usage.ts';
 import type { DueFees } from './fees-to-come.ts';
 
 export const FORECAST_DAYS = 14;

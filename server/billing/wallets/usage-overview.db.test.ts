@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../dev/test-database.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { RateCardJson } from '../../rating/rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
 import { verifyRange } from '../../store/ledger.ts';
 import { deriveNotices } from '../../store/notices.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { createCharging } from '../charging/charging.ts';
 import { createHolds } from '../charging/holds.ts';
 import { createSubscriptions } from '../month/subscriptions.ts';

@@ -1,6 +1,5 @@
 /** What a wallet used this month, how it goes on, and what is available in units of usage. */
-import type { UsageOfDay, UsageServices } from '../../http/views/usage.ts';
-import type { UsageLine } from '../../http/views/wallets.ts';
+
 import { most } from '../../ledger/money.ts';
 import { moneyInUnits } from '../../rating/money-in-units.ts';
 import { dependsOnMonth } from '../../rating/price-list.ts';
@@ -9,6 +8,8 @@ import { unitsThisMonth } from '../../store/monthly-units.ts';
 import type { Sql } from '../../store/sql.ts';
 import { subscriptionsOf } from '../../store/subscriptions.ts';
 import { usageSinceDay, walletCalendar } from '../../store/usage-days.ts';
+import type { UsageOfDay, UsageServices } from '../../views/usage.ts';
+import type { UsageLine } from '../../views/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
 import { feesToCome } from './fees-to-come.ts';
 import { FARTHEST_DAYS, FORECAST_DAYS, forecast } from './forecast.ts';

@@ -1,8 +1,8 @@
 /** Finding the wallet that a caller names. */
 import { Fault } from '../../faults.ts';
-import type { WalletView } from '../../http/views/wallets.ts';
 import type { Sql } from '../../store/sql.ts';
 import { findWallets, type WalletName } from '../../store/wallets.ts';
+import type { WalletView } from '../../views/wallets.ts';
 
 /**
  * The one wallet that a name fits, or null. Throws `BAD_REQUEST` when the user has wallets in several

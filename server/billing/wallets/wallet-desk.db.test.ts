@@ -1,8 +1,8 @@
 /** A wallet at the desk of support, against the Stripe stand-in and a real database. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { WalletDesk } from '../../http/views/wallet-desk.ts';
 import { addUser } from '../../store/accounts.fixtures.ts';
+import type { WalletDesk } from '../../views/wallet-desk.ts';
 import { createSpendingLimits } from '../charging/spending-limits.ts';
 import {
   type MoneyBackWorld,

@@ -1,5 +1,5 @@
 /** One wallet at the desk of support: how it stands, and what may be done with it. */
-import type { DeskAnswer, WalletDesk } from '../../http/views/wallet-desk.ts';
+
 import { findUser } from '../../store/accounts.ts';
 import {
   disputesOfWallet,
@@ -13,6 +13,7 @@ import { subscriptionsOf } from '../../store/subscriptions.ts';
 import { listTopUps } from '../../store/top-ups.ts';
 import { findWallets } from '../../store/wallets.ts';
 import { isUuid } from '../../uuid.ts';
+import type { DeskAnswer, WalletDesk } from '../../views/wallet-desk.ts';
 import type { SpendingLimits } from '../charging/spending-limits.ts';
 import { readLimits } from '../charging/typed-limits.ts';
 import { exponentOf } from './currencies.ts';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { WalletView } from '../../http/views/wallets.ts';
+import type { WalletView } from '../../views/wallets.ts';
 import { actor, createPricingWorld, type PricingWorld } from '../charging/pricing.fixtures.ts';
 
 const usage = { type: 'email' } as const;

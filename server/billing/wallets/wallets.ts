@@ -1,7 +1,6 @@
 /** Opening, reading, freezing and closing wallets. */
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../../faults.ts';
-import type { EventPage, WalletServices, WalletView } from '../../http/views/wallets.ts';
 import type { WalletMode } from '../../ledger/events.ts';
 import type { WalletStatus } from '../../ledger/state.ts';
 import {
@@ -22,6 +21,7 @@ import {
   searchWallets,
   type WalletName,
 } from '../../store/wallets.ts';
+import type { EventPage, WalletServices, WalletView } from '../../views/wallets.ts';
 import { CURRENCY_EXPONENTS, DEFAULT_CURRENCY } from './currencies.ts';
 import { onlyWallet, requireWallet } from './wallet-by-name.ts';
 
