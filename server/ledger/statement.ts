@@ -44,8 +44,8 @@ export interface StatementFigures {
   readonly accruedMicros: bigint;
   readonly accruedLines: readonly StatementLine[];
   /**
-   * The part of the usage of both that occurred before the period began: it was told after its own
-   * month was over. Null where the statement does not say.
+   * The part of the usage of both that occurred before the period began: it was recorded after its
+   * own month was over. Null where the statement does not say.
    */
   readonly lateLines: readonly StatementLine[] | null;
 }
@@ -103,7 +103,7 @@ export interface ToldUsage {
   readonly corrects: boolean;
 }
 
-/** Reads it from the detail's text. Throws a SyntaxError when that is no JSON. */
+/** Reads it from the detail's text. Throws a SyntaxError when that is not JSON. */
 export function toldUsage(detailText: string): ToldUsage {
   const { usage, units, alreadyBilledMicros } = fieldsOf(JSON.parse(detailText));
   const { type } = fieldsOf(usage);
@@ -115,7 +115,7 @@ export function toldUsage(detailText: string): ToldUsage {
   };
 }
 
-/** Reads what a fee is for from the detail's text. Throws a SyntaxError when that is no JSON. */
+/** Reads what a fee is for from the detail's text. Throws a SyntaxError when that is not JSON. */
 function toldFee(detailText: string): Pick<StatementFee, 'description' | 'period'> {
   const { description, period } = fieldsOf(JSON.parse(detailText));
   const text = (value: unknown) => (typeof value === 'string' ? value : '');

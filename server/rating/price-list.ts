@@ -67,7 +67,7 @@ export function destinationBy(
   return normal === undefined || mayBeName || isNumber(normal) ? normal : undefined;
 }
 
-/** The usage with its destination in that form, or undefined when it has none such. */
+/** The usage with its destination in that form; undefined when the destination has no such form. */
 export function withDestinationBy(prices: PriceList, usage: Usage): Usage | undefined {
   const to = usageDestination(usage);
   const normal = to === undefined ? undefined : destinationBy(prices, to, usage.type);

@@ -28,8 +28,8 @@ export interface StatementView {
   accruedMicros: bigint;
   accruedLines: UsageLine[];
   /**
-   * The part of the usage of both that occurred before the period began: it was told after its own
-   * month was over. Null on statements of before it was told apart.
+   * The part of the usage of both that occurred before the period began: it was recorded after its
+   * own month was over. Null on statements closed before these lines were introduced.
    */
   lateLines: UsageLine[] | null;
   fromSeq: bigint;

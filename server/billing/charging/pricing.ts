@@ -3,7 +3,7 @@ import { Fault } from '../../faults.ts';
 import { destinationBy, type PriceList, withDestinationBy } from '../../rating/price-list.ts';
 import type { Usage, UsageType } from '../../rating/usage.ts';
 
-/** The usage with its destination in normal form. Throws a `BAD_REQUEST` when it has none such. */
+/** The usage with its destination in normal form. Throws `BAD_REQUEST` when it is no destination. */
 export function normalUsage(prices: PriceList, usage: Usage, field: string): Usage {
   const normal = withDestinationBy(prices, usage);
   if (normal === undefined) {
@@ -12,7 +12,7 @@ export function normalUsage(prices: PriceList, usage: Usage, field: string): Usa
   return normal;
 }
 
-/** A destination in normal form. Throws a `BAD_REQUEST` when it is none, or none for the type. */
+/** A destination in normal form. Throws `BAD_REQUEST` when it is none, or none for the type. */
 export function normalTo(
   prices: PriceList,
   to: string,

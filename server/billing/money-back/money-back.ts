@@ -25,7 +25,7 @@ export type CreditPayment = (
 export interface MoneyBack {
   /**
    * Applies what an event points at; null for events of other kinds. The object is read again, so
-   * that any event of it brings the ledger to what is so now.
+   * that whichever event of it comes, the ledger follows its present state.
    * @throws Error when what was read is older than the event: it must be applied later
    */
   apply(event: ToldEvent): Promise<Ending | null>;

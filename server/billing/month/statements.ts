@@ -106,8 +106,8 @@ export function statementCsv(statement: StatementView, fees: readonly StatementF
 }
 
 /**
- * Every event of the statement's period. They never change, so that they are read bit by bit, as
- * fast as the reader takes them, without holding a connection meanwhile.
+ * Every event of the statement's period. Events never change, so they can be read in pieces, as fast
+ * as the reader takes them, without holding a connection in between.
  */
 export async function* eventsCsv(
   sql: Sql,
