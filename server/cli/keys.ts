@@ -1,3 +1,4 @@
+/** `npm run keys`: creates, lists and revokes the API keys of services. */
 import { userInfo } from 'node:os';
 import {
   type ApiKeys,

@@ -1,3 +1,4 @@
+/** Errors on their way out: what callers read, and what the log keeps. */
 import type { TRPCError } from '@trpc/server';
 import type { Logger } from 'pino';
 import {

@@ -1,3 +1,4 @@
+/** The Inngest client, and the events that this program sends to itself. */
 import { eventType, Inngest } from 'inngest';
 import type { Logger } from 'pino';
 import { z } from 'zod';

@@ -1,3 +1,4 @@
+/** The functions that Inngest runs: Stripe's events, the month, the daily reconciliation. */
 import { cron, type Inngest, type InngestFunction } from 'inngest';
 import type { DailyRange } from '../billing/reconciliation/reconciling.ts';
 import { billingMonthRequested, billingRangeRequested, stripeEventReceived } from './client.ts';

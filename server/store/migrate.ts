@@ -1,3 +1,4 @@
+/** Bringing the schema to this program's version, and telling whether it is there. */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';

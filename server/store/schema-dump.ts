@@ -1,3 +1,4 @@
+/** The schema as text, so that `db/schema.sql` can be compared with what migrations make. */
 import { APP_ROLE, type Sql } from './sql.ts';
 
 /**

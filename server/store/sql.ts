@@ -1,3 +1,4 @@
+/** Connections to PostgreSQL, and how values travel over them. */
 import postgres from 'postgres';
 import { guardAgainstDeadConnections } from './driver-guard.ts';
 

@@ -1,3 +1,4 @@
+/** What a call to Stripe may fail with, without what must not be kept. */
 import Stripe from 'stripe';
 
 export type StripeGatewayErrorCode = 'PAYMENT_PROVIDER_UNAVAILABLE' | 'PAYMENT_PROVIDER_REFUSED';

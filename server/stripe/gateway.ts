@@ -1,3 +1,4 @@
+/** The gateway to Stripe: customers and payments; cards and money back have files of their own. */
 import Stripe from 'stripe';
 import { cardGateway, type StripeCardGateway } from './cards.ts';
 import { toGatewayError } from './errors.ts';

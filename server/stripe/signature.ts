@@ -1,3 +1,4 @@
+/** Checking that a webhook comes from Stripe. */
 import Stripe from 'stripe';
 
 export type SignatureRefusal =

@@ -1,3 +1,4 @@
+/** The procedures of the month. */
 import { z } from 'zod';
 import { isPeriod } from '../billing/month/month.ts';
 import { router, scoped } from './context.ts';

@@ -1,3 +1,4 @@
+/** The procedures of holds: usage that is authorized before it is delivered. */
 import { z } from 'zod';
 import { type AuthorizeRequest, DEFAULT_TTL_SECONDS } from '../billing/charging/hold-placing.ts';
 import { maxTtlSeconds, minTtlSeconds } from '../ledger/hold.ts';

@@ -1,3 +1,4 @@
+/** The procedures of rate cards, published ones and drafts. */
 import { z } from 'zod';
 import { draftCardSchema, rateCardSchema, rateRulesSchema } from '../rating/rate-card.ts';
 import { usageTypeSchema } from '../rating/usage.ts';

@@ -1,3 +1,4 @@
+/** The charging API as one router. */
 import { billingRouter } from './billing.ts';
 import { createCallerFactory, router } from './context.ts';
 import { holdsRouter } from './holds.ts';

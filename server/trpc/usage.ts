@@ -1,3 +1,4 @@
+/** The procedures of usage: quotes, charges, refunds, explanations. */
 import { z } from 'zod';
 import type { ChargeRequest } from '../billing/charging/charging.ts';
 import type { ChargeName } from '../billing/charging/explaining.ts';

@@ -1,3 +1,4 @@
+/** The procedures of wallets: opening, reading, credit, limits, status, refunds to cards. */
 import { z } from 'zod';
 import { MAX_PAGE } from '../billing/wallets/wallets.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';

@@ -1,3 +1,4 @@
+/** Accounts of users: signing up, signing in, and the sessions that follow. */
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import {

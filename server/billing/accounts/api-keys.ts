@@ -1,3 +1,4 @@
+/** The API keys by which services say who they are, and what each may do. */
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import {

@@ -1,3 +1,4 @@
+/** Limits on attempts to sign in and up, counted by account and by address. */
 import { createHmac } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import {

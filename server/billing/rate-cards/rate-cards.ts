@@ -1,3 +1,4 @@
+/** Published rate cards, and which of them price a wallet's usage at an instant. */
 import { Fault } from '../../faults.ts';
 import type { PriceList } from '../../rating/price-list.ts';
 import {
