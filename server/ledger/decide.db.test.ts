@@ -16,6 +16,7 @@ import {
 } from './database-decider.fixtures.ts';
 import { type Command, decide } from './decide.ts';
 import { settleDue } from './due.ts';
+import { deltasOf } from './event-deltas.ts';
 import { detailOf } from './event-detail.ts';
 import type { WalletEvent } from './events.ts';
 import { evolve } from './evolve.ts';
