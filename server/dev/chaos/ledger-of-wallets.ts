@@ -49,6 +49,12 @@ export async function readWallets(sql: Sql, prefix: string): Promise<WalletsLedg
   return { events, holds };
 }
 
+/** Whether any wallet has a hold that nobody has ended. */
+export async function hasOpenHold(sql: Sql): Promise<boolean> {
+  const [row] = await sql`select from holds where status = 'open' limit 1`;
+  return row !== undefined;
+}
+
 /** `npm run ledger -- verify` over all wallets: what it printed, and whether nothing was found. */
 export async function verifyAll(sql: Sql): Promise<{ ok: boolean; text: string }> {
   let text = '';
