@@ -1096,6 +1096,7 @@ declare
   revoked_actors text[];
   ambiguous_wallets uuid[];
   known_ords bigint[];
+  voided_wallets uuid[];
   sequential_wallets uuid[];
   burning_wallets uuid[];
   details json[] := string_to_array(p_details, E'\n')::json[];
@@ -1112,7 +1113,11 @@ begin
   where w.id = any (p_wallet_ids)
     and exists (select from wallets o where o.user_id = w.user_id and o.id <> w.id);
 
-  select array_agg(c.ord) into known_ords
+  -- What is known may be charged nevertheless: usage whose hold was voided.
+  select array_agg(c.ord), array_agg(c.wallet_id) filter (
+    where e.type = 'hold_placed'
+      and exists (select from holds h where h.id = (e.detail ->> 'holdId')::uuid and h.status = 'voided'))
+  into known_ords, voided_wallets
   from unnest(p_wallet_ids, p_keys) with ordinality c(wallet_id, key, ord)
   join wallet_events e on e.wallet_id = c.wallet_id and e.key = c.key;
 
@@ -1124,7 +1129,7 @@ begin
   from (
     select c.wallet_id, w.grants_micros > 0 as has_credit,
       w.id is null or not c.priced or c.apart or w.status <> 'open' or w.next_due_at <= now_at
-      or w.limited
+      or w.limited or c.wallet_id = any (voided_wallets)
       -- charge_wallet takes no more charges then, not even of nothing.
       or w.arrears_micros > 2000000000000000000
       or w.balance_micros - w.held_micros + w.overdraft_limit_micros < c.total

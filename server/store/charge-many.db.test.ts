@@ -4,12 +4,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKeys } from '../billing/accounts/api-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import type { WalletMode } from '../ledger/events.ts';
-import { ledgerKey, requestHash } from '../ledger/key.ts';
+import { ledgerKey, requestHash, usageKey } from '../ledger/key.ts';
 import { createLogger } from '../log.ts';
 import { chargeMany, chargeWallet, type QueuedCharge, type QueuedOutcome } from './charges.ts';
+import { placing } from './holds.fixtures.ts';
+import { voidHolds, writeHolds } from './holds.ts';
 import { EVERY_WALLET, verifyRange } from './ledger.ts';
 import { connect } from './sql.ts';
-import { type Credit, fundedWallet, walletOf } from './wallets.fixtures.ts';
+import { actor, type Credit, fundedWallet, identity, walletOf } from './wallets.fixtures.ts';
 import { openWallet } from './wallets.ts';
 
 let database: TestDatabase;
@@ -152,6 +154,24 @@ describe('charge_many', () => {
       ...comparable(outcomes[0] as QueuedOutcome),
       replayed: true,
     });
+  });
+
+  it('decides usage whose hold was voided in its turn', async () => {
+    const walletId = await wallet(10n);
+    const { app } = database;
+    await writeHolds(app, [placing(walletId, 'a', 8n)]);
+    const holdId = ledgerKey(walletId, 'a');
+    await voidHolds(app, [{ walletId, holdId, ...identity('void'), actor }]);
+    const outcomes = await chargeMany(app, [
+      charge(walletId, 'a', 8n, { key: usageKey('call', 'a'), requestHash: requestHash({}) }),
+      charge(walletId, 'b', 5n),
+      charge(walletId, 'c', 2n),
+    ]);
+    expect(outcomes.map(({ code, balanceMicros }) => [code, balanceMicros])).toEqual([
+      ['OK', 2n],
+      ['INSUFFICIENT_FUNDS', 2n],
+      ['OK', 0n],
+    ]);
   });
 
   it('charges nothing for a key that is revoked', async () => {

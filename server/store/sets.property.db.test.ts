@@ -43,17 +43,15 @@ const amountMicros = fc.oneof(
 );
 const overrun = fc.constantFrom('refuse' as const, 'refuse' as const, 'arrears' as const);
 const used = { place, reference, amountMicros, overrun };
-const messages = fc.uniqueArray(fc.record({ type: fc.constant<string>('sms'), ...used }), {
-  selector: (charge) => `${charge.place} ${charge.reference}`,
-  minLength: 1,
-  maxLength: 6,
-});
-/** Calls may have been authorized before. Those whose hold was voided are charged last in a batch. */
-const call = fc.array(fc.record({ type: fc.constant<string>('call'), ...used }), {
-  minLength: 1,
-  maxLength: 1,
-});
-const charges = fc.oneof({ weight: 3, arbitrary: messages }, { weight: 1, arbitrary: call });
+/** Calls may have been authorized before. */
+const charges = fc.uniqueArray(
+  fc.record({ type: fc.constantFrom('sms', 'sms', 'call'), ...used }),
+  {
+    selector: ({ place, type, reference }) => `${place} ${type} ${reference}`,
+    minLength: 1,
+    maxLength: 6,
+  },
+);
 const holds = fc.array(
   fc.record({ kind: fc.constantFrom('authorize', 'capture'), ...used, ttlSeconds: ttls() }),
   { minLength: 1, maxLength: 6 },
