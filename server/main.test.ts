@@ -1,8 +1,17 @@
-/** `npm start` in a project as it is checked out, before anything is built. */
+/** `npm start` in a project as it is checked out, before anything is built and after what is changed. */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -49,3 +58,37 @@ it('names every variable that is missing, and then the pages that are not built'
   expect(withEnv.status).toBe(1);
   expect(withEnv.stderr).toMatch(/^no built pages in \S+: run npm run build first$/m);
 }, 60_000);
+
+/** Writes a file of the checkout, as if it were this many minutes from now. */
+function write(path: string, inMinutes: number, text = ''): void {
+  const file = join(checkout, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  const changed = new Date(Date.now() + inMinutes * 60_000);
+  utimesSync(file, changed, changed);
+}
+
+it('says that the server or the pages were built before their source changed', () => {
+  write('app/root.tsx', -10);
+  write('build/server/index.js', 0);
+  write('dist/server/main.js', 10, 'console.error("the server of then")');
+  expect(start({}).stderr).toBe('the server of then\n');
+  write('server/env.test.ts', 20);
+  expect(start({}).stderr).toBe('the server of then\n');
+  write('server/env.ts', 20);
+  const olderServer = start({});
+  expect(olderServer.stderr).toBe(
+    'what was built is older than server/env.ts: run npm run build\nthe server of then\n',
+  );
+  expect(olderServer.status).toBe(0);
+  write('app/root.tsx', 5);
+  expect(start({}).stderr).toMatch(
+    /^what was built is older than app\/root\.tsx: run npm run build$/m,
+  );
+});
+
+it('starts what was built where no sources are', () => {
+  rmSync(join(checkout, 'app'), { recursive: true });
+  rmSync(join(checkout, 'server'), { recursive: true });
+  expect(start({})).toEqual({ status: 0, stderr: 'the server of then\n' });
+});
