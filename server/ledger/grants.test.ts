@@ -55,6 +55,16 @@ const charge = (amountMicros: bigint, overrun: 'refuse' | 'arrears' = 'refuse'):
   overrun,
 });
 
+/** Of the charge, so much. */
+const refund = (key: string, amountMicros: bigint): Command => ({
+  ...asked(key),
+  type: 'refund_usage',
+  chargeKey: 'charge',
+  holdKey: 'no hold',
+  usageType: 'call',
+  amountMicros,
+});
+
 /** Placed so many seconds from now; it ends ten minutes from now. */
 const hold = (heldMicros: bigint, placedSeconds: number, change: Partial<Hold> = {}): Hold =>
   openHold(heldMicros, {
@@ -312,15 +322,23 @@ describe('usage that is given back', () => {
     expect(grantsMicros(state)).toBe(grants.reduce((sum, { micros }) => sum + micros, 0n));
   });
 
+  test('of usage that was owed, and repaid out of credit, is paid money that never expires', () => {
+    const { events, state } = written(
+      [live, toppedUp(4n)],
+      [0, charge(10n, 'arrears')],
+      [0, grant(20n, 60)],
+      [0, refund('refund', 10n)],
+    );
+    expect(events.slice(2)).toMatchObject([
+      { type: 'arrears_repaid', repaidMicros: 6n, grants: [part(4n, 6n)] },
+      { type: 'usage_refund', amountMicros: 10n },
+    ]);
+    expect(events.at(-1)).not.toHaveProperty('grants');
+    expect(grantsMicros(state)).toBe(14n);
+    expect(settleDue(state, inSeconds(60))).toEqual([expired(4n, 60, 14n)]);
+  });
+
   test('part by part brings back the same credit as at once', () => {
-    const refund = (key: string, amountMicros: bigint): Command => ({
-      ...asked(key),
-      type: 'refund_usage',
-      chargeKey: 'charge',
-      holdKey: 'no hold',
-      usageType: 'call',
-      amountMicros,
-    });
     const { events, state } = written(
       [live, toppedUp(4n), granted(4n, 60), granted(4n, 90)],
       [0, charge(12n)],
