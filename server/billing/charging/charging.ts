@@ -11,7 +11,7 @@ import type { WalletView } from '../../views/wallets.ts';
 import type { RateCards } from '../rate-cards/rate-cards.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
-import { type BilledHold, billedHold, heldUsage } from './held-usage.ts';
+import { type BilledHold, billedHold, heldUsage, refusedTooEarly } from './held-usage.ts';
 import { createHolds, type Holds } from './holds.ts';
 import { normalUsage } from './pricing.ts';
 import { type Refusal, refusal } from './refusals.ts';
@@ -64,10 +64,12 @@ export interface Charging {
    */
   charge(request: ChargeRequest, actor: string): Promise<ChargeAnswer>;
   /**
-   * Charges each item by itself, in order: one refusal fails no other. Throws a `BAD_REQUEST` that
-   * names a malformed item before any is charged. One mistake alone can come to light after other
-   * items were charged: a user named without a currency got a second wallet this moment. Send the
-   * corrected batch again then; what was charged is replayed.
+   * Charges each item by itself, those of a wallet in their order: one refusal fails no other. An item
+   * that settles an open hold does so after the others; when that frees what an item behind it was
+   * refused for, this is tried again. Throws a `BAD_REQUEST` that names a malformed item before any is
+   * charged. One mistake alone can come to light after other items were charged: a user named without
+   * a currency got a second wallet this moment. Send the corrected batch again then; what was charged
+   * is replayed.
    */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
 }
@@ -233,13 +235,18 @@ export function createCharging(options: {
       );
       // One wallet's charges keep their order in the queue, or else in their line.
       const lines = new Set(prepared.filter(isTiered).map((item) => item?.wallet.walletId));
-      return Promise.all(
-        prepared.map((item, index) =>
-          post(item, actor, lines.has(item?.wallet.walletId)).catch((error) =>
-            throwForItem(index, error),
-          ),
-        ),
+      const charge = (item: RatedCharge | null, index: number) =>
+        post(item, actor, lines.has(item?.wallet.walletId)).catch((error) =>
+          throwForItem(index, error),
+        );
+      const answers = await Promise.all(prepared.map(charge));
+      const again = refusedTooEarly(answers, (index) => prepared[index]?.wallet.walletId);
+      await Promise.all(
+        again.map(async (index) => {
+          answers[index] = await charge(prepared[index] ?? null, index);
+        }),
       );
+      return answers;
     },
   };
 }

@@ -166,6 +166,22 @@ describe.each(kinds)('in a wallet (%s), usage that was authorized and', (kind) =
     expect(await spentOf(beside)).toBe(150_000n);
   });
 
+  it('settles its hold in a batch for those that stand behind it', async () => {
+    const wallet = await walletOf(kind);
+    const { walletId } = wallet;
+    // As long a call as the funds are for.
+    const placed = await world.authorize(wallet, callOf(198 * 60), 'open');
+    expect(placed).toMatchObject({ ok: true, heldMicros: fundsMicros });
+    const items = ['before', 'open', 'behind', 'behind too'].map((referenceId) => ({
+      ...{ wallet: { walletId }, usage: callOf(60), referenceId, overrun: 'refuse' as const },
+    }));
+    const answers = await world.charging.chargeBatch(items, actor);
+    expect(answers.map((answer) => (answer.ok ? answer.replayed : answer.code))).toEqual([
+      ...['INSUFFICIENT_FUNDS', false, false, false],
+    ]);
+    expect(await spentOf(wallet)).toBe(3n * 150_000n);
+  });
+
   it('charged at the same moment bills once, whoever comes first', async () => {
     const wallet = await walletOf(kind);
     const sql = world.database.app;

@@ -33,3 +33,31 @@ export function billedHold(outcome: Pick<QueuedOutcome, 'detail'>): { hold?: Bil
   const { holdId, billedMicros, units = 0 } = held;
   return { hold: { holdId, alreadyBilledMicros: BigInt(billedMicros), units } };
 }
+
+/**
+ * The items of a batch, by their place, that wanted more than there was and stand behind one that
+ * settled a hold of their wallet: it did so after they were decided, and may have freed what they want.
+ */
+export function refusedTooEarly(
+  answers: readonly (
+    | { readonly ok: true; readonly replayed: boolean; readonly hold?: BilledHold }
+    | { readonly ok: false; readonly code: string }
+  )[],
+  walletIdOf: (place: number) => string | undefined,
+): number[] {
+  const settled = new Set<string | undefined>();
+  const places: number[] = [];
+  for (const [place, answer] of answers.entries()) {
+    if (answer.ok) {
+      if (answer.hold !== undefined && !answer.replayed) {
+        settled.add(walletIdOf(place));
+      }
+    } else if (
+      settled.has(walletIdOf(place)) &&
+      (answer.code === 'INSUFFICIENT_FUNDS' || answer.code === 'LIMIT_EXCEEDED')
+    ) {
+      places.push(place);
+    }
+  }
+  return places;
+}
