@@ -33,8 +33,8 @@ export function burn(wallet: OpenWallet, micros: bigint, sinceMs: number): reado
 }
 
 /**
- * What comes back of the credit that usage burned, when no more than this of it stays billed. Paid
- * money was spent last and comes back first; then what was burned last.
+ * The burned credit that comes back when at most `billedMicros` of its usage stays billed. Paid money
+ * was spent last and comes back first; then the credit that was burned last.
  */
 export function restored(burned: readonly GrantPart[], billedMicros: bigint): readonly GrantPart[] {
   return firstOf(burned.toReversed(), totalOf(burned) - billedMicros);

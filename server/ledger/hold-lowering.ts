@@ -7,7 +7,7 @@ import { endOf, paidMicros, standingOf } from './originals.ts';
 import { giveBackOf } from './refunds.ts';
 import type { Hold, OpenWallet } from './state.ts';
 
-/** What came back of a hold already, by refunds and by re-ratings: so much stays billed. */
+/** What refunds and re-ratings gave back of a hold already. A lower bill does not give it back again. */
 export function cameBackOf(wallet: OpenWallet, hold: Hold): bigint {
   const ended = endOf(wallet, hold);
   if (ended === undefined) {
@@ -18,8 +18,8 @@ export function cameBackOf(wallet: OpenWallet, hold: Hold): bigint {
 }
 
 /**
- * What re-ratings charged for a hold beyond the share that stays when it bills so much: what of its
- * bill stays, of what was charged for it, rounded down.
+ * What re-ratings charged for a hold too much, now that it bills only `billedMicros`. They keep the
+ * share of their charge that the hold keeps of its bill, rounded down.
  */
 export function overchargedMicros(wallet: OpenWallet, hold: Hold, billedMicros: bigint): bigint {
   const ended = endOf(wallet, hold);
@@ -33,7 +33,7 @@ export function overchargedMicros(wallet: OpenWallet, hold: Hold, billedMicros: 
   return most(correctedMicros - staysMicros, 0n);
 }
 
-/** Gives that back, before all else, so that the answer is of the wallet after it. */
+/** Gives back what re-ratings overcharged, first of all: the answer shows the wallet after it. */
 export function giveOverchargeBack(
   actor: string,
   wallet: OpenWallet,

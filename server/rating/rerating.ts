@@ -10,9 +10,9 @@ export interface UsageStanding {
 }
 
 /**
- * What is to be posted so that usage has cost what it should, negative to give back. Of what was
- * refunded, that part of the price is not asked for either: price × (billed − refunded) ÷ billed,
- * rounded half up, once. The function `rerating_due` of the database says the same.
+ * What is to be posted so that usage has cost what it should; negative to give back. The share of the
+ * bill that was refunded is not asked for at the new price either: price × (billed − refunded) ÷
+ * billed, rounded half up, once. Twin of the SQL function `rerating_due`.
  */
 export function reratingDue(priceMicros: bigint, standing: UsageStanding): bigint {
   const { billedMicros, refundedMicros, correctedMicros } = standing;

@@ -3,9 +3,9 @@ import type { BalanceAlerts } from '../views/alerts.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /**
- * Wallets with events that no notices were derived from yet, of users who have an account here: to
- * others nothing is told, and looking at their wallets cost as much as charging them. It compares
- * every wallet with its cursor: an index that told them faster would have to be kept by each charge.
+ * Wallets with events from which no notices were derived yet, of users who have an account here:
+ * others are told nothing, and following their wallets would cost as much as charging them. Every
+ * wallet is compared with its cursor; an index would be faster, and each charge would have to keep it.
  */
 export async function walletsWithNews(sql: Sql, limit: number): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`

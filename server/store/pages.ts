@@ -1,6 +1,6 @@
 /**
- * The first `size` of rows that were read with one more than that, and the cursor that goes on
- * behind them; null on the last page.
+ * A page out of `size + 1` rows that were read: the first `size` of them, and the cursor of the next
+ * page; null on the last page.
  */
 export function pageOf<Row>(
   rows: readonly Row[],

@@ -33,8 +33,8 @@ export interface RefundAsking {
 /**
  * The money is taken before Stripe is asked, and goes back into the wallet only when Stripe says no.
  * Whatever else happens (a timeout, a 500, a process that dies, a key that is revoked) the refund may
- * have been made, so it stays taken. Asked again, Stripe is asked first whether it was made: an
- * idempotency key is forgotten after a day, a refund never.
+ * have been made, so it stays taken. Before the refund is asked for again, Stripe's list is searched
+ * for it: Stripe forgets an idempotency key after a day, a refund never.
  * @see https://docs.stripe.com/api/idempotent_requests
  */
 export function createRefundAsking(options: {

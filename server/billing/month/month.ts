@@ -46,8 +46,8 @@ export interface MonthWork {
     cursor: string | null,
   ): Promise<{ ranges: WalletRange[]; nextCursor: string | null }>;
   /**
-   * Closes what has ended of a planned range, while its wallets are in use. Safe to call again, at
-   * any time and at once.
+   * Closes what has ended of a planned range, while its wallets are in use. Safe to call again at any
+   * time, even while another call is at it.
    */
   closeRange(input: MonthRun & WalletRange): Promise<RangeOutcome>;
   /** How a period (by default the one that is due now) stands. */

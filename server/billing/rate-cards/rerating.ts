@@ -1,9 +1,8 @@
 /**
- * Re-rating: usage of a past span is priced again by another card, and the differences are posted,
- * linked to what was billed, once a re-rating. docs/rate-cards.md tells what becomes of refunds and
- * of usage that should have cost more.
+ * Re-rating: usage of a past span is priced again by another card, and each difference is posted
+ * once, linked to what was billed. docs/rate-cards.md tells what becomes of refunds and of usage that
+ * should have cost more.
  */
-
 import { reratingDue } from '../../rating/rerating.ts';
 import {
   beginRerating,

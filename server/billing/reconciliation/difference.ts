@@ -14,7 +14,7 @@ export function isSettling(at: Date, now: Date): boolean {
 /** A top-up, or what takes back from one. */
 type Kept = Pick<LedgerPayment, 'walletId' | 'topUpId' | 'createdAt'>;
 
-/** Whose money a difference is about; of nobody's that the ledger knows, nulls. */
+/** Whose money a difference is about; nulls when the ledger knows nobody. */
 export function placeOf(kept: Kept | null | undefined): Pick<Difference, 'walletId' | 'topUpId'> {
   return { walletId: kept?.walletId ?? null, topUpId: kept?.topUpId ?? null };
 }

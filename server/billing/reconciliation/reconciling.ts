@@ -127,7 +127,7 @@ const DAILY_REACH_DAYS = 35;
 const DISPUTE_REACH_DAYS = 200;
 const REPORT_LIMIT = 200;
 
-/** The payments that the daily run of a UTC day, such as `2026-01-31`, compares: `to` is not of them. */
+/** The half-open range of payments that the daily run of a UTC day (`2026-01-31`) compares. */
 export function rangeOfDay(day: string): TimeRange {
   const midnightMs = Date.parse(`${day}T00:00:00Z`);
   return {

@@ -29,8 +29,9 @@ import { topUpStatusOf } from '../top-ups/top-ups.ts';
  */
 const GIVE_UP_AFTER_SECONDS = 7 * 24 * 60 * 60;
 
-/** Stripe's webhooks are given this long before the sweep asks by itself, and this far back it asks. */
+/** Webhooks have this long before the sweep asks Stripe by itself. */
 const SWEEP_PATIENCE_MS = 10 * 60_000;
+/** How far back the sweep asks. */
 const SWEEP_REACH_MS = 72 * 3_600_000;
 const SWEEP_LIMIT = 500;
 

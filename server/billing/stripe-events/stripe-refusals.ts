@@ -1,7 +1,7 @@
 /** Which errors of calls to Stripe leave nothing unknown. */
 import type { StripeGatewayError } from '../../stripe/errors.ts';
 
-/** The call itself was not looked at: another under the same key is, or was, and is not known. */
+/** Stripe did not look at the call: another one has the same key, and its end is not known. */
 const ANOTHER_CALL: ReadonlySet<string> = new Set([
   'idempotency_error',
   'idempotency_key_in_use',
@@ -19,7 +19,7 @@ export function isRefusalOfKey(error: unknown): error is StripeGatewayError {
   return isRefusal(error) && [401, 403].includes(error.httpStatus ?? 0);
 }
 
-/** Whether Stripe refused what was asked for, and not who asked: a key that is wrong may be mended. */
+/** Whether Stripe refused the request itself, and not the key, which an operator may mend. */
 export function isRefusalOfRequest(error: unknown): error is StripeGatewayError {
   return isRefusal(error) && [400, 402, 404].includes(error.httpStatus ?? 0);
 }
