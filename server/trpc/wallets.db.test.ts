@@ -103,7 +103,7 @@ describe('wallets', () => {
     'refuses the time zone "%s", which not everybody reads alike',
     async (timezone) => {
       await expect(
-        client.wallets.open.mutate({ userId: `in-${users}`, timezone }),
+        client.wallets.open.mutate({ userId: `in-${userId}`, timezone }),
       ).rejects.toMatchObject({ message: expect.stringContaining('timezone') });
     },
   );
