@@ -4,7 +4,7 @@ import type { FormErrors, RefusedForm } from './form-errors.ts';
 /** Longer than anything that is right. */
 const MOST_KEPT = 2_000;
 
-/** What a service says of a form that it does not take; see `Refused` of server/http/views. */
+/** What a service says of a form that it does not take; see `Refused` of server/views. */
 interface Refusal {
   message?: string | undefined;
   problems?: Readonly<Record<string, string | undefined>>;
