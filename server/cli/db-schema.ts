@@ -31,6 +31,8 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function migratedSchema(): Promise<string> {
+  // Older versions put views in other words, so the file is always that of the package's PostgreSQL.
+  delete process.env.POSTGRES_BIN;
   const server = await startTemporaryPostgres();
   try {
     const sql = connect(server.ownerUrl(), { max: 1, statementTimeoutMs: 0 });
