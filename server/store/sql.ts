@@ -15,9 +15,9 @@ export interface ConnectOptions {
   readonly max?: number;
   /** Shown in `pg_stat_activity`; default `prepaid-wallet`. */
   readonly applicationName?: string;
-  /** Longest run of one statement; default 30 s; 0 sets no limit. */
+  /** Longest run of one statement; default 30 s; 0 leaves it to the server, which by default sets none. */
   readonly statementTimeoutMs?: number;
-  /** Longest wait for one lock; default 10 s; 0 sets no limit. */
+  /** Longest wait for one lock; default 10 s; 0 leaves it to the server. */
   readonly lockTimeoutMs?: number;
   /** Receives the server's notices; by default they are dropped. */
   readonly onnotice?: (notice: postgres.Notice) => void;
