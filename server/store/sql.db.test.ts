@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect as connectTo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
-import { arrayLiteral, connect } from './sql.ts';
+import { arrayLiteral, connect, type Sql } from './sql.ts';
 
 let database: TestDatabase;
 
@@ -158,7 +158,8 @@ describe('a database that was away', () => {
 });
 
 describe('a reply that was cut off', () => {
-  it('leaves nothing behind in the next one', async () => {
+  /** A client of one connection that has just lost a reply after some of its rows. */
+  async function withTornReply(use: (sql: Sql) => Promise<void>): Promise<void> {
     const { port, hostname } = new URL(database.ownerUrl);
     let bytesLeft = 1_000_000;
     const door = createServer((socket) => {
@@ -180,15 +181,30 @@ describe('a reply that was cut off', () => {
     const url = new URL(database.ownerUrl);
     url.port = String((door.address() as AddressInfo).port);
     const sql = connect(url.href, { max: 1 });
-
     await expect(
       sql`select repeat('x', 10000) as text from generate_series(1, 10000)`,
     ).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
-    const rows = await sql<{ one: number }[]>`select 1 as one`;
-    expect([...rows]).toEqual([{ one: 1 }]);
-    expect(rows.length).toBe(1);
+    await use(sql);
     await sql.end({ timeout: 1 });
     door.close();
+  }
+
+  it('leaves nothing behind in the next one', async () => {
+    await withTornReply(async (sql) => {
+      const rows = await sql<{ one: number }[]>`select 1 as one`;
+      expect([...rows]).toEqual([{ one: 1 }]);
+      expect(rows.length).toBe(1);
+    });
+  });
+
+  it('leaves nothing behind in the next cursor', async () => {
+    await withTornReply(async (sql) => {
+      const read: unknown[] = [];
+      for await (const rows of sql`select generate_series(1, 3) as n`.cursor(2)) {
+        read.push([...rows]);
+      }
+      expect(read).toEqual([[{ n: 1 }, { n: 2 }], [{ n: 3 }]]);
+    });
   });
 });
 
@@ -200,6 +216,26 @@ describe('a session that PostgreSQL ended', () => {
     });
     expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
     await sql.end();
+  });
+
+  it('fails the next query when no other may begin, and none once one may', async () => {
+    const sql = connect(database.ownerUrl, { max: 1 });
+    await expect(sql`select pg_terminate_backend(pg_backend_pid())`).rejects.toThrow();
+    const beside = new URL(database.ownerUrl);
+    beside.pathname = '/postgres';
+    const admin = connect(beside.href, { max: 1 });
+    const allow = (allowed: boolean) =>
+      admin.unsafe(
+        `alter database ${database.owner.options.database} allow_connections ${allowed}`,
+      );
+
+    await allow(false);
+    for (const _ of [1, 2]) {
+      await expect(sql`select 1 as one`).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
+    }
+    await allow(true);
+    expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+    await Promise.all([sql.end(), admin.end()]);
   });
 
   it('is not confused with one that cannot begin', async () => {
