@@ -66,10 +66,10 @@ export interface Charging {
   /**
    * Charges each item by itself, those of a wallet in their order: one refusal fails no other. An item
    * that settles an open hold does so after the others; when that frees what an item behind it was
-   * refused for, this is tried again. Throws a `BAD_REQUEST` that names a malformed item before any is
-   * charged. One mistake alone can come to light after other items were charged: a user named without
-   * a currency got a second wallet this moment. Send the corrected batch again then; what was charged
-   * is replayed.
+   * refused for, this is tried again, but what was booked as arrears by then stays so. Throws a
+   * `BAD_REQUEST` that names a malformed item before any is charged. One mistake alone can come to
+   * light after other items were charged: a user named without a currency got a second wallet this
+   * moment. Send the corrected batch again then; what was charged is replayed.
    */
   chargeBatch(requests: readonly ChargeRequest[], actor: string): Promise<ChargeAnswer[]>;
 }
