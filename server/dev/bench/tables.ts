@@ -113,7 +113,7 @@ function rowsTable({ rows, floors }: Report, headlines: boolean): string[] {
       ? []
       : [
           [
-            `**floor**: ${floor.driver}, ${floor.clients} clients`,
+            `**floor**: ${floor.driver}, ${floor.clients} ${floor.clients === 1 ? 'client' : 'clients'}`,
             wallets,
             count(floor.perSecond),
             '1',
