@@ -13,6 +13,7 @@ import { onlyWallet } from '../wallets/wallet-by-name.ts';
 import { chargeWrite, countsOf, type PreparedCharge } from './charge-write.ts';
 import { type BilledHold, billedHold, heldUsage, refusedTooEarly } from './held-usage.ts';
 import { createHolds, type Holds } from './holds.ts';
+import type { Posted } from './posted.ts';
 import { normalUsage } from './pricing.ts';
 import { type Refusal, refusal } from './refusals.ts';
 import { createTieredCharges } from './tiered-charges.ts';
@@ -34,19 +35,12 @@ export interface ChargeRequest {
 }
 
 export type ChargeAnswer =
-  | {
-      ok: true;
-      replayed: boolean;
-      seq: bigint;
-      amountMicros: bigint;
-      /** The wallet after it. */
-      balanceMicros: bigint;
-      availableMicros: bigint;
+  | (Posted & {
       arrearsMicros: bigint;
       breakdown: Breakdown;
       /** The usage was authorized under its reference: this hold bills it, and nothing beside. */
       hold?: BilledHold;
-    }
+    })
   | Refusal;
 
 export type QuoteAnswer =

@@ -5,6 +5,7 @@ import { grantCredit } from '../../store/grants.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';
+import type { Posted } from './posted.ts';
 import { type Refusal, refusal } from './refusals.ts';
 
 export interface GrantRequest {
@@ -18,17 +19,7 @@ export interface GrantRequest {
   readonly expiresAt?: Date | undefined;
 }
 
-export type GrantAnswer =
-  | {
-      ok: true;
-      replayed: boolean;
-      seq: bigint;
-      amountMicros: bigint;
-      /** The wallet after it. */
-      balanceMicros: bigint;
-      availableMicros: bigint;
-    }
-  | Refusal;
+export type GrantAnswer = Posted | Refusal;
 
 export interface Grants {
   /** Adds promotional credit once per key. Throws `BAD_REQUEST` when `expiresAt` is past. */

@@ -5,6 +5,7 @@ import { refundUsage } from '../../store/refunds.ts';
 import type { Sql } from '../../store/sql.ts';
 import type { WalletName } from '../../store/wallets.ts';
 import { onlyWallet } from '../wallets/wallet-by-name.ts';
+import type { Posted } from './posted.ts';
 
 export interface RefundRequest {
   readonly wallet: WalletName;
@@ -19,17 +20,11 @@ export interface RefundRequest {
 }
 
 export type RefundAnswer =
-  | {
-      ok: true;
-      replayed: boolean;
-      seq: bigint;
+  | (Posted & {
       /** The event that was refunded. */
       originalSeq: bigint;
-      amountMicros: bigint;
-      balanceMicros: bigint;
-      availableMicros: bigint;
       arrearsMicros: bigint;
-    }
+    })
   | { ok: false; code: 'WALLET_NOT_FOUND' | 'WALLET_CLOSED' | 'LIMIT_EXCEEDED' }
   | { ok: false; code: 'KEY_REUSED'; seq: bigint }
   /** No such usage, or less of it is left: this much. */
