@@ -4,7 +4,9 @@ import { chargeWallet } from '../store/charges.ts';
 import { changeWalletStatus } from '../store/wallet-status.ts';
 import { actor, identity } from '../store/wallets.fixtures.ts';
 import { openWallet } from '../store/wallets.ts';
+import { captured } from './captured.fixtures.ts';
 import { createLedgerWorld, type LedgerWorld } from './ledger.fixtures.ts';
+import { verifyLedger } from './ledger-check.ts';
 
 let world: LedgerWorld;
 beforeAll(async () => {
@@ -44,6 +46,7 @@ async function topUp(walletId: string): Promise<string> {
 }
 
 interface Report {
+  durationMs: number;
   events: number;
   wallets: number;
   found: number;
@@ -57,10 +60,21 @@ async function report(...args: string[]): Promise<{ code: number; report: Report
   return { code, report: JSON.parse(out) as Report };
 }
 
+const withoutTime = ({ durationMs, ...found }: Report) => found;
+
+/** What verification finds when it replays no more than two events at once. */
+async function verifiedInParts(walletId: string | null): Promise<Report> {
+  const { out } = await captured((output) =>
+    verifyLedger(world.database.owner, { walletId, json: true }, output, 2),
+  );
+  return JSON.parse(out) as Report;
+}
+
 async function problemsOf(walletId: string): Promise<string[]> {
   const { code, report: found } = await report('verify', '--wallet', walletId);
   expect(code).toBe(found.found === 0 ? 0 : 1);
   expect(found.differences.every((difference) => difference.walletId === walletId)).toBe(true);
+  expect(withoutTime(await verifiedInParts(walletId))).toEqual(withoutTime(found));
   return found.differences.map(({ seq, problem }) => (seq ? `${seq} ${problem}` : problem)).sort();
 }
 
@@ -360,6 +374,8 @@ describe('npm run ledger -- verify', () => {
     expect(out).toContain(`${count?.events} events of ${count?.wallets} wallets checked`);
     expect(out).toContain(`${lost}  EVENTS_WITHOUT_WALLET  1 events belong to no wallet\n`);
     expect(out).toContain(`${lost} event 1  EVENT_HASH  `);
+    const { report: found } = await report('verify');
+    expect(withoutTime(await verifiedInParts(null))).toEqual(withoutTime(found));
   });
 });
 

@@ -1,8 +1,12 @@
 /** `npm run ledger -- verify` and `rebuild`: the ledger, range by range, several at once. */
 import {
+  EVERY_WALLET,
+  historyParts,
   type LedgerDifference,
   type RebuildDifference,
+  type ReplayedPart,
   rebuildRange,
+  replayPart,
   verifyRange,
   type WalletRange,
   walletRanges,
@@ -11,10 +15,10 @@ import type { Sql } from '../store/sql.ts';
 import type { Output } from './output.ts';
 
 /**
- * Verification reads a range by an index: small ranges keep all connections busy to the end, and what
- * is found of one fits the database's memory.
+ * Verification reads by an index, ranges of wallets and parts of long histories: small ones keep all
+ * connections busy to the end, and what is found of one fits the database's memory.
  */
-const VERIFIED_AT_ONCE = { atMost: 1_000_000, leastEvents: 50_000 };
+const EVENTS_VERIFIED = 50_000;
 /** For a range of this many events the rebuild does not mind going through all events. */
 const LEAST_EVENTS_REBUILT = 50_000;
 /** Whatever more there is, is counted only. */
@@ -25,17 +29,23 @@ interface CheckOptions {
   readonly json: boolean;
 }
 
-/** Replays every event. Exit code 1 when there are differences, or no such wallet. */
+/**
+ * Replays every event, about `eventsAtOnce` in one statement. Exit code 1 when there are differences,
+ * or no such wallet.
+ */
 export async function verifyLedger(
   sql: Sql,
   { walletId, json }: CheckOptions,
   output: Output,
+  eventsAtOnce = EVENTS_VERIFIED,
 ): Promise<number> {
   const startedAt = performance.now();
   const total = { wallets: 0n, events: 0n, found: 0n };
   const differences: LedgerDifference[] = [];
-  await forEachRange(sql, walletId, VERIFIED_AT_ONCE, async (range) => {
-    const part = await verifyRange(sql, range, LIST_AT_MOST);
+  const replayed = await replayLongHistories(sql, walletId, eventsAtOnce);
+  const size = { atMost: 1_000_000, leastEvents: eventsAtOnce, longEvents: eventsAtOnce };
+  await forEachRange(sql, walletId, size, async (range) => {
+    const part = await verifyRange(sql, range, LIST_AT_MOST, replayed.get(range.from));
     total.wallets += part.wallets;
     total.events += part.events;
     total.found += part.found;
@@ -74,7 +84,27 @@ export async function rebuildLedger(
   return total.found === total.repaired ? 0 : 1;
 }
 
-/** Works on all ranges, as many at once as there are connections. */
+/**
+ * Replays long histories in parts, so that no connection is left alone with one of them. Returns the
+ * parts of each wallet.
+ */
+async function replayLongHistories(
+  sql: Sql,
+  walletId: string | null,
+  partEvents: number,
+): Promise<Map<string, ReplayedPart[]>> {
+  const range = walletId === null ? EVERY_WALLET : { from: walletId, to: walletId };
+  const parts = await historyParts(sql, range, partEvents);
+  const replayed = new Map<string, ReplayedPart[]>();
+  await forEach(sql, parts, async (part) => {
+    const found = await replayPart(sql, part);
+    if (found !== null) {
+      replayed.set(part.walletId, [...(replayed.get(part.walletId) ?? []), found]);
+    }
+  });
+  return replayed;
+}
+
 async function forEachRange(
   sql: Sql,
   walletId: string | null,
@@ -83,11 +113,20 @@ async function forEachRange(
 ): Promise<void> {
   const ranges =
     walletId === null ? await walletRanges(sql, size) : [{ from: walletId, to: walletId }];
-  // The lanes take their ranges from one iterator.
-  const queue = ranges.values();
+  await forEach(sql, ranges, work);
+}
+
+/** Works on all items, as many at once as there are connections. */
+async function forEach<Item>(
+  sql: Sql,
+  items: readonly Item[],
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  // The lanes take their items from one iterator.
+  const queue = items.values();
   const lanes = Array.from({ length: sql.options.max }, async () => {
-    for (const range of queue) {
-      await work(range);
+    for (const item of queue) {
+      await work(item);
     }
   });
   await Promise.all(lanes);

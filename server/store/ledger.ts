@@ -1,6 +1,6 @@
 /** Reading the whole ledger: verification, the projection's rebuild, exports, the trial balance. */
 import type { StoredEvent } from '../ledger/hash.ts';
-import { only, type Sql } from './sql.ts';
+import { arrayLiteral, only, type Sql } from './sql.ts';
 
 /** Wallet ids from `from` to `to`, both included. */
 export interface WalletRange {
@@ -16,32 +16,32 @@ export const EVERY_WALLET: WalletRange = {
 /**
  * Cuts all possible wallet ids into at most so many ranges of about as many events, each of
  * `leastEvents` or more; together the ranges cover events without a wallet too. A wallet is never
- * cut. The largest come first, so that those who share them out end at about the same time.
+ * cut; one of `longEvents` or more begins a range, however small. The largest come first, so that
+ * those who share them out end at about the same time.
  */
 export async function walletRanges(
   sql: Sql,
-  { atMost, leastEvents }: { readonly atMost: number; readonly leastEvents: number },
+  size: { readonly atMost: number; readonly leastEvents: number; readonly longEvents?: number },
 ): Promise<WalletRange[]> {
+  const { atMost, leastEvents, longEvents = null } = size;
   // A wallet belongs to the range that its middle event falls into.
-  const parts = await sql<{ from: string; events: bigint }[]>`
-    select (array_agg(id order by id))[1] as from, sum(seq)::bigint as events
+  const parts = await sql<{ from: string; events: bigint; longBefore: bigint }[]>`
+    select (array_agg(id order by id))[1] as from, sum(seq)::bigint as events, long as "longBefore"
     from (
-      select id, seq, div(sum(seq) over (order by id) - seq / 2,
-        greatest(ceil(sum(seq) over () / ${atMost}::int), ${leastEvents}::int)) as part
+      select id, seq, count(*) filter (where seq >= ${longEvents}::bigint) over (order by id) as long,
+        div(sum(seq) over (order by id) - seq / 2,
+          greatest(ceil(sum(seq) over () / ${atMost}::int), ${leastEvents}::int)) as part
       from wallets
     ) w
-    group by part order by part`;
-  if (parts.length === 0) {
-    return [EVERY_WALLET];
-  }
-  return parts
+    group by long, part order by long, part`;
+  const [first] = parts;
+  const { from } = EVERY_WALLET;
+  const all =
+    first?.longBefore === 0n ? parts.with(0, { ...first, from }) : [{ from, events: 0n }, ...parts];
+  return all
     .map(({ from, events }, index) => {
-      const next = parts[index + 1]?.from;
-      return {
-        from: index === 0 ? EVERY_WALLET.from : from,
-        to: next === undefined ? EVERY_WALLET.to : idBefore(next),
-        events,
-      };
+      const next = all[index + 1]?.from;
+      return { from, to: next === undefined ? EVERY_WALLET.to : idBefore(next), events };
     })
     .sort((a, b) => Number(b.events - a.events));
 }
@@ -49,6 +49,43 @@ export async function walletRanges(
 function idBefore(id: string): string {
   const hex = (BigInt(`0x${id.replaceAll('-', '')}`) - 1n).toString(16).padStart(32, '0');
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/** Some of a wallet's events: those after `afterSeq`, null for the very first, up to `upToSeq`. */
+export interface HistoryPart {
+  readonly walletId: string;
+  readonly afterSeq: bigint | null;
+  readonly upToSeq: bigint;
+}
+
+/**
+ * Cuts the histories of the range's wallets into parts of so many events, in their order. The last
+ * events of a wallet, fewer than a part, are left.
+ */
+export function historyParts(
+  sql: Sql,
+  range: WalletRange,
+  partEvents: number,
+): Promise<HistoryPart[]> {
+  return sql<HistoryPart[]>`
+    select w.id as "walletId", nullif(last - ${partEvents}::bigint, 0) as "afterSeq", last as "upToSeq"
+    from wallets w
+    cross join generate_series(${partEvents}::bigint, w.seq, ${partEvents}::bigint) last
+    where w.id between ${range.from} and ${range.to} and w.seq >= ${partEvents}::bigint
+    order by w.id, last`;
+}
+
+/** What a part of a history comes to, in the database's own words. */
+export type ReplayedPart = string;
+
+/** Replays a part. Null when there are no such events. */
+export async function replayPart(
+  sql: Sql,
+  { walletId, afterSeq, upToSeq }: HistoryPart,
+): Promise<ReplayedPart | null> {
+  const [row] = await sql<{ replayed: ReplayedPart }[]>`
+    select r::text as replayed from replayed_wallets(${walletId}, ${walletId}, ${afterSeq}, ${upToSeq}) r`;
+  return row?.replayed ?? null;
 }
 
 /** Something that does not add up, in a wallet or, with `seq`, in one of its events. */
@@ -71,12 +108,19 @@ export interface Verification {
  * Replays every event of the range and compares what stands on them, wallets, holds, refunds,
  * grants, limits, automatic top-ups, subscriptions, re-ratings, arrears, the units of the month and
  * the days of usage, at one moment. Lists at most so many differences of each. Needs the owner.
+ * `parts` are those of the range's first wallet that were replayed already, from its first event on:
+ * what was appended stays as it is.
  */
 export async function verifyRange(
   sql: Sql,
   range: WalletRange,
   listAtMost: number,
+  parts: readonly ReplayedPart[] = [],
 ): Promise<Verification> {
+  const replayed =
+    parts.length === 0
+      ? sql`replayed_wallets(${range.from}, ${range.to})`
+      : sql`replayed_after(${range.from}, ${range.to}, ${arrayLiteral(parts)}::replayed_wallet[])`;
   const [row] = await sql<Verification[]>`
     select w.wallets, w.events,
       w.found + h.found + r.found + g.found + l.found + a.found + p.found + s.found
@@ -85,7 +129,7 @@ export async function verifyRange(
         || l.differences || a.differences || p.differences || s.differences
         || c.differences || d.differences || m.differences || u.differences as differences
     from (
-      select array_agg(r) as wallets from replayed_wallets(${range.from}, ${range.to}) r
+      select array_agg(r) as wallets from ${replayed} r
     ) replayed
     cross join verify_wallets(${range.from}, ${range.to}, ${listAtMost}, replayed.wallets) w
     cross join verify_holds(${range.from}, ${range.to}, ${listAtMost}, replayed.wallets) h
