@@ -1,9 +1,12 @@
+import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig } from 'vitest/config';
 
 const exclude = [...configDefaults.exclude, 'e2e/**', 'build/**', 'dist/**', '.data/**'];
 
 export default defineConfig({
   test: {
+    // Most tests wait for PostgreSQL half of their time; on two cores Vitest would run one file at a time.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         test: {

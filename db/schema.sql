@@ -8164,6 +8164,7 @@ grant execute on function bill_of_expiry(wallets,holds) to wallet_app;
 grant execute on function burn_in_order(grants[],bigint,timestamp with time zone) to wallet_app;
 grant execute on function capture_hold(uuid,uuid,uuid,bytea,jsonb,bigint,text,text) to wallet_app;
 grant execute on function card_unit_micros(text) to wallet_app;
+grant execute on function chained_hash(bytea,text) to wallet_app;
 grant execute on function change_arrears_terms(integer,integer,text) to wallet_app;
 grant execute on function change_rate_card_rules(uuid,jsonb,jsonb,boolean,text) to wallet_app;
 grant execute on function change_wallet_status(uuid,text,text,json) to wallet_app;

@@ -7,6 +7,7 @@ language sql stable parallel safe as $$
   select sha256(coalesce(p_previous, decode(repeat('00', 32), 'hex'))
                 || convert_to(p_canonical, 'UTF8'))
 $$;
+grant execute on function chained_hash(bytea, text) to wallet_app;
 
 create or replace function event_hash(p_previous bytea, e wallet_events) returns bytea
 language sql stable parallel safe as $$
