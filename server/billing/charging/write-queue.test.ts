@@ -100,6 +100,17 @@ describe('the write queue', () => {
     expect(await Promise.all(outcomes)).toHaveLength(3);
   });
 
+  it('hands the next batch over before it answers the one before', async () => {
+    const { queue, batches, turn, answer } = queueWith();
+    const sentByThen = queue.send(charge('a')).then(() => batches.length);
+    await turn();
+    const later = queue.send(charge('b'));
+    await answer();
+    expect(await sentByThen).toBe(2);
+    await answer();
+    expect(await later).toMatchObject({ code: 'OK' });
+  });
+
   it('never puts one key of one wallet twice into a batch, and answers both', async () => {
     const { queue, batches, answer } = queueWith();
     const other = '11111111-1111-4111-8111-111111111111';

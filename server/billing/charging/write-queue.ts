@@ -102,35 +102,36 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
     for (const lane of taken) {
       lane.sentAtMs = sentAtMs;
     }
-    await settle(batch);
+    const answers = await outcomesOf(batch.map(({ write }) => write));
     for (const lane of taken) {
       lane.sentAtMs = null;
     }
+    // First the next batch: the database works on it while this one's callers are answered.
     sendWaiting();
+    for (const [index, { resolve, reject }] of batch.entries()) {
+      const answer = answers[index];
+      if (answer?.status === 'fulfilled') {
+        resolve(answer.value);
+      } else {
+        reject(answer?.reason ?? new Error('the database left a write of a batch unanswered'));
+      }
+    }
   }
 
-  async function settle(batch: readonly Waiting<Write, Outcome>[]): Promise<void> {
+  /** What became of each write, in their order. */
+  async function outcomesOf(writes: readonly Write[]): Promise<PromiseSettledResult<Outcome>[]> {
     try {
-      const outcomes = await applyPatiently(batch.map(({ write }) => write));
-      for (const [index, item] of batch.entries()) {
-        const outcome = outcomes[index];
-        if (outcome === undefined) {
-          item.reject(new Error('the database left a write of a batch unanswered'));
-        } else {
-          item.resolve(outcome);
-        }
-      }
-    } catch (error) {
-      if (batch.length === 1 || isOutage(error)) {
-        for (const item of batch) {
-          item.reject(error);
-        }
-        return;
+      return (await applyPatiently(writes)).map((value) => ({ status: 'fulfilled', value }));
+    } catch (reason) {
+      if (writes.length === 1 || isOutage(reason)) {
+        return writes.map(() => ({ status: 'rejected', reason }));
       }
       // One write that the database cannot take must not fail the others.
-      for (const item of batch) {
-        await settle([item]);
+      const answers: PromiseSettledResult<Outcome>[] = [];
+      for (const write of writes) {
+        answers.push(...(await outcomesOf([write])));
       }
+      return answers;
     }
   }
 
