@@ -38,7 +38,7 @@ async function migratedSchema(): Promise<string> {
     const sql = connect(server.ownerUrl(), { max: 1, statementTimeoutMs: 0 });
     await migrate({ sql });
     const dump = await dumpSchema(sql);
-    await sql.end();
+    await sql.end({ timeout: 1 });
     return dump;
   } finally {
     await server.stop();

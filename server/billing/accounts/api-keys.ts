@@ -34,7 +34,6 @@ export const SCOPES = [
   'rates:read',
   'rates:write',
   'billing:read',
-  'billing:run',
   'all',
 ] as const;
 export type Scope = (typeof SCOPES)[number];

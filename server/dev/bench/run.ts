@@ -57,7 +57,7 @@ export async function runBenchmark(
     createdBy: 'cli:bench',
   });
   const wallets = await prepareWallets(sql);
-  await sql.end();
+  await sql.end({ timeout: 1 });
   // Copied while nobody is connected and nothing has been charged.
   for (const [section, database] of [
     ['guards', GUARDS_DATABASE],

@@ -233,7 +233,7 @@ export async function historyOf(run: Run): Promise<Report['history']> {
   const wallets = await makeHistories(sql, context.sample, options.histories);
   const [disk] = await sql<{ bytes: bigint }[]>`
     select pg_total_relation_size('wallet_events') as bytes`;
-  await sql.end();
+  await sql.end({ timeout: 1 });
   const server = await startServer(url, undefined);
   try {
     const measured = await measureHistories({
