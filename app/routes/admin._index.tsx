@@ -2,7 +2,7 @@ import { type ActionFunctionArgs, json, type LoaderFunctionArgs, redirect } from
 import { Form, useActionData, useLoaderData, useNavigation } from '@remix-run/react';
 import { z } from 'zod';
 import type { BillingStatus, InboxSummary, MailSummary } from '../../server/views/admin.ts';
-import type { WalletView } from '../../server/views/wallets.ts';
+import type { WalletPage } from '../../server/views/wallets.ts';
 import { Button } from '../components/button.tsx';
 import { Card } from '../components/card.tsx';
 import { CheckedForm } from '../components/checked-form.tsx';
@@ -61,8 +61,8 @@ export async function action({ request, context }: ActionFunctionArgs) {
     return redirect('/admin');
   }
   const { query } = parsed.data;
-  const wallets = await context.services.walletDesk.find(query);
-  return json({ found: { query, wallets: toWire(wallets) } });
+  const found = toWire(await context.services.walletDesk.find(query));
+  return json({ found: { query, ...found } });
 }
 
 export default function AdminPage() {
@@ -195,12 +195,12 @@ function FindWallets() {
           Find
         </Button>
       </CheckedForm>
-      <div role="status">{found && <FoundWallets wallets={found.wallets} />}</div>
+      <div role="status">{found && <FoundWallets {...found} />}</div>
     </Card>
   );
 }
 
-function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
+function FoundWallets({ wallets, nextCursor }: Wire<WalletPage>) {
   if (wallets.length === 0) {
     return (
       <EmptyState title="No wallet of this user">
@@ -209,30 +209,40 @@ function FoundWallets({ wallets }: { wallets: Wire<WalletView>[] }) {
     );
   }
   return (
-    <ul className="divide-y divide-line">
-      {wallets.map(({ walletId, userId, status, currency, ...wallet }) => (
-        <li key={walletId} className="py-3">
-          <DefinitionList
-            items={[
-              { label: 'User', value: userId },
-              {
-                label: 'Wallet',
-                value: <TextLink to={`/admin/wallets/${walletId}`}>{walletId}</TextLink>,
-              },
-              { label: 'Status', value: humanize(status) },
-              {
-                label: 'Balance',
-                value: <Money micros={wallet.balanceMicros} currency={currency} />,
-              },
-              { label: 'On hold', value: <Money micros={wallet.heldMicros} currency={currency} /> },
-              {
-                label: 'Arrears',
-                value: <Money micros={wallet.arrearsMicros} currency={currency} />,
-              },
-            ]}
-          />
-        </li>
-      ))}
-    </ul>
+    <>
+      <ul className="divide-y divide-line">
+        {wallets.map(({ walletId, userId, status, currency, ...wallet }) => (
+          <li key={walletId} className="py-3">
+            <DefinitionList
+              items={[
+                { label: 'User', value: userId },
+                {
+                  label: 'Wallet',
+                  value: <TextLink to={`/admin/wallets/${walletId}`}>{walletId}</TextLink>,
+                },
+                { label: 'Status', value: humanize(status) },
+                {
+                  label: 'Balance',
+                  value: <Money micros={wallet.balanceMicros} currency={currency} />,
+                },
+                {
+                  label: 'On hold',
+                  value: <Money micros={wallet.heldMicros} currency={currency} />,
+                },
+                {
+                  label: 'Arrears',
+                  value: <Money micros={wallet.arrearsMicros} currency={currency} />,
+                },
+              ]}
+            />
+          </li>
+        ))}
+      </ul>
+      {nextCursor !== null && (
+        <p className="mt-3 text-sm text-ink-soft">
+          These are the first {formatCount(wallets.length)}. More of the user id finds fewer.
+        </p>
+      )}
+    </>
   );
 }

@@ -231,6 +231,40 @@ interface FeePosted extends SubscriptionChanged, Keyed, Spending {
   readonly part: Window;
 }
 
+const EVERY_TYPE: Record<WalletEvent['type'], true> = {
+  wallet_opened: true,
+  top_up: true,
+  grant: true,
+  grant_expired: true,
+  charge: true,
+  accrual: true,
+  accrual_settled: true,
+  goodwill: true,
+  arrears_repaid: true,
+  arrears_demanded: true,
+  hold_placed: true,
+  hold_extended: true,
+  hold_captured: true,
+  hold_voided: true,
+  hold_expired: true,
+  usage_refund: true,
+  payment_refund: true,
+  payment_refund_failed: true,
+  dispute_opened: true,
+  dispute_withdrawn: true,
+  dispute_reinstated: true,
+  dispute_closed: true,
+  wallet_frozen: true,
+  wallet_unfrozen: true,
+  wallet_closed: true,
+  limits_changed: true,
+  subscription_added: true,
+  subscription_ended: true,
+  fee: true,
+};
+
+export const WALLET_EVENT_TYPES = Object.keys(EVERY_TYPE) as readonly WalletEvent['type'][];
+
 export type WalletEvent = { readonly actor: string } & (
   | Opened
   | ToppedUp

@@ -1,7 +1,7 @@
 /** Wallets and their events: opening, reading, paging. */
 
 import type { WalletMode } from '../ledger/events.ts';
-import type { EventPage, EventView, WalletView } from '../views/wallets.ts';
+import type { EventPage, EventView, WalletPage, WalletView } from '../views/wallets.ts';
 import { pageOf } from './pages.ts';
 import { arrayLiteral, only, type Sql } from './sql.ts';
 
@@ -108,16 +108,25 @@ export async function walletIdentities(
   return found;
 }
 
-/** Wallets whose user id starts with `prefix`, for support staff. */
-export async function searchWallets(
+/**
+ * A page of the wallets whose user id starts with `prefix`, ordered by user and currency. The
+ * cursor is the id of the wallet to go on behind.
+ */
+export async function walletsPage(
   sql: Sql,
-  prefix: string,
-  limit: number,
-): Promise<WalletView[]> {
-  return sql<WalletView[]>`
+  { prefix, behind, limit }: { prefix: string; behind: WalletView | null; limit: number },
+): Promise<WalletPage> {
+  const found = await sql<WalletView[]>`
     select ${walletColumns(sql)} from ${currentWallets(sql)}
     where starts_with(stored.user_id, ${prefix})
-    order by stored.user_id, stored.currency limit ${limit}`;
+      ${
+        behind === null
+          ? sql``
+          : sql`and (stored.user_id, stored.currency) > (${behind.userId}, ${behind.currency})`
+      }
+    order by stored.user_id, stored.currency limit ${limit + 1}`;
+  const { page, nextCursor } = pageOf(found, limit, ({ walletId }) => walletId);
+  return { wallets: page, nextCursor };
 }
 
 interface EventFilter {
@@ -155,7 +164,10 @@ export async function eventsPage(
   return { events: page, nextCursor };
 }
 
-/** A wallet as it stood at an instant: the newest event recorded at or before it, or null. */
+/**
+ * A wallet as it stood at the end of an instant's millisecond, the finest that instants travel
+ * with: the newest event that says it was recorded then or before. Null before there was one.
+ */
 export async function balanceAt(
   sql: Sql,
   walletId: string,
@@ -181,6 +193,6 @@ export async function balanceAt(
       balance_micros - held_micros + overdraft_limit_micros as "availableMicros"
     from wallet_events
     where wallet_id = ${walletId}
-      and seq = seq_before(${walletId}, ${at}::timestamptz + interval '1 microsecond')`;
+      and seq = seq_before(${walletId}, ${at}::timestamptz + interval '1 millisecond')`;
   return row ?? null;
 }

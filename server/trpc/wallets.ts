@@ -1,6 +1,7 @@
 /** The procedures of wallets: opening, reading, credit, limits, status, refunds to cards. */
 import { z } from 'zod';
 import { MAX_PAGE } from '../billing/wallets/wallets.ts';
+import { WALLET_EVENT_TYPES } from '../ledger/events.ts';
 import { positiveMicrosSchema } from '../ledger/money.ts';
 import { router, scoped } from './context.ts';
 import {
@@ -23,14 +24,27 @@ const openInput = z.strictObject({
   mode: z.enum(['live', 'deferred']).optional(),
 });
 
+const limitSchema = z.int().min(1).max(MAX_PAGE).optional();
+
+/** A page of a wallet's events or grants, which number what they list. */
+const pageFields = { cursor: z.string().max(20).optional(), limit: limitSchema };
+
+const listInput = z
+  .strictObject({
+    userIdPrefix: userIdSchema.or(z.literal('')).default(''),
+    cursor: z.uuid('is not one that this list gave').optional(),
+    limit: limitSchema,
+  })
+  .prefault({});
+
 const eventsInput = z
   .strictObject({
     ...walletFields,
-    cursor: z.string().max(20).optional(),
-    limit: z.int().min(1).max(MAX_PAGE).optional(),
+    ...pageFields,
     types: z
-      .array(z.string().regex(/^[a-z_]{1,40}$/, 'must be a type of event'))
-      .max(50)
+      .array(z.enum(WALLET_EVENT_TYPES, 'must be a type of event'))
+      .min(1, 'must name a type of event, or be left out')
+      .max(WALLET_EVENT_TYPES.length)
       .optional(),
     from: instantSchema.optional(),
     to: instantSchema.optional(),
@@ -57,11 +71,11 @@ export const walletsRouter = router({
     .input(z.strictObject(walletFields).superRefine(namesOneWallet))
     .query(async ({ ctx, input }) => wire(await ctx.services.wallets.get(walletName(input)))),
 
-  /** Wallets whose user id starts with the text. */
+  /** A page of the wallets whose user id starts with the text; `nextCursor` asks for the next. */
   list: scoped('wallets:read')
-    .input(z.strictObject({ userIdPrefix: userIdSchema.or(z.literal('')).default('') }))
-    .query(async ({ ctx, input }) =>
-      wire({ wallets: await ctx.services.wallets.search(input.userIdPrefix) }),
+    .input(listInput)
+    .query(async ({ ctx, input: { userIdPrefix, ...page } }) =>
+      wire(await ctx.services.wallets.list(userIdPrefix, page)),
     ),
 
   /** A page of events, newest first; `nextCursor` asks for the next one. */
@@ -75,7 +89,7 @@ export const walletsRouter = router({
       );
     }),
 
-  /** The wallet as it stood at an instant. */
+  /** The wallet as it stood at the end of an instant's millisecond. */
   balanceAt: scoped('wallets:read')
     .input(z.strictObject({ ...walletFields, at: instantSchema }).superRefine(namesOneWallet))
     .query(async ({ ctx, input }) => {
@@ -105,15 +119,7 @@ export const walletsRouter = router({
 
   /** What has become of each grant, newest first; `nextCursor` asks for the next page. */
   grants: scoped('wallets:read')
-    .input(
-      z
-        .strictObject({
-          ...walletFields,
-          cursor: z.string().max(20).optional(),
-          limit: z.int().min(1).max(MAX_PAGE).optional(),
-        })
-        .superRefine(namesOneWallet),
-    )
+    .input(z.strictObject({ ...walletFields, ...pageFields }).superRefine(namesOneWallet))
     .query(async ({ ctx, input }) => {
       const { walletId } = await ctx.services.wallets.get(walletName(input));
       const { cursor, limit } = input;

@@ -3,7 +3,7 @@ import type { AutoTopUpView } from './auto-top-ups.ts';
 import type { LimitView } from './spending-limits.ts';
 import type { SubscriptionView } from './subscriptions.ts';
 import type { TopUpView } from './top-ups.ts';
-import type { EventPage, WalletView } from './wallets.ts';
+import type { EventPage, WalletPage, WalletView } from './wallets.ts';
 
 /** A dispute of a payment, or an inquiry, which takes nothing. */
 export interface DisputeView {
@@ -78,8 +78,8 @@ export interface ListPage {
 }
 
 export interface WalletDesk {
-  /** Wallets of the user with this email, or of users whose id begins so. */
-  find(query: string): Promise<WalletView[]>;
+  /** Wallets of the user with this email, or the first of users whose id begins so. */
+  find(query: string): Promise<WalletPage>;
   /** Null when there is no such wallet. */
   get(walletId: string, cursor: string | undefined): Promise<WalletDeskView | null>;
   /** Freezes or unfreezes it; the reason and who did it stand in its history. */

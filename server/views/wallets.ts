@@ -55,6 +55,12 @@ export interface PricedAnew {
   matches: boolean;
 }
 
+export interface WalletPage {
+  wallets: WalletView[];
+  /** Pass it back to get the next page; null on the last page. */
+  nextCursor: string | null;
+}
+
 export interface EventPage {
   events: EventView[];
   /** Pass it back to get the next (older) page; null on the last page. */

@@ -45,11 +45,12 @@ const seen = async () => {
 describe('a wallet', () => {
   it('is found by its user, by how the id begins, and by email in any case', async () => {
     for (const query of [payment.userId, payment.userId.slice(0, -1), email, email.toUpperCase()]) {
-      const found = await desk.find(query);
-      expect(found.map(({ walletId }) => walletId)).toEqual([payment.walletId]);
+      const { wallets } = await desk.find(query);
+      expect(wallets.map(({ walletId }) => walletId)).toEqual([payment.walletId]);
     }
-    expect(await desk.find('nobody@example.com')).toEqual([]);
-    expect(await desk.find('nobody')).toEqual([]);
+    for (const query of ['nobody@example.com', 'nobody']) {
+      expect(await desk.find(query)).toEqual({ wallets: [], nextCursor: null });
+    }
   });
 
   it('is shown with its money, its events page by page, and what came back of its top-ups', async () => {

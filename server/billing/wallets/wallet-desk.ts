@@ -38,10 +38,11 @@ export function createWalletDesk(options: {
   return {
     async find(query) {
       if (!query.includes('@')) {
-        return wallets.search(query);
+        return wallets.list(query);
       }
       const user = await findUser(sql, { email: query });
-      return user === null ? [] : findWallets(sql, { userId: user.id });
+      const found = user === null ? [] : await findWallets(sql, { userId: user.id });
+      return { wallets: found, nextCursor: null };
     },
 
     async get(walletId, cursor) {

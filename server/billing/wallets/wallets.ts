@@ -18,15 +18,22 @@ import {
   eventsPage,
   findWallets,
   openWallet,
-  searchWallets,
   type WalletName,
+  walletsPage,
 } from '../../store/wallets.ts';
-import type { EventPage, WalletServices, WalletView } from '../../views/wallets.ts';
+import type { EventPage, WalletPage, WalletServices, WalletView } from '../../views/wallets.ts';
 import { CURRENCY_EXPONENTS, DEFAULT_CURRENCY } from './currencies.ts';
 import { onlyWallet, requireWallet } from './wallet-by-name.ts';
 
-/** Events, or grants, in one page. */
+/** Wallets, events or grants in one page: the most that may be asked for, and what is by default. */
 export const MAX_PAGE = 200;
+export const PAGE = 50;
+
+/** Which part of a list is asked for: by default its first `PAGE` items. */
+interface PageOptions {
+  readonly cursor?: string | undefined;
+  readonly limit?: number | undefined;
+}
 
 export type StatusAnswer =
   | ({ ok: true /** False when it had the status already. */; changed: boolean } & WalletView)
@@ -77,12 +84,12 @@ export interface Wallets {
   /** A page of the wallet's promotional credit, grant by grant, newest first. */
   grants(
     walletId: string,
-    options: { cursor?: string | undefined; limit?: number | undefined },
+    options: PageOptions,
   ): Promise<{ grants: GrantView[]; nextCursor: string | null }>;
-  /** The wallet as it stood at an instant; null before it was opened. */
+  /** The wallet as it stood at the end of an instant's millisecond; null before it was opened. */
   balanceAt(walletId: string, at: Date): ReturnType<typeof balanceAt>;
-  /** Wallets whose user id starts with the text. */
-  search(userIdPrefix: string): Promise<WalletView[]>;
+  /** A page of the wallets whose user id starts with the text, ordered by user and currency. */
+  list(userIdPrefix: string, options?: PageOptions): Promise<WalletPage>;
 }
 
 export function createWallets(sql: Sql): Wallets {
@@ -167,14 +174,14 @@ export function createWallets(sql: Sql): Wallets {
     async events(walletId, options): Promise<EventPage> {
       return eventsPage(sql, walletId, {
         beforeSeq: options.cursor === undefined ? null : parseCursor(options.cursor),
-        limit: Math.min(Math.max(options.limit ?? 50, 1), MAX_PAGE),
+        limit: Math.min(Math.max(options.limit ?? PAGE, 1), MAX_PAGE),
         types: options.types === undefined || options.types.length === 0 ? null : options.types,
         from: options.from ?? null,
         to: options.to ?? null,
       });
     },
 
-    async grants(walletId, { cursor, limit = 50 }) {
+    async grants(walletId, { cursor, limit = PAGE }) {
       const found = await grantsPage(sql, walletId, {
         beforeSeq: cursor === undefined ? null : parseCursor(cursor),
         limit,
@@ -184,15 +191,26 @@ export function createWallets(sql: Sql): Wallets {
     },
 
     balanceAt: (walletId, at) => balanceAt(sql, walletId, at),
-    search: (userIdPrefix) => searchWallets(sql, userIdPrefix, 50),
+
+    async list(prefix, { cursor, limit = PAGE } = {}) {
+      const [behind] = cursor === undefined ? [] : await findWallets(sql, { walletId: cursor });
+      if (cursor !== undefined && behind === undefined) {
+        throw foreignCursor();
+      }
+      return walletsPage(sql, { prefix, behind: behind ?? null, limit });
+    },
   };
 }
 
 function parseCursor(cursor: string): bigint {
   if (!/^[1-9]\d{0,17}$/.test(cursor)) {
-    throw new Fault('BAD_REQUEST', { publicMessage: 'cursor: is not one that this list gave' });
+    throw foreignCursor();
   }
   return BigInt(cursor);
+}
+
+function foreignCursor(): Fault {
+  return new Fault('BAD_REQUEST', { publicMessage: 'cursor: is not one that this list gave' });
 }
 
 /**
