@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
@@ -76,34 +76,59 @@ export async function acquireLock(path: string): Promise<LockResult> {
       try {
         // A link appears with its whole content, or not at all.
         await link(own, path);
-        return { acquired: true, release: () => rm(path, { force: true }) };
+        return { acquired: true, release: () => giveBack(path, content) };
       } catch (error) {
         if (!hasCode(error, 'EEXIST')) throw error;
       }
-      const holder = await readFile(path, 'utf8').catch(() => undefined);
+      const holder = await readIfThere(path);
       if (holder === undefined) continue;
-      const [pid = '', identity] = holder.trim().split(' ');
-      if (identity !== undefined && processIdentity(Number(pid)) === identity) {
-        return { acquired: false, holderPid: Number(pid) };
-      }
-      await discard(path, holder);
+      if (isAlive(holder)) return { acquired: false, holderPid: Number.parseInt(holder, 10) };
+      await discard(path, holder, own);
     }
   } finally {
     await rm(own, { force: true });
   }
 }
 
-/** Removes a dead lock, unless another process has replaced it with its own meanwhile. */
-async function discard(path: string, dead: string): Promise<void> {
-  const aside = `${path}.dead.${process.pid}`;
+/**
+ * Removes a dead lock, unless another process has replaced it with its own meanwhile. Only one
+ * process at a time looks and removes: a slower one would remove the lock of the faster.
+ */
+async function discard(path: string, dead: string, own: string): Promise<void> {
+  const guard = `${path}.takeover`;
   try {
-    await rename(path, aside);
+    await link(own, guard);
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return;
-    throw error;
+    if (!hasCode(error, 'EEXIST')) throw error;
+    const taker = await readIfThere(guard);
+    // A process that died within these few lines has left its guard behind.
+    if (taker !== undefined && !isAlive(taker)) await rm(guard, { force: true });
+    await sleep(5 + 15 * Math.random());
+    return;
   }
-  if ((await readFile(aside, 'utf8')) !== dead) await link(aside, path);
-  await rm(aside, { force: true });
+  try {
+    await giveBack(path, dead);
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+/** Removes a lock when it still has this content. */
+async function giveBack(path: string, content: string): Promise<void> {
+  if ((await readIfThere(path)) === content) await rm(path, { force: true });
+}
+
+function readIfThere(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+}
+
+/** Whether the process that wrote a lock's content still runs. */
+function isAlive(content: string): boolean {
+  const [pid, identity] = content.trim().split(' ');
+  return identity !== undefined && processIdentity(Number(pid)) === identity;
 }
 
 /** Whether an error is a system error with this code, such as `ENOENT`. */

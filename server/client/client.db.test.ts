@@ -186,6 +186,13 @@ describe('an answer that would come again', () => {
       code: 'UNEXPECTED_ANSWER',
       outcomeUnknown: true,
     });
+    expect(service.seen).toHaveLength(2);
+  });
+
+  it.each([500, 521])('is asked for again when a proxy answers %i', async (status) => {
+    service.mishaps.push({ status });
+    expect(await charge(`behind-${status}`)).toMatchObject({ ok: true, replayed: false });
+    expect(service.seen).toHaveLength(2);
   });
 
   it('is read where it comes from in front of the router', async () => {

@@ -123,7 +123,8 @@ function unreadable(answer: UnreadableAnswer, origin: string, sentId: string | n
       code: 'UNEXPECTED_ANSWER',
       message: `${origin} answered HTTP ${status}, and not as the billing service does.`,
       requestId: sentId,
-      retryable: false,
+      // Of a proxy whose server is away; many have numbers of their own for that.
+      retryable: status >= 500,
       outcomeUnknown: status < 400 || status >= 500,
       retryAfterMs,
     };

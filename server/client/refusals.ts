@@ -63,8 +63,9 @@ export function describeRefusal(refusal: Refusal): string {
     case 'HOLD_NOT_OPEN':
       return 'The hold is no longer open.';
     default: {
+      // Also what a later version of the service refuses by must not stop a spool.
       const unknown: never = refusal;
-      throw new TypeError(`unknown refusal ${JSON.stringify(unknown)}`);
+      return `Refused: ${(unknown as { code: string }).code}.`;
     }
   }
 }

@@ -36,7 +36,7 @@ export interface SpoolFile {
    * leaves nothing of them behind, when the disk does not take them.
    */
   append(line: string): Promise<void>;
-  /** The oldest lines that wait, at most so many. */
+  /** The oldest lines that wait, at most so many. Rejects when they are no longer in the file. */
   read(maxLines: number): Promise<WaitingLine[]>;
   /** Marks the oldest lines that wait as settled. */
   settle(lines: readonly WaitingLine[]): Promise<void>;
@@ -173,6 +173,9 @@ async function spoolOver(
           break;
         }
       }
+      if (found.length === 0 && waiting > 0) {
+        throw failed('its file is shorter than what was written; something else has changed it');
+      }
       return found;
     },
 
@@ -191,9 +194,10 @@ async function spoolOver(
           return;
         }
         await empty(done);
-        await empty(lines);
+        await lines.truncate(0);
         size = 0;
         settled = 0;
+        await lines.datasync();
       }),
 
     reject: (line) => inTurn(() => appendTo(rejected, line)),

@@ -87,8 +87,29 @@ export async function sendLines(
   return verdicts;
 }
 
-/** Entries of one kind. */
-function sendRun(
+/** Sends entries of one kind. The answer is shorter than they are when one has to wait. */
+async function sendRun(
+  writes: Writes,
+  entries: readonly (SpoolEntry | null)[],
+  options: CallOptions,
+): Promise<Verdict[]> {
+  const verdicts = await sendTogether(writes, entries, options);
+  if (entries.length === 1 || !verdicts.some(isTooLarge)) {
+    return verdicts;
+  }
+  // Their request was too large, which need not be true of any of them.
+  const half = Math.ceil(entries.length / 2);
+  const first = await sendRun(writes, entries.slice(0, half), options);
+  return first.every(({ settled }) => settled)
+    ? [...first, ...(await sendRun(writes, entries.slice(half), options))]
+    : first;
+}
+
+function isTooLarge(verdict: Verdict): boolean {
+  return verdict.settled && verdict.rejected?.code === 'PAYLOAD_TOO_LARGE';
+}
+
+function sendTogether(
   writes: Writes,
   entries: readonly (SpoolEntry | null)[],
   options: CallOptions,
@@ -114,19 +135,18 @@ async function sendCharges(
     return charges.map((entry, index) => verdictOf(entry, answers[index] as Answered));
   } catch (error) {
     const failure = billingErrorOf(error);
+    if (failure.code === 'PAYLOAD_TOO_LARGE') {
+      return charges.map((entry) => verdictOfFailure(entry, failure));
+    }
     // A malformed charge fails its batch as a whole, and only alone is it found.
     return PER_LINE.has(failure.code)
       ? Promise.all(charges.map((entry) => sendOne(writes, entry, options)))
-      : [{ settled: false, error: failure, othersSettled: false }];
+      : [verdictOfFailure(null, failure)];
   }
 }
 
 /** Errors that may be about a single line, and not about the service or the key. */
-const PER_LINE: ReadonlySet<string> = new Set([
-  'BAD_REQUEST',
-  'PAYLOAD_TOO_LARGE',
-  'INTERNAL_SERVER_ERROR',
-]);
+const PER_LINE: ReadonlySet<string> = new Set(['BAD_REQUEST', 'INTERNAL_SERVER_ERROR']);
 
 async function sendOne(
   writes: Writes,
@@ -140,12 +160,15 @@ async function sendOne(
   try {
     return verdictOf(entry, await sendEntry(writes, entry, options));
   } catch (error) {
-    const failure = billingErrorOf(error);
-    const { code, message } = failure;
-    return code === 'BAD_REQUEST' || code === 'PAYLOAD_TOO_LARGE'
-      ? { settled: true, rejected: { entry, code, message } }
-      : { settled: false, error: failure, othersSettled: false };
+    return verdictOfFailure(entry, billingErrorOf(error));
   }
+}
+
+function verdictOfFailure(entry: SpoolEntry | null, error: BillingError): Verdict {
+  const { code, message } = error;
+  return code === 'BAD_REQUEST' || code === 'PAYLOAD_TOO_LARGE'
+    ? { settled: true, rejected: { entry, code, message } }
+    : { settled: false, error, othersSettled: false };
 }
 
 type Answered = { ok: true } | Refusal;

@@ -1,7 +1,7 @@
 /** Charging through outages against the real service: nothing lost, nothing charged twice. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -165,6 +165,19 @@ describe('a charge while the service is away', () => {
     });
   });
 
+  it.each([200, 404, 500, 521])(
+    'and a proxy answers %i in its place is spooled',
+    async (status) => {
+      const spool = await open({ timeoutMs: 200 });
+      service.mishaps.push(...Array.from({ length: 20 }, () => ({ status })));
+      expect(await spool.charge(item('behind'))).toEqual({ ok: true, spooled: true });
+      service.mishaps.length = 0;
+      await spool.drained();
+      expect(rejected).toEqual([]);
+      expect((await service.charged(userId)).references).toEqual(['behind']);
+    },
+  );
+
   it('needs to know when the usage was', async () => {
     const spool = await open();
     const { occurredAt: _, ...undated } = item('undated');
@@ -318,6 +331,36 @@ describe('what the service refuses when it is back', () => {
     });
   });
 
+  it('nor where a caller leaves overrun undefined', async () => {
+    await down();
+    const spool = await open();
+    const beyond = { ...item('beyond'), usage: { type: 'email', recipients: 150 } } as const;
+    await spool.charge({ ...beyond, overrun: undefined });
+    await up();
+    await spool.drained();
+    expect(rejected).toEqual([]);
+    expect((await service.charged(userId)).references).toEqual(['beyond']);
+  });
+
+  it('is a single line, when only the lines together are too large', async () => {
+    await down();
+    const spool = await open();
+    const long = { type: 'sms', to: '+14155550132', body: 'x'.repeat(39_000) } as const;
+    for (const name of names(40)) {
+      await spool.charge({ ...item(name), usage: long });
+    }
+    await spool.charge({ ...item('huge'), usage: { ...long, body: 'x'.repeat(1_100_000) } });
+    await up();
+    await spool.drained();
+    expect(rejected.map(({ code, entry }) => [code, entry?.input])).toEqual([
+      [
+        expect.stringMatching(/PAYLOAD_TOO_LARGE|BAD_REQUEST/),
+        expect.objectContaining({ referenceId: 'huge' }),
+      ],
+    ]);
+    expect((await service.charged(userId)).references.toSorted()).toEqual(names(40).toSorted());
+  });
+
   it('stays where it is the key that is refused, and is sent with the next one', async () => {
     await down();
     await (await open()).charge(item('patient'));
@@ -357,6 +400,31 @@ describe('what the service refuses when it is back', () => {
     } finally {
       await service.database.owner`alter table wallet_events drop constraint poison`;
     }
+  });
+});
+
+describe('the wait for the spool to drain', () => {
+  it('ends with its signal, and with the spool', async () => {
+    await down();
+    const spool = await open();
+    await spool.charge(item('patient'));
+    await expect(spool.drained(AbortSignal.timeout(20))).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+    const drained = spool.drained();
+    await Promise.all([expect(drained).rejects.toThrow('the spool is closed'), spool.close()]);
+    expect(spool.waiting).toBe(1);
+  });
+
+  it('says so when something else has emptied the file', async () => {
+    await down();
+    const reasons: Error[] = [];
+    const spool = await open({ onWaiting: (error) => reasons.push(error) });
+    await spool.charge(item('gone'));
+    truncateSync(file);
+    await up();
+    await expect.poll(() => reasons.at(-1)?.message).toContain('shorter than what was written');
+    expect(service.seen.length).toBeLessThan(5);
   });
 });
 

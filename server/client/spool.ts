@@ -3,6 +3,7 @@
  * local file, and sent with its own keys when the service is back: nothing is lost and nothing is
  * charged twice, also when this process is killed at any moment.
  */
+import { setMaxListeners } from 'node:events';
 import type { CallOptions } from './calls.ts';
 import { BillingError } from './errors.ts';
 import type {
@@ -72,7 +73,7 @@ export interface ChargeSpool {
   void(input: VoidInput, options?: CallOptions): Promise<Direct<VoidAnswer> | Spooled>;
   /** How many writes wait for the service. */
   readonly waiting: number;
-  /** Resolves when nothing waits; rejects with the signal's reason. */
+  /** Resolves when nothing waits; rejects with the signal's reason, and when the spool is closed. */
   drained(signal?: AbortSignal): Promise<void>;
   /** Ends the sending and gives the file free. What waits is sent when it is opened again. */
   close(): Promise<void>;
@@ -101,14 +102,16 @@ export async function createChargeSpool(
   let serverErrors = 0;
   let round: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
-  let drainWaiters: (() => void)[] = [];
+  const drainWaiters = new Set<{ resolve(): void; reject(reason: unknown): void }>();
+  // Each line of a round that is sent singly listens to it.
+  setMaxListeners(0, closing.signal);
 
   async function write<Answer extends { ok: boolean }>(
     entry: SpoolEntry,
     given: CallOptions | undefined,
   ): Promise<(Answer & { spooled: false }) | Spooled> {
     if (closing.signal.aborted) {
-      throw new TypeError('the spool is closed');
+      throw closed();
     }
     let unreached = true;
     let outcomeUnknown = false;
@@ -146,18 +149,22 @@ export async function createChargeSpool(
           if (file.waiting > 0) {
             schedule(nextPauseMs);
           } else {
-            const waiters = drainWaiters;
-            drainWaiters = [];
-            for (const resolve of waiters) {
-              resolve();
+            for (const waiter of drainWaiters) {
+              waiter.resolve();
             }
           }
         });
       }, ms);
-      if (drainWaiters.length === 0) {
-        // What waits is on the disk, and need not keep a process alive.
-        timer.unref();
-      }
+      keepAliveWhileAwaited();
+    }
+  }
+
+  /** What waits is on the disk, and need not keep a process alive unless it is waited for. */
+  function keepAliveWhileAwaited(): void {
+    if (drainWaiters.size === 0) {
+      timer?.unref();
+    } else {
+      timer?.ref();
     }
   }
 
@@ -248,12 +255,15 @@ export async function createChargeSpool(
         throw new TypeError('occurredAt is required where a charge may be spooled');
       }
       return write<ChargeAnswer>(
-        { kind: 'charge', input: { overrun: 'arrears', ...input } },
+        { kind: 'charge', input: { ...input, overrun: input.overrun ?? 'arrears' } },
         given,
       );
     },
     capture: (input, given) =>
-      write<CaptureAnswer>({ kind: 'capture', input: { overrun: 'arrears', ...input } }, given),
+      write<CaptureAnswer>(
+        { kind: 'capture', input: { ...input, overrun: input.overrun ?? 'arrears' } },
+        given,
+      ),
     void: (input, given) => write<VoidAnswer>({ kind: 'void', input }, given),
     get waiting() {
       return file.waiting;
@@ -264,30 +274,52 @@ export async function createChargeSpool(
           resolve();
           return;
         }
-        const onAbort = () => reject(signal?.reason);
-        if (signal?.aborted) {
-          onAbort();
+        if (closing.signal.aborted || signal?.aborted) {
+          reject(signal?.aborted ? signal.reason : closed());
           return;
         }
-        signal?.addEventListener('abort', onAbort, { once: true });
-        timer?.ref();
-        drainWaiters.push(() => {
+        const end = () => {
           signal?.removeEventListener('abort', onAbort);
-          resolve();
-        });
+          drainWaiters.delete(waiter);
+          keepAliveWhileAwaited();
+        };
+        const onAbort = () => waiter.reject(signal?.reason);
+        const waiter = {
+          resolve() {
+            end();
+            resolve();
+          },
+          reject(reason: unknown) {
+            end();
+            reject(reason);
+          },
+        };
+        signal?.addEventListener('abort', onAbort, { once: true });
+        drainWaiters.add(waiter);
+        keepAliveWhileAwaited();
       }),
     async close() {
       closing.abort();
       clearTimeout(timer);
       await round;
+      for (const waiter of drainWaiters) {
+        waiter.reject(closed());
+      }
       await file.close();
     },
   };
 }
 
-/** Not what the caller ended, nor what would be refused again. */
-function isWorthSpooling(error: BillingError): boolean {
-  return error.code !== 'ABORTED' && (error.retryable || error.code === 'INTERNAL_SERVER_ERROR');
+function closed(): TypeError {
+  return new TypeError('the spool is closed');
+}
+
+/** Not what the caller ended, nor what the service itself would refuse again. */
+function isWorthSpooling({ code, retryable }: BillingError): boolean {
+  return (
+    code !== 'ABORTED' &&
+    (retryable || code === 'INTERNAL_SERVER_ERROR' || code === 'UNEXPECTED_ANSWER')
+  );
 }
 
 /** A listener that throws must not stop the sending. */
