@@ -29,14 +29,13 @@ export const eventGroups = {
     types: ['hold_placed', 'hold_extended', 'hold_captured', 'hold_voided', 'hold_expired'],
   },
   credits: {
-    label: 'Credits, fees and adjustments',
+    label: 'Credits and fees',
     types: [
       'grant',
       'grant_expired',
       'fee',
       'subscription_added',
       'subscription_ended',
-      'adjustment',
       'arrears_demanded',
       'arrears_repaid',
     ],

@@ -38,7 +38,6 @@ const titles: Readonly<Record<string, string>> = {
   grant_expired: 'Promotional credit expired',
   arrears_demanded: 'Payment of arrears asked for',
   arrears_repaid: 'Arrears repaid',
-  adjustment: 'Adjustment by support',
   fee: 'Monthly fee',
   subscription_added: 'Monthly fee agreed',
   subscription_ended: 'Monthly fee ended',

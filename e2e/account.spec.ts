@@ -148,7 +148,7 @@ test.describe('without JavaScript', () => {
     await expect(entries.last()).toContainText('Wallet opened');
     await expect(page.getByRole('link', { name: 'Older' })).toHaveCount(0);
 
-    await page.getByLabel('Show').selectOption({ label: 'Credits, fees and adjustments' });
+    await page.getByLabel('Show').selectOption({ label: 'Credits and fees' });
     await page.getByRole('button', { name: 'Apply' }).click();
     await expect(entries).toHaveCount(1);
     await expect(entries).toContainText('Promotional credit');

@@ -28,7 +28,7 @@ export function createHoldSweeper(options: {
         logger.error(failure, 'wallet not settled');
       }
       // Those that failed stand in the way of no others, but come first again.
-      if (pass.settled === 0 || pass.settled + pass.failed.length < WALLETS_PER_CALL) {
+      if (pass.settled === 0) {
         return settled;
       }
     }

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createLogger } from '../../log.ts';
 import { defaultRateCard } from '../../rating/default-rate-card.ts';
 import type { Usage } from '../../rating/usage.ts';
+import { settleDueWallets } from '../../store/holds.ts';
 import { problemsOf } from '../../store/wallets.fixtures.ts';
 import type { WalletView } from '../../views/wallets.ts';
 import { createMonthWork } from '../month/month.ts';
@@ -315,6 +316,27 @@ describe('a hold that ran out', () => {
       balanceMicros: 30_000n,
       arrearsMicros: 0n,
     });
+  });
+
+  it('is settled in passes that end, however many of a wallet ran out at once', async () => {
+    const many = await Promise.all(Array.from({ length: 3 }, () => world.walletWith(1n)));
+    const none = { usage: { type: 'call', durationSeconds: 0, to: '+14155550132' } } as const;
+    for (const wallet of many) {
+      const name = { walletId: wallet.walletId };
+      await Promise.all(
+        Array.from({ length: 1_050 }, () =>
+          world.holds.authorize(
+            { wallet: name, key: randomUUID(), estimate: none, ttlSeconds: 10 },
+            actor,
+          ),
+        ),
+      );
+    }
+    await world.wait(10);
+    const pass = () => settleDueWallets(world.database.app, 100);
+    expect(await pass()).toMatchObject({ settled: 2 });
+    expect(await pass()).toMatchObject({ settled: 1 });
+    expect(await pass()).toMatchObject({ settled: 0 });
   });
 
   it('is settled once, however many sweepers run at once', async () => {

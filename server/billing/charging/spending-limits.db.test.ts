@@ -461,6 +461,23 @@ describe('many at once', () => {
   });
 });
 
+describe('limits that are set while charges run', () => {
+  it('count every charge once, those of before, of after and of meanwhile', async () => {
+    const wallet = await walletWith([]);
+    await Promise.all(Array.from({ length: 50 }, () => world.charge(wallet, sms(1))));
+    const charges = Array.from({ length: 150 }, () => world.charge(wallet, sms(1)));
+    for (const amountMicros of [50_000_000n, 60_000_000n, 70_000_000n]) {
+      await setLimits(wallet, [{ amountMicros }, { period: 'month', type: 'sms', amountMicros }]);
+    }
+    await Promise.all(charges);
+    const [spentMicros, leftMicros] = [4_000_000n, 66_000_000n];
+    expect(await standing(wallet)).toEqual([
+      [spentMicros, 0n, leftMicros],
+      [spentMicros, 0n, leftMicros],
+    ]);
+  });
+});
+
 describe('verification finds', () => {
   it.each([
     ['a counter that says less than its events', 'LIMIT_SPENT', 'set spent_micros = 0'],

@@ -54,6 +54,21 @@ describe('charges by what was used this month', () => {
     expect(await counted()).toBe(14);
   });
 
+  it('count in the month that they are recorded in, whatever the clock says a moment later', async () => {
+    const charged = await world.charge(wallet, sms(4));
+    expect.assert(charged.ok);
+    await world.database.setClock('2026-12-01T00:00:00Z');
+    const { owner } = world.database;
+    await owner`select count_units(w, e) from wallets w join wallet_events e on e.wallet_id = w.id
+      where w.id = ${wallet.walletId} and e.seq = ${charged.seq}`;
+    const [row] = await owner`select month_starts_at as month, units from monthly_units
+      where wallet_id = ${wallet.walletId}`;
+    // Counted a second time, in the same month.
+    expect(row).toEqual({ month: new Date('2026-11-01T00:00:00Z'), units: 8n });
+    await owner`update monthly_units set units = 4 where wallet_id = ${wallet.walletId}`;
+    await world.setNow(world.now().getTime());
+  });
+
   it.each([1, 3])(
     'cost together what one would, when %i servers charge 60 at once',
     async (servers) => {
