@@ -163,7 +163,10 @@ export function createApplication(options: ApplicationOptions): Application {
         logger.warn({ err, eventId }, 'stripe event not announced'),
       );
     },
-    inngest: inngestHandler(inngest, functions, { serveOrigin: env.appUrl }),
+    inngest: inngestHandler(inngest, functions, {
+      serveOrigin: env.appUrl,
+      signed: !env.inngest.dev,
+    }),
     billing: billingRoutes({
       month,
       tokens: env.billingCronTokens,

@@ -33,7 +33,10 @@ export const FORMATS = {
   INNGEST_DEV: z.string(),
   INNGEST_BASE_URL: origin('https://inngest.example.com'),
   INNGEST_EVENT_KEY: word(/^/, 'must hold no blanks'),
-  INNGEST_SIGNING_KEY: word(/^/, 'must hold no blanks'),
+  INNGEST_SIGNING_KEY: word(
+    /^(?:signkey-\S{3,}|(?:[0-9a-f]{2}){8,})$/i,
+    "must start with signkey- or, of a server of one's own, be at least 16 hex digits",
+  ),
   SMTP_URL: urlOf(['smtp:', 'smtps:'], 'must be an smtp:// or smtps:// URL'),
   MAIL_FROM: z.string().regex(/^[^\r\n]*\S@\S[^\r\n]*$/, 'must be an email address'),
   METRICS_TOKEN: secret(TOKEN_MIN_LENGTH),

@@ -122,6 +122,7 @@ describe('readEnv in production', () => {
     ['INNGEST_DEV', '0'],
     ['INNGEST_BASE_URL', 'http://inngest.internal:8288'],
     ['STRIPE_SECRET_KEY', 'rk_live_abc'],
+    ['INNGEST_SIGNING_KEY', '0123456789abcdef'],
   ])('accepts %s=%s', (name, value) => {
     expect(problemsOf({ ...PRODUCTION, [name]: value })).toEqual({});
   });
@@ -139,6 +140,8 @@ describe('readEnv in production', () => {
     ['METRICS_TOKEN', 'short'],
     ['SMTP_URL', 'http://mail.example'],
     ['HOST', 'a b'],
+    ['INNGEST_SIGNING_KEY', 'x'],
+    ['INNGEST_SIGNING_KEY', 'abc123'],
   ])('refuses malformed values: %s=%s', (name, value) => {
     expect(Object.keys(problemsOf({ ...PRODUCTION, [name]: value }))).toContain(name);
   });

@@ -10,7 +10,7 @@ interface SectionNavProps {
 export function SectionNav({ label, sections }: SectionNavProps) {
   return (
     <nav aria-label={label} className="mb-8 border-b border-line print:hidden">
-      <ul className="-mb-px grid grid-cols-[repeat(auto-fit,minmax(5rem,1fr))] gap-x-2 text-sm sm:flex sm:flex-wrap sm:gap-x-7 sm:text-base">
+      <ul className="-mb-px grid grid-cols-[repeat(auto-fit,minmax(6rem,1fr))] gap-x-2 text-sm sm:flex sm:flex-wrap sm:gap-x-7 sm:text-base">
         {sections.map(({ to, label: name, end }) => (
           <li key={to}>
             <NavLink

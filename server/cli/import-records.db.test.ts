@@ -9,7 +9,7 @@ import { trpc } from '../http/trpc.ts';
 import { createLogger } from '../log.ts';
 import { testServices } from '../trpc/services.fixtures.ts';
 import { parseAsteriskCdr } from './asterisk-cdr.ts';
-import { importRecords } from './import-records.ts';
+import { importRecords, type Overrun } from './import-records.ts';
 
 let database: TestDatabase;
 let server: Server;
@@ -65,6 +65,7 @@ it.each([false, true])(
       client,
       userOf: (record) => record.user,
       currency: undefined,
+      overrun: 'refuse',
       open,
       onProgress: () => {},
     });
@@ -107,6 +108,7 @@ it('calls that were authorized while they ran are told apart: billed, billed oth
       client,
       userOf: () => 'live',
       currency: undefined,
+      overrun: 'refuse',
       open: false,
       onProgress: () => {},
     });
@@ -124,4 +126,22 @@ it('calls that were authorized while they ran are told apart: billed, billed oth
     balanceMicros: String(100_000_000 - 3 * 150_000 - 175_000),
     heldMicros: '0',
   });
+});
+
+it('calls beyond what the wallet has are refused, or arrears when the caller says so', async () => {
+  const wallet = { userId: 'poor' };
+  await client.wallets.open.mutate(wallet);
+  const importAs = (overrun: Overrun) =>
+    importRecords({
+      rows: parseAsteriskCdr([row(1)], {}),
+      client,
+      userOf: () => wallet.userId,
+      currency: undefined,
+      overrun,
+      open: false,
+      onProgress: () => {},
+    });
+  expect(await importAs('refuse')).toMatchObject({ charged: 0, refused: 1 });
+  expect(await importAs('arrears')).toMatchObject({ charged: 1, refused: 0 });
+  expect(await client.wallets.get.query(wallet)).toMatchObject({ arrearsMicros: '150000' });
 });

@@ -7,6 +7,9 @@ import type { CallRecord, CallRecordRow } from './asterisk-cdr.ts';
 /** Rows sent in one call of `usage.chargeBatch`. */
 const BATCH = 100;
 
+/** What becomes of a call that the wallet cannot pay for: nothing, or arrears. */
+export type Overrun = 'refuse' | 'arrears';
+
 export interface ImportProblem {
   readonly line: number;
   readonly code: string;
@@ -48,10 +51,11 @@ export async function importRecords(options: {
   readonly client: BillingClient;
   readonly userOf: (record: CallRecord) => string | undefined;
   readonly currency: string | undefined;
+  readonly overrun: Overrun;
   readonly open: boolean;
   readonly onProgress: (summary: ImportSummary) => void;
 }): Promise<ImportSummary> {
-  const { client, userOf, currency, onProgress } = options;
+  const { client, userOf, currency, overrun, onProgress } = options;
   const summary: ImportSummary = {
     rows: 0,
     charged: 0,
@@ -134,6 +138,7 @@ export async function importRecords(options: {
         ...(currency !== undefined && { currency }),
         referenceId: record.referenceId,
         occurredAt: record.startedAt.toISOString(),
+        overrun,
         usage: {
           type: 'call',
           durationSeconds: record.billsec,

@@ -11,7 +11,12 @@ import {
   userFields,
 } from './asterisk-cdr.ts';
 import { type Given, runAsProgram, runCommand, UsageError } from './command.ts';
-import { describeClientError, type ImportSummary, importRecords } from './import-records.ts';
+import {
+  describeClientError,
+  type ImportSummary,
+  importRecords,
+  type Overrun,
+} from './import-records.ts';
 import type { Output } from './output.ts';
 
 const HELP = `Charges a file of call records: each answered call once, however often the file is imported.
@@ -25,6 +30,8 @@ const HELP = `Charges a file of call records: each answered call once, however o
                        are not billed twice: uniqueid, linkedid, userfield; default made of the record
   --timezone ZONE      the switch's time zone, such as Europe/Berlin; default UTC
   --currency CODE      needed where users have wallets in several currencies
+  --overrun arrears    charge calls beyond what the wallet has, too: they were made; by default
+                       they are refused
   --open               open a wallet for a user that has none
   --json               print the summary as JSON
 
@@ -39,6 +46,7 @@ interface Arguments {
   referenceField: ReferenceField | undefined;
   timezone: string;
   currency: string | undefined;
+  overrun: Overrun;
   open: boolean;
   json: boolean;
 }
@@ -50,6 +58,7 @@ const OPTIONS = {
   'reference-field': { type: 'string' },
   timezone: { type: 'string' },
   currency: { type: 'string' },
+  overrun: { type: 'string' },
   open: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
@@ -99,6 +108,10 @@ function parseArguments({ values, positionals }: Given<typeof OPTIONS>): Argumen
   if (reference !== undefined && referenceField === undefined) {
     throw new UsageError(`--reference-field must be one of ${referenceFields.join(', ')}.`);
   }
+  const { overrun = 'refuse' } = values;
+  if (overrun !== 'refuse' && overrun !== 'arrears') {
+    throw new UsageError('--overrun must be refuse or arrears.');
+  }
   return {
     file,
     user: values.user,
@@ -106,6 +119,7 @@ function parseArguments({ values, positionals }: Given<typeof OPTIONS>): Argumen
     referenceField,
     timezone: values.timezone ?? 'UTC',
     currency: values.currency,
+    overrun,
     open: values.open ?? false,
     json: values.json ?? false,
   };
@@ -125,6 +139,7 @@ async function importFile(
     client,
     userOf: (record) => args.user ?? record.user,
     currency: args.currency,
+    overrun: args.overrun,
     open: args.open,
     onProgress: ({ rows, charged }) => {
       if (output.errIsTerminal) output.err(`\r${rows} rows read, ${charged} charged`);

@@ -297,4 +297,14 @@ describe('processCommunicationBilling', () => {
     });
     expect(await send(1)).toMatchObject({ success: true, replayed: true });
   });
+
+  it('refuses a detail that does not exist, which a misspelt one is', async () => {
+    const details = { segment: 5, to: '+14155550132' } as { to: string };
+    expect(await client.processCommunicationBilling(userId, 'sms', details)).toMatchObject({
+      success: false,
+      code: 'BAD_REQUEST',
+      error: 'segment: there is no such field',
+    });
+    expect((await service.charged(userId)).references).toEqual([]);
+  });
 });

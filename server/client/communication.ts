@@ -37,13 +37,31 @@ const FIELDS: Readonly<Record<CommunicationType, readonly (keyof CommunicationDe
   file_transfer: ['transfers', 'bytes'],
 };
 
-/** Turns details into usage; fields that belong to another type of communication are left out. */
+const COMMON_FIELDS: readonly (keyof CommunicationDetails)[] = [
+  'referenceId',
+  'currency',
+  'occurredAt',
+  'overrun',
+];
+const EVERY_FIELD: ReadonlySet<string> = new Set([
+  ...COMMON_FIELDS,
+  ...Object.values(FIELDS).flat(),
+]);
+
+/**
+ * Turns details into usage; fields that belong to another type of communication are left out, and
+ * what is no field at all is refused: a misspelt one would be charged as if it were not there.
+ */
 function toUsage(
   type: CommunicationType,
   details: CommunicationDetails,
 ): { ok: true; usage: Usage } | { ok: false; problem: string } {
   if (!Object.hasOwn(FIELDS, type)) {
     return { ok: false, problem: `type: must be one of ${Object.keys(FIELDS).join(', ')}` };
+  }
+  const unknown = Object.keys(details).find((field) => !EVERY_FIELD.has(field));
+  if (unknown !== undefined) {
+    return { ok: false, problem: `${unknown}: there is no such field` };
   }
   const { occurredAt } = details;
   if (

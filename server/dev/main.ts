@@ -236,7 +236,11 @@ function announce(given: EnvSource, variables: Variables, dataDir: string): void
     ['Stripe', variables.STRIPE_API_BASE ?? 'Stripe itself'],
     ['Inngest', variables.INNGEST_BASE_URL ?? 'Inngest itself'],
     ['Mail', variables.MAILBOX_URL ?? 'your mail server'],
-    ['Variables', `${devEnvPath(dataDir)}  (commands in other terminals read it)`],
+    [
+      'Variables',
+      `${devEnvPath(dataDir)}  (commands in other terminals read it` +
+        `${dataDir === DEFAULT_DATA_DIR ? '' : ` with DATA_DIR=${dataDir}`})`,
+    ],
   ];
   const lines = rows.map(([name, value]) => `  ${`${name}`.padEnd(12)}${value}`);
   console.log(`\n${lines.join('\n')}\n\n  Ctrl-C stops all of it.\n`);

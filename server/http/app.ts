@@ -99,8 +99,7 @@ export function createHttpApp(options: AppOptions): Hono<AppEnv> {
       {
         requestId: c.get('requestId'),
         method: c.req.method,
-        // Without the query, which may carry what a person typed.
-        path: c.req.path,
+        path: loggedPath(c.req.path),
         status: c.res.status,
         ms: Math.round(seconds * 1000),
       },
@@ -189,6 +188,11 @@ export function createHttpApp(options: AppOptions): Hono<AppEnv> {
     return response;
   });
   return app;
+}
+
+/** Without the query, which may carry what a person typed, and without the secret of a link. */
+function loggedPath(path: string): string {
+  return path.startsWith('/unsubscribe/') ? '/unsubscribe/…' : path;
 }
 
 function contextOf(

@@ -5,8 +5,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
  * by digests of equal length, so the time taken says nothing of how much of one matched.
  */
 export function bearerMatches(header: string | undefined, tokens: readonly string[]): boolean {
-  const [, given] = /^Bearer (\S+)$/i.exec(header ?? '') ?? [];
-  if (given === undefined) {
+  const given = bearerToken(header);
+  if (given === null) {
     return false;
   }
   const digest = sha256(given);
@@ -15,7 +15,13 @@ export function bearerMatches(header: string | undefined, tokens: readonly strin
 
 /** The secret of an API key that an `Authorization` header brings; null when it brings none. */
 export function apiKeySecret(header: string | undefined): string | null {
-  return /^Bearer (sk_\S+)$/.exec(header ?? '')?.[1] ?? null;
+  const token = bearerToken(header);
+  return token?.startsWith('sk_') === true ? token : null;
+}
+
+/** The scheme in any case: RFC 9110, section 11.1. */
+function bearerToken(header: string | undefined): string | null {
+  return /^Bearer (\S+)$/i.exec(header ?? '')?.[1] ?? null;
 }
 
 function sha256(text: string): Buffer {

@@ -24,6 +24,7 @@ describe('limitBody', () => {
       headers: { ...headers, 'x-request-id': 'request-1' },
     });
     expect(response.status).toBe(413);
+    expect(response.headers.get('connection')).toBe('close');
     expect(await response.json()).toEqual({
       error: {
         code: 'PAYLOAD_TOO_LARGE',

@@ -8,12 +8,15 @@ import type { RequestIdVariables } from './request-id.ts';
 export function limitBody(maxBytes: number): MiddlewareHandler<{ Variables: RequestIdVariables }> {
   return bodyLimit({
     maxSize: maxBytes,
-    onError: (c) =>
-      errorResponse(
-        new Fault('PAYLOAD_TOO_LARGE', {
-          publicMessage: `The body is larger than ${maxBytes} bytes.`,
-        }),
+    onError(c) {
+      const publicMessage = `The body is larger than ${maxBytes} bytes.`;
+      const response = errorResponse(
+        new Fault('PAYLOAD_TOO_LARGE', { publicMessage }),
         c.get('requestId'),
-      ),
+      );
+      // What of the body is still to come is not read.
+      response.headers.set('connection', 'close');
+      return response;
+    },
   });
 }

@@ -164,6 +164,12 @@ describe('the two ways to charge give the same answers', () => {
       (userId) => ({ userId, usage: sms, referenceId: 'a' }),
       () => 'Bearer sk_wrong',
     ],
+    [
+      'the scheme in small letters',
+      'usage.charge',
+      (userId) => ({ userId, usage: sms, referenceId: 'a' }),
+      () => `bearer ${secret}`,
+    ],
   ])('%s', async (name, path, body, authorization = () => `Bearer ${secret}`) => {
     const users = [`stock ${name}`, `direct ${name}`].map((user) => user.replaceAll(/\W+/g, '-'));
     await Promise.all(users.map(fundedUser));

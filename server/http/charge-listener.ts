@@ -48,7 +48,10 @@ export function chargeListener(
       return;
     }
     answer(request, response, calls, options).catch((error: unknown) => {
-      options.logger.error({ err: error }, 'charge request failed');
+      // A caller that goes before it has sent its request is no failure of ours.
+      if (!request.errored) {
+        options.logger.error({ err: error }, 'charge request failed');
+      }
       response.destroy();
     });
   };

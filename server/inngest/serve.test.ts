@@ -26,7 +26,10 @@ function startProduction() {
       bodies.push(event.data.eventId);
     },
   );
-  const handler = inngestHandler(inngest, [fn], { serveOrigin: 'https://wallet.example.com' });
+  const handler = inngestHandler(inngest, [fn], {
+    serveOrigin: 'https://wallet.example.com',
+    signed: true,
+  });
   const request = (method: string, body?: string, headers: Record<string, string> = {}) =>
     handler(
       new Request('https://wallet.example.com/api/inngest?fnId=prepaid-wallet-stripe-apply', {
@@ -51,6 +54,13 @@ describe('inngestHandler', () => {
     const response = await request('POST', EXECUTION, signatureOf(EXECUTION, SECRET, nowSeconds));
     expect(response.status).toBe(200);
     expect(bodies).toEqual(['evt_1']);
+  });
+
+  it('refuses a body that is no JSON, whatever its signature claims', async () => {
+    const { bodies, request } = startProduction();
+    const response = await request('POST', 'a{b', signatureOf('a{b', SECRET, nowSeconds));
+    expect(response.status).toBe(400);
+    expect(bodies).toEqual([]);
   });
 
   it.each([

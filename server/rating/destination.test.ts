@@ -64,6 +64,7 @@ describe('normalDestination', () => {
     ...['+', '++44', '+44abc', '+1234567890123456', '\u200b', '()', '१२३४५६७', '+0123456'],
     // Numbers with letters, pauses or a second number, which no prefix would find.
     ...['1-800-FLOWERS', '1800flowers', '442079460000,,12', '4420,7946,0000', '02079460000,0207'],
+    ...['1,4155550132', '14,155', '1w415', '1 P 415'],
   ])('finds no destination in text %#', (to) => {
     expect(normalDestination(to)).toBeUndefined();
     expect(normalDestination(to, 'US')).toBeUndefined();

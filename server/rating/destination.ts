@@ -23,8 +23,8 @@ const plainInternational = /^\+[1-9]\d{0,14}$/;
 
 /** An extension behind a number, as people write it. */
 const extension = /(?:extn?|x)\d{1,7}$/i;
-/** Too long for the name of an extension: a number with letters or pauses in it. */
-const brokenNumber = /^(?=[^a-z\d]*(?:[a-z\d][^a-z\d]*){7})\d{4,}[a-z,]/i;
+/** A number with pauses in it, or with letters, and then too long for the name of an extension. */
+const brokenNumber = /^\d+(?:,|[pw]\d)|^(?=[^a-z\d]*(?:[a-z\d][^a-z\d]*){7})\d{4,}[a-z]/i;
 
 /** Service and emergency numbers, which belong to no country's numbering of subscribers. */
 const longestShortCode = 6;

@@ -13,7 +13,9 @@ export async function walletsWithNews(sql: Sql, limit: number): Promise<string[]
     from users u
     join wallets w on w.user_id = u.id
     left join notice_cursors c on c.wallet_id = w.id
-    where w.seq > coalesce(c.seq, 0) limit ${limit}`;
+    where w.seq > coalesce(c.seq, 0)
+    -- With more of them than that, each has its turn at some time.
+    order by random() limit ${limit}`;
   return rows.map(({ id }) => id);
 }
 

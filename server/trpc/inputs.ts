@@ -4,7 +4,7 @@ import type { WalletName } from '../store/wallets.ts';
 
 export const userIdSchema = z
   .string()
-  .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces');
+  .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces');
 
 export const currencySchema = z
   .string()
@@ -17,7 +17,7 @@ export const referenceSchema = z
 
 /** Beyond four digits of the year the database reads a `Date` otherwise than it was meant. */
 const EARLIEST = Date.parse('1970-01-01T00:00:00Z');
-const LATEST = Date.parse('9999-12-31T00:00:00Z');
+const LATEST = Date.parse('9999-12-31T23:59:59.999Z');
 
 export const instantSchema = z.iso
   .datetime({ offset: true, error: 'must be an ISO 8601 instant with a zone' })

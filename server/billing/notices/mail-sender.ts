@@ -51,7 +51,11 @@ export function createMailSender(options: {
       await mailer.deliver({ id, to: email, notice: complete(notice), attachments });
       return null;
     } catch (error) {
-      return error instanceof DeliveryError ? error.message : 'UNKNOWN';
+      if (error instanceof DeliveryError) {
+        return error.message;
+      }
+      logger.error({ err: error, mailId: id, kind }, 'mail not made');
+      return 'UNKNOWN';
     }
   }
 

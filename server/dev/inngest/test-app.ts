@@ -60,7 +60,7 @@ export async function startTestBed(options: Partial<InngestRunnerOptions> = {}):
     runner,
     appUrl,
     mount(functions) {
-      handler = inngestHandler(inngest, functions);
+      handler = inngestHandler(inngest, functions, { signed: false });
     },
     appDown: close,
     appUp: async () => {
