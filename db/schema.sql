@@ -25,7 +25,8 @@ create type event_state as (
   balance_micros bigint,
   held_micros bigint,
   arrears_micros bigint,
-  recorded_at timestamp with time zone
+  recorded_at timestamp with time zone,
+  hash bytea
 );
 
 create type hold_outcome as (
@@ -4405,7 +4406,7 @@ AS $function$
         or e.arrears_micros - e.arrears_delta_micros <> coalesce((e.before).arrears_micros, 0)
         as wrong_total,
       e.recorded_at < (e.before).recorded_at as back_in_time,
-      e.hash <> chained_hash(e.hash_before, e.canonical) as wrong_hash,
+      e.hash <> chained_hash((e.before).hash, e.canonical) as wrong_hash,
       -- Going through the text costs a fifth of taking the detail apart.
       strpos(e.canonical, '"holdId"') > 0 as mentions_hold
     from (
@@ -4414,9 +4415,9 @@ AS $function$
         e.balance_micros, e.held_micros, e.arrears_micros,
         -- Fetched at once, for each lag() goes back for itself.
         lag(row(
-          e.seq, e.balance_micros, e.held_micros, e.arrears_micros, e.recorded_at
+          e.seq, e.balance_micros, e.held_micros, e.arrears_micros, e.recorded_at, e.hash
         )::event_state) over chain as before,
-        e.hash, lag(e.hash) over chain as hash_before,
+        e.hash,
         -- Written once for all that reads it, as it is half of the work.
         event_canonical(e) as canonical
       from wallet_events e

@@ -108,11 +108,13 @@ async function replayLongHistories(
 async function forEachRange(
   sql: Sql,
   walletId: string | null,
-  size: Parameters<typeof walletRanges>[1],
+  size: Omit<Parameters<typeof walletRanges>[1], 'lanes'>,
   work: (range: WalletRange) => Promise<void>,
 ): Promise<void> {
   const ranges =
-    walletId === null ? await walletRanges(sql, size) : [{ from: walletId, to: walletId }];
+    walletId === null
+      ? await walletRanges(sql, { ...size, lanes: sql.options.max })
+      : [{ from: walletId, to: walletId }];
   await forEach(sql, ranges, work);
 }
 

@@ -16,22 +16,33 @@ export const EVERY_WALLET: WalletRange = {
 /**
  * Cuts all possible wallet ids into at most so many ranges of about as many events, each of
  * `leastEvents` or more; together the ranges cover events without a wallet too. A wallet is never
- * cut; one of `longEvents` or more begins a range, however small. The largest come first, so that
- * those who share them out end at about the same time.
+ * cut; one of `longEvents` or more begins a range, however small. Those who share the ranges out,
+ * `lanes` of them, end at about the same time: there are as many ranges for each, and the largest
+ * come first.
  */
 export async function walletRanges(
   sql: Sql,
-  size: { readonly atMost: number; readonly leastEvents: number; readonly longEvents?: number },
+  size: {
+    readonly atMost: number;
+    readonly leastEvents: number;
+    readonly lanes: number;
+    readonly longEvents?: number;
+  },
 ): Promise<WalletRange[]> {
-  const { atMost, leastEvents, longEvents = null } = size;
+  const { atMost, leastEvents, lanes, longEvents = null } = size;
   // A wallet belongs to the range that its middle event falls into.
   const parts = await sql<{ from: string; events: bigint; longBefore: bigint }[]>`
     select (array_agg(id order by id))[1] as from, sum(seq)::bigint as events, long as "longBefore"
     from (
       select id, seq, count(*) filter (where seq >= ${longEvents}::bigint) over (order by id) as long,
-        div(sum(seq) over (order by id) - seq / 2,
-          greatest(ceil(sum(seq) over () / ${atMost}::int), ${leastEvents}::int)) as part
+        div(sum(seq) over (order by id) - seq / 2, ceil(events / (fitting - case
+          when fitting > ${lanes}::int then fitting % ${lanes}::int else 0 end))) as part
       from wallets
+      cross join (
+        select sum(seq) as events,
+          greatest(least(div(sum(seq), ${leastEvents}::int), ${atMost}::int), 1) as fitting
+        from wallets
+      ) total
     ) w
     group by long, part order by long, part`;
   const [first] = parts;
