@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, connect as connectTo, createServer } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AddressInfo, connect as connectTo, createServer, Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
+import { asFault } from '../faults.ts';
 import { arrayLiteral, connect, type Sql } from './sql.ts';
 
 let database: TestDatabase;
@@ -205,6 +206,75 @@ describe('a reply that was cut off', () => {
       }
       expect(read).toEqual([[{ n: 1 }, { n: 2 }], [{ n: 3 }]]);
     });
+  });
+});
+
+describe('a connection that was reset', () => {
+  /** A client of one connection, and what resets that. */
+  async function withReset(use: (sql: Sql, reset: () => void) => Promise<void>): Promise<void> {
+    const { port, hostname } = new URL(database.ownerUrl);
+    let current: Socket | undefined;
+    const door = createServer((socket) => {
+      current = socket;
+      const inside = connectTo(Number(port), hostname);
+      socket.on('error', () => inside.destroy());
+      socket.on('close', () => inside.destroy());
+      inside.on('error', () => socket.destroy());
+      socket.pipe(inside).pipe(socket);
+    });
+    await once(door.listen(0, '127.0.0.1'), 'listening');
+    const url = new URL(database.ownerUrl);
+    url.port = String((door.address() as AddressInfo).port);
+    const sql = connect(url.href, { max: 1 });
+    await use(sql, () => current?.resetAndDestroy());
+    await sql.end({ timeout: 1 });
+    door.close();
+  }
+
+  /** The answer to a query of its own, or that its connection failed. */
+  async function ask(sql: Sql, number: number): Promise<'answered' | 'failed'> {
+    try {
+      expect([...(await sql`select ${number}::int as number`)]).toEqual([{ number }]);
+      return 'answered';
+    } catch (error) {
+      expect(asFault(error).code).toBe('DATABASE_UNAVAILABLE');
+      return 'failed';
+    }
+  }
+
+  it('leaves no query behind that its failure called forth, and gives none the answer to another', async () => {
+    await withReset(async (sql, reset) => {
+      for (let round = 0; round < 10; round += 1) {
+        const slow = sql`select pg_sleep(5)`;
+        const called = slow.catch((error: unknown) => {
+          expect(error).toMatchObject({ code: 'ECONNRESET' });
+          return Promise.all([1, 2, 3].map((number) => ask(sql, number)));
+        });
+        await new Promise((done) => setTimeout(done, 20));
+        reset();
+        expect(await called).toContain('answered');
+      }
+      expect(await ask(sql, 4)).toBe('answered');
+    });
+  });
+
+  it('sends what it was given while nobody heard of it', async () => {
+    const opened = vi.spyOn(Socket.prototype, 'connect');
+    const sql = connect(database.ownerUrl, { max: 1 });
+    expect(await ask(sql, 1)).toBe('answered');
+    const [socket] = opened.mock.contexts;
+    opened.mockRestore();
+    expect.assert(socket instanceof Socket);
+
+    socket.destroy(
+      Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', errno: -104 }),
+    );
+    await once(socket, 'error');
+    const given = ask(sql, 2);
+    await once(socket, 'close');
+    expect(await Promise.all([ask(sql, 3), given])).toEqual(['answered', 'answered']);
+    expect(await ask(sql, 4)).toBe('answered');
+    await sql.end({ timeout: 1 });
   });
 });
 
