@@ -30,6 +30,8 @@ const APP_NAME = 'Prepaid Wallet';
 
 /** Far above what a range takes, so that only a statement that is stuck is ended. */
 const MONTH_STATEMENT_TIMEOUT_MS = 1_800_000;
+/** Batches of charges that the database applies at once. */
+const CHARGE_LINES = 2;
 
 export interface ApplicationOptions {
   readonly env: Env;
@@ -66,6 +68,14 @@ export function createApplication(options: ApplicationOptions): Application {
     applicationName: 'prepaid-wallet month',
     statementTimeoutMs: MONTH_STATEMENT_TIMEOUT_MS,
   });
+  // A connection that has a batch of charges under way takes the next one at once.
+  const chargeLines = Array.from({ length: CHARGE_LINES }, () =>
+    connect(env.databaseUrl, {
+      role: APP_ROLE,
+      max: 1,
+      applicationName: 'prepaid-wallet charges',
+    }),
+  );
   const livemode = env.stripe.secretKey.includes('_live_');
 
   const inngest = createInngest({
@@ -91,6 +101,7 @@ export function createApplication(options: ApplicationOptions): Application {
     appName: APP_NAME,
     sql,
     monthSql,
+    chargeLines,
     gateway,
     livemode,
     clock,
@@ -258,7 +269,9 @@ export function createApplication(options: ApplicationOptions): Application {
     },
     async stop() {
       await Promise.all([pulse, ...backgrounds].map((background) => background.stop()));
-      await Promise.all([sql.end({ timeout: 5 }), monthSql.end({ timeout: 5 })]);
+      await Promise.all(
+        [sql, monthSql, ...chargeLines].map((client) => client.end({ timeout: 5 })),
+      );
     },
   };
 }

@@ -58,24 +58,46 @@ export interface UseCases {
   readonly unsubscribeLinks: TokenSigner;
 }
 
-/** `monthSql` is for statements that may run for minutes; `livemode` is that of Stripe's key. */
+/**
+ * `monthSql` is for statements that may run for minutes, and batches of charges go over `chargeLines`,
+ * clients of one connection each; `livemode` is that of Stripe's key.
+ */
 export function createUseCases(parts: {
   readonly env: Env;
   readonly appName: string;
   readonly sql: Sql;
   readonly monthSql: Sql;
+  readonly chargeLines: readonly Sql[];
   readonly gateway: StripeGateway;
   readonly livemode: boolean;
   readonly clock: () => Date;
   readonly logger: Logger;
   readonly announceMonth: (run: MonthRun) => Promise<void>;
 }): UseCases {
-  const { env, appName, sql, monthSql, gateway, livemode, clock, logger, announceMonth } = parts;
+  const {
+    env,
+    appName,
+    sql,
+    monthSql,
+    chargeLines,
+    gateway,
+    livemode,
+    clock,
+    logger,
+    announceMonth,
+  } = parts;
   const wallets = createWallets(sql);
   const rateCards = createRateCards({ sql, nowMs: Date.now });
   const directory = createWalletDirectory(sql);
   const holds = createHolds({ sql, rateCards, now: clock, directory });
-  const charging = createCharging({ sql, rateCards, now: clock, directory, holds });
+  const charging = createCharging({
+    sql,
+    lines: chargeLines,
+    rateCards,
+    now: clock,
+    directory,
+    holds,
+  });
   const explaining = createExplaining({ sql, rateCards });
   const spendingLimits = createSpendingLimits(sql);
   const month = createMonth({ sql, longSql: monthSql, clock, send: announceMonth, logger });

@@ -24,15 +24,17 @@ const startMs = Date.parse('2026-10-30T06:00:00Z');
 
 let database: TestDatabase;
 let many: Sql;
+let lines: Sql[];
 let nowMs = startMs;
 
 beforeAll(async () => {
   database = await createTestDatabase();
   many = connect(database.ownerUrl, { role: 'wallet_app', max: 16 });
+  lines = [1, 2].map(() => connect(database.ownerUrl, { role: 'wallet_app', max: 1 }));
 });
 
 afterAll(async () => {
-  await many?.end({ timeout: 5 });
+  await Promise.all([many, ...(lines ?? [])].map((sql) => sql?.end({ timeout: 5 })));
   await database?.close();
 });
 
@@ -60,8 +62,10 @@ it('neither deadlocks nor loses, makes or overspends a micro, and every retry he
   const now = () => new Date(nowMs);
   const rateCards = createRateCards({ sql, nowMs: () => nowMs });
   const wallets = createWallets(sql);
-  // Two processes beside each other, each with a queue of its own.
-  const chargings = [1, 2].map(() => createCharging({ sql, rateCards, now }));
+  // Two processes beside each other, each with a queue of its own, one of them with lines.
+  const chargings = [undefined, lines].map((own) =>
+    createCharging({ sql, rateCards, now, ...(own && { lines: own }) }),
+  );
   const grants = createGrants({ sql });
   const holds = createHolds({ sql, rateCards, now });
   const refunds = createRefunds({ sql });

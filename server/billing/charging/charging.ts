@@ -77,7 +77,8 @@ interface RatedCharge extends PreparedCharge {
 
 /**
  * The charging use cases. `now` is the instant of usage that does not say its own. `directory` and
- * `holds` may be shared with other use cases.
+ * `holds` may be shared with other use cases. Batches of charges go over `lines`, clients of one
+ * connection each; without them over any connections of `sql`, where none follows another early.
  */
 export function createCharging(options: {
   sql: Sql;
@@ -85,15 +86,17 @@ export function createCharging(options: {
   now: () => Date;
   directory?: WalletDirectory;
   holds?: Pick<Holds, 'capture'>;
+  lines?: readonly Sql[];
 }): Charging {
-  const { sql, rateCards, now, directory = createWalletDirectory(options.sql) } = options;
+  const { sql, lines, rateCards, now, directory = createWalletDirectory(options.sql) } = options;
   const { capture } = options.holds ?? createHolds({ sql, rateCards, now, directory });
   const queue = createWriteQueue({
-    apply: (charges: readonly QueuedCharge[]) => chargeMany(sql, charges),
+    apply: (charges: readonly QueuedCharge[], line) => chargeMany(lines?.[line] ?? sql, charges),
     // `charge_many` takes each key of a wallet once.
     uniqueBy: ({ walletId, key }) => walletId + key,
     maxBatch: 500,
-    lanes: 2,
+    lanes: lines?.length ?? 2,
+    inOrder: lines !== undefined,
     together: 200,
   });
   const tieredCharges = createTieredCharges({

@@ -111,6 +111,55 @@ describe('the write queue', () => {
     expect(await later).toMatchObject({ code: 'OK' });
   });
 
+  it('lets the next batch follow early once it is as large as the one under way, and no third', async () => {
+    const { queue, batches, turn, answer } = queueWith({ inOrder: true });
+    const outcomes: Promise<QueuedOutcome>[] = [];
+    const send = async (count: number) => {
+      for (let sent = 0; sent < count; sent += 1) {
+        outcomes.push(queue.send(charge(`${outcomes.length}`)));
+      }
+      await turn();
+    };
+    const sizes = () => batches.map(({ length }) => length);
+    await send(1);
+    // Too few to be worth a batch.
+    await send(15);
+    expect(sizes()).toEqual([1]);
+    await send(1);
+    expect(sizes()).toEqual([1, 16]);
+    await send(40);
+    expect(sizes()).toEqual([1, 16]);
+    await answer();
+    expect(sizes()).toEqual([1, 16, 40]);
+    await send(39);
+    await answer();
+    // As many as the batch that is still under way, or it waits for that one's answer.
+    expect(sizes()).toEqual([1, 16, 40]);
+    await send(1);
+    expect(sizes()).toEqual([1, 16, 40, 40]);
+    await answer();
+    await answer();
+    expect(await Promise.all(outcomes)).toHaveLength(97);
+  });
+
+  it('lets no lane overtake what all lanes sent together', async () => {
+    const { queue, batches, turn, answer } = queueWith({ lanes: 2, together: 20, inOrder: true });
+    const many = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) =>
+        queue.send(charge(`${from + index}`, WALLET.replace(/0$/, String(index % 2)))),
+      );
+    const outcomes = many(0, 2);
+    await turn();
+    outcomes.push(...many(2, 60));
+    await turn();
+    expect(batches.map(({ length }) => length)).toEqual([2]);
+    await answer();
+    expect(batches.map(({ length }) => length)).toEqual([2, 30, 30]);
+    await answer();
+    await answer();
+    expect(await Promise.all(outcomes)).toHaveLength(62);
+  });
+
   it('never puts one key of one wallet twice into a batch, and answers both', async () => {
     const { queue, batches, answer } = queueWith();
     const other = '11111111-1111-4111-8111-111111111111';

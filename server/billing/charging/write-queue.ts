@@ -1,7 +1,9 @@
 /**
  * Coalesces concurrent writes to wallets. What arrives while a batch is on its way to the database
  * goes into the next one: one round trip and one commit for many writes. There is no timer: a write
- * that comes when nothing is under way leaves at once.
+ * that comes when nothing is under way leaves at once. The next batch follows the one under way
+ * early, without waiting for its answer, as soon as it has grown as large: the database then goes on
+ * without a pause, and batches do not get smaller.
  *
  * The queue holds no truth. Each write is answered by the database, after the commit; a process
  * that dies loses only answers, which callers get by repeating their call.
@@ -12,6 +14,8 @@ import { asFault, Fault } from '../../faults.ts';
 const MAX_WAITING = 10_000;
 const MAX_TRIES = 4;
 const RETRY_AFTER_SECONDS = 1;
+/** Fewer writes do not follow early: a batch has a price of its own, which more of them share later. */
+const FEWEST_TO_FOLLOW = 16;
 /** A batch takes milliseconds; while one is unanswered for so long, the database is not there. */
 const STALLED_AFTER_MS = 5_000;
 
@@ -23,8 +27,20 @@ interface Waiting<Write, Outcome> {
 
 interface Lane<Write, Outcome> {
   waiting: Waiting<Write, Outcome>[];
-  /** When the batch under way was sent; null when there is none. */
-  sentAtMs: number | null;
+  /** Batches that may hold writes of this lane, the oldest first. */
+  underWay: readonly Batch<Write, Outcome>[];
+}
+
+interface Batch<Write, Outcome> {
+  readonly way: Way<Write, Outcome>;
+  readonly writes: number;
+  readonly sentAtMs: number;
+}
+
+/** The lanes of which a batch takes its writes, and the line over which it goes. */
+interface Way<Write, Outcome> {
+  readonly lanes: readonly Lane<Write, Outcome>[];
+  readonly line: number;
 }
 
 export interface WriteQueue<Write, Outcome> {
@@ -40,13 +56,18 @@ export interface WriteQueue<Write, Outcome> {
 }
 
 export interface WriteQueueOptions<Write, Outcome> {
-  /** Applies writes in one transaction, and answers each, in order. */
-  readonly apply: (writes: readonly Write[]) => Promise<Outcome[]>;
+  /** Applies writes in one transaction, and answers each, in order. `line` is a number below `lanes`. */
+  readonly apply: (writes: readonly Write[], line: number) => Promise<Outcome[]>;
+  /**
+   * Whether calls of `apply` with the same `line` take effect one after the other, in the order in
+   * which they are made: then a batch may follow early. By default it does not.
+   */
+  readonly inOrder?: boolean;
   /** Two writes for which this gives the same text never share a batch; by default any may. */
   readonly uniqueBy?: (write: Write) => string;
   /** The most writes in one call of `apply`: more gain little and hold locks longer. */
   readonly maxBatch: number;
-  /** Batches under way at once. Wallets are dealt out by id, so two lanes never share one. */
+  /** Batches applied at once. Wallets are dealt out by id, so two lanes never share one. */
   readonly lanes: number;
   /**
    * While nothing is under way and no more than this wait, one batch takes them from all lanes: a
@@ -69,6 +90,7 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
     uniqueBy,
     maxBatch,
     together = 0,
+    inOrder = false,
     maxWaiting = MAX_WAITING,
     isDeadlock = (error) => error instanceof Error && 'code' in error && error.code === '40P01',
     isOutage = (error) => asFault(error).code !== 'INTERNAL',
@@ -76,39 +98,52 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
   } = options;
   const lanes = Array.from(
     { length: options.lanes },
-    (): Lane<Write, Outcome> => ({ waiting: [], sentAtMs: null }),
+    (): Lane<Write, Outcome> => ({ waiting: [], underWay: [] }),
   );
+  const allTogether: Way<Write, Outcome> = { lanes, line: 0 };
+  const apart = lanes.map((lane, line): Way<Write, Outcome> => ({ lanes: [lane], line }));
   let sendsSoon = false;
 
-  const waiting = () => lanes.reduce((sum, lane) => sum + lane.waiting.length, 0);
+  const waiting = () => waitingIn(lanes);
 
   function sendWaiting(): void {
-    const idle = lanes.filter(({ sentAtMs }) => sentAtMs === null);
-    if (idle.length === lanes.length && waiting() <= together) {
-      void sendFrom(lanes);
-      return;
-    }
-    for (const lane of idle) {
-      void sendFrom([lane]);
+    const ways = isClear(allTogether) && waiting() <= together ? [allTogether] : apart;
+    for (const way of ways.filter(isClear)) {
+      while (maySend(way)) {
+        void sendBatch(way);
+      }
     }
   }
 
-  async function sendFrom(taken: readonly Lane<Write, Outcome>[]): Promise<void> {
-    const batch = takeBatch(taken, maxBatch, uniqueBy);
-    if (batch.length === 0) {
-      return;
+  /** Whether there is a next batch for a way that is clear. */
+  function maySend({ lanes: taken }: Way<Write, Outcome>): boolean {
+    const [ahead, another] = taken[0]?.underWay ?? [];
+    if (ahead === undefined) {
+      return waitingIn(taken) > 0;
     }
-    const sentAtMs = nowMs();
-    for (const lane of taken) {
-      lane.sentAtMs = sentAtMs;
+    return (
+      inOrder &&
+      another === undefined &&
+      waitingIn(taken) >= Math.max(ahead.writes, FEWEST_TO_FOLLOW)
+    );
+  }
+
+  async function sendBatch(way: Way<Write, Outcome>): Promise<void> {
+    const taken = takeBatch(way.lanes, maxBatch, uniqueBy);
+    const batch = { way, writes: taken.length, sentAtMs: nowMs() };
+    for (const lane of way.lanes) {
+      lane.underWay = [...lane.underWay, batch];
     }
-    const answers = await outcomesOf(batch.map(({ write }) => write));
-    for (const lane of taken) {
-      lane.sentAtMs = null;
+    const answers = await outcomesOf(
+      taken.map(({ write }) => write),
+      way.line,
+    );
+    for (const lane of way.lanes) {
+      lane.underWay = lane.underWay.filter((other) => other !== batch);
     }
     // First the next batch: the database works on it while this one's callers are answered.
     sendWaiting();
-    for (const [index, { resolve, reject }] of batch.entries()) {
+    for (const [index, { resolve, reject }] of taken.entries()) {
       const answer = answers[index];
       if (answer?.status === 'fulfilled') {
         resolve(answer.value);
@@ -119,9 +154,12 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
   }
 
   /** What became of each write, in their order. */
-  async function outcomesOf(writes: readonly Write[]): Promise<PromiseSettledResult<Outcome>[]> {
+  async function outcomesOf(
+    writes: readonly Write[],
+    line: number,
+  ): Promise<PromiseSettledResult<Outcome>[]> {
     try {
-      return (await applyPatiently(writes)).map((value) => ({ status: 'fulfilled', value }));
+      return (await applyPatiently(writes, line)).map((value) => ({ status: 'fulfilled', value }));
     } catch (reason) {
       if (writes.length === 1 || isOutage(reason)) {
         return writes.map(() => ({ status: 'rejected', reason }));
@@ -129,16 +167,16 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
       // One write that the database cannot take must not fail the others.
       const answers: PromiseSettledResult<Outcome>[] = [];
       for (const write of writes) {
-        answers.push(...(await outcomesOf([write])));
+        answers.push(...(await outcomesOf([write], line)));
       }
       return answers;
     }
   }
 
-  async function applyPatiently(writes: readonly Write[]): Promise<Outcome[]> {
+  async function applyPatiently(writes: readonly Write[], line: number): Promise<Outcome[]> {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await apply(writes);
+        return await apply(writes, line);
       } catch (error) {
         if (tries === MAX_TRIES || !isDeadlock(error)) {
           throw error;
@@ -157,7 +195,8 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
       if (lane === undefined) {
         throw new RangeError('a queue has at least one lane');
       }
-      if (lane.sentAtMs !== null && nowMs() - lane.sentAtMs > STALLED_AFTER_MS) {
+      const [ahead] = lane.underWay;
+      if (ahead !== undefined && nowMs() - ahead.sentAtMs > STALLED_AFTER_MS) {
         return Promise.reject(
           new Fault('DATABASE_UNAVAILABLE', { retryAfterSeconds: RETRY_AFTER_SECONDS }),
         );
@@ -175,6 +214,15 @@ export function createWriteQueue<Write extends { readonly walletId: string }, Ou
       });
     },
   };
+}
+
+function waitingIn(lanes: readonly { readonly waiting: readonly unknown[] }[]): number {
+  return lanes.reduce((sum, lane) => sum + lane.waiting.length, 0);
+}
+
+/** Whether nothing of its lanes is under way but what goes over the same line. */
+function isClear<Write, Outcome>(way: Way<Write, Outcome>): boolean {
+  return way.lanes.every(({ underWay }) => underWay.every((batch) => batch.way === way));
 }
 
 /** Takes what fits one batch. What may not share it waits for the next one. */
