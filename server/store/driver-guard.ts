@@ -53,14 +53,14 @@ export function guardAgainstDeadConnections(query: object): void {
 function guard(query: Query): void {
   const { resolve, reject, cursorFn, handler } = query;
   let isSpoiled = false;
+  let isSentAgain = false;
   let isRejected = false;
   query.handler = () => handWhenEnded(query, handler);
   query.resolve = (result) => {
-    if (isUnanswered(result)) {
-      // What is rejected stays its connection's query, too.
-      if (!isRejected) {
-        queueMicrotask(() => query.handler(query));
-      }
+    // What is rejected stays its connection's query, too. An empty statement has no command either.
+    if (isUnanswered(result) && !isSentAgain && !isRejected) {
+      isSentAgain = true;
+      queueMicrotask(() => query.handler(query));
     } else {
       resolve(withoutHoles(result));
     }

@@ -209,6 +209,10 @@ describe('a reply that was cut off', () => {
   });
 });
 
+it('answers an empty statement with no rows', async () => {
+  expect([...(await database.app.unsafe('-- nothing'))]).toEqual([]);
+});
+
 describe('a connection that was reset', () => {
   /** A client of one connection, and what resets that. */
   async function withReset(use: (sql: Sql, reset: () => void) => Promise<void>): Promise<void> {
