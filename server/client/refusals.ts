@@ -99,6 +99,8 @@ function describeLimit({ limit, currency, limitMicros, leftMicros, resetsAt }: L
   );
 }
 
+/** With the currency's decimals, which a refusal does not tell: `4.50 USD`, `450 JPY`. */
 function amountText(micros: string, currency: string): string {
-  return `${formatMicros(BigInt(micros), 2)} ${currency}`;
+  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
+  return `${formatMicros(BigInt(micros), format.resolvedOptions().minimumFractionDigits ?? 2)} ${currency}`;
 }

@@ -13,7 +13,8 @@ export const currencySchema = z
 /** The caller's own name of a thing: for retries it must be the same every time. */
 export const referenceSchema = z
   .string()
-  .regex(/^[\x20-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters');
+  .regex(/^[\x20-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters')
+  .regex(/\S/, 'must not be blank');
 
 /** Beyond four digits of the year the database reads a `Date` otherwise than it was meant. */
 const EARLIEST = Date.parse('1970-01-01T00:00:00Z');
@@ -36,7 +37,8 @@ export const seqSchema = z
 export const noteSchema = z
   .string()
   .trim()
-  .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'must be 1 to 500 characters without control characters');
+  .regex(/^[^\p{Cc}\p{Cs}]{1,500}$/u, 'must be 1 to 500 characters without control characters')
+  .regex(/[\p{L}\p{N}\p{P}\p{S}]/u, 'must have a character that can be seen');
 
 /** The fields that name a wallet; spread into an input, then read with `walletName`. */
 export const walletFields = {
