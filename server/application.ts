@@ -1,5 +1,6 @@
 /** The composition root: connects the use cases with the database, Stripe, Inngest, mail and HTTP. */
 import type { RequestListener } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
 import { createBackgrounds } from './backgrounds.ts';
@@ -32,6 +33,8 @@ const APP_NAME = 'Prepaid Wallet';
 const MONTH_STATEMENT_TIMEOUT_MS = 1_800_000;
 /** Batches of charges that the database applies at once. */
 const CHARGE_LINES = 2;
+/** How long what runs beside the requests may take to end, and then how long queries may. */
+const STOP_TIMEOUT_SECONDS = 5;
 
 export interface ApplicationOptions {
   readonly env: Env;
@@ -52,7 +55,7 @@ export interface Application {
   checkSchema(): Promise<number>;
   /** Starts what runs beside the requests. */
   start(): void;
-  /** Ends it, and the connections to the database. */
+  /** Ends it and the connections to the database, within seconds even when that does not answer. */
   stop(): Promise<void>;
 }
 
@@ -268,9 +271,16 @@ export function createApplication(options: ApplicationOptions): Application {
       }
     },
     async stop() {
-      await Promise.all([pulse, ...backgrounds].map((background) => background.stop()));
+      // What waits for a database that does not answer would wait for ever. It is left: what it was
+      // doing stands in the database, done or still to do.
+      await Promise.race([
+        Promise.all([pulse, ...backgrounds].map((background) => background.stop())),
+        sleep(STOP_TIMEOUT_SECONDS * 1000, null, { ref: false }),
+      ]);
       await Promise.all(
-        [sql, monthSql, ...chargeLines].map((client) => client.end({ timeout: 5 })),
+        [sql, monthSql, ...chargeLines].map((client) =>
+          client.end({ timeout: STOP_TIMEOUT_SECONDS }),
+        ),
       );
     },
   };

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createApplication } from './application.ts';
+import { type Application, createApplication } from './application.ts';
 import { createApiKeys } from './billing/accounts/api-keys.ts';
 import { type HurtDatabase, hurtDatabase } from './dev/chaos/database.ts';
 import { startTemporaryPostgres } from './dev/temporary-postgres.ts';
@@ -16,6 +16,7 @@ const MOST_MS = 9_000;
 
 const stops: (() => Promise<unknown>)[] = [];
 let database: HurtDatabase;
+let application: Application;
 let url: string;
 let secret: string;
 
@@ -40,7 +41,7 @@ beforeAll(async () => {
     { production: false },
   );
   if (!read.ok) throw new Error(describeProblems(read.problems));
-  const application = createApplication({
+  application = createApplication({
     env: read.env,
     logger,
     pages: {
@@ -119,4 +120,13 @@ it('every procedure and page is answered within seconds, at once while it lasts,
     })
     .toBe(200);
   expect((await page()).status).toBe(200);
+}, 60_000);
+
+it('the application stops although the database does not answer', async () => {
+  await database.freeze();
+  // What runs in the background asks the database meanwhile.
+  await new Promise((done) => setTimeout(done, 3_000));
+  const stoppedAtMs = performance.now();
+  await application.stop();
+  expect(performance.now() - stoppedAtMs).toBeLessThan(12_000);
 }, 60_000);
