@@ -159,7 +159,7 @@ AS $function$
     case when w.limited then (tightest_limit(w, null, null, null)).left_micros end)
 $function$;
 
-CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail json, p_grants jsonb DEFAULT NULL::jsonb)
+CREATE OR REPLACE FUNCTION public.append_event(INOUT w wallets, p_type text, p_balance_delta_micros bigint, p_held_delta_micros bigint, p_arrears_delta_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_detail json, p_grants jsonb DEFAULT NULL::jsonb, p_projects boolean DEFAULT true)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
@@ -214,12 +214,14 @@ begin
     e.detail, w.head_hash
   );
 
-  -- A wallet's first event comes before its row, which is inserted on it.
-  update wallets set
-    balance_micros = w.balance_micros, held_micros = w.held_micros,
-    arrears_micros = w.arrears_micros, seq = w.seq, head_hash = w.head_hash,
-    grants_micros = w.grants_micros, updated_at = w.updated_at
-  where id = w.id;
+  if p_projects then
+    -- A wallet's first event comes before its row, which is inserted on it.
+    update wallets set
+      balance_micros = w.balance_micros, held_micros = w.held_micros,
+      arrears_micros = w.arrears_micros, seq = w.seq, head_hash = w.head_hash,
+      grants_micros = w.grants_micros, updated_at = w.updated_at
+    where id = w.id;
+  end if;
   if w.limited then
     perform count_usage(w, e);
   end if;
@@ -2097,7 +2099,7 @@ begin
   end if;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_report jsonb, p_grants jsonb)
+CREATE OR REPLACE FUNCTION public.end_hold(INOUT w wallets, h holds, p_type text, p_funded_micros bigint, p_owed_micros bigint, p_key uuid, p_request_hash bytea, p_actor text, p_occurred_at timestamp with time zone, p_report jsonb, p_grants jsonb, p_projects boolean DEFAULT true)
  RETURNS wallets
  LANGUAGE plpgsql
 AS $function$
@@ -2108,18 +2110,20 @@ begin
   if p_report is null or w.mode = 'deferred' or is_goodwill then
     w := append_event(
       w, p_type, 0, -h.held_micros, 0, p_key, p_request_hash, p_actor, p_occurred_at,
-      hold_link(h)::json
+      hold_link(h)::json, p_projects => p_projects and p_report is null
     );
     if p_report is not null then
       w := append_event(
-        w, case when is_goodwill then 'goodwill' else 'accrual' end, 0, p_funded_micros, p_owed_micros, null, null, p_actor, p_occurred_at,
-        with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants
+        w, case when is_goodwill then 'goodwill' else 'accrual' end, 0, p_funded_micros,
+        p_owed_micros, null, null, p_actor, p_occurred_at,
+        with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants, p_projects
       );
     end if;
   else
     w := append_event(
       w, p_type, -p_funded_micros, -h.held_micros, p_owed_micros, p_key, p_request_hash, p_actor,
-      p_occurred_at, with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants
+      p_occurred_at, with_field((hold_link(h) || p_report)::json, 'grants', p_grants), p_grants,
+      p_projects
     );
   end if;
 end $function$;
@@ -5170,14 +5174,18 @@ CREATE OR REPLACE FUNCTION public.settle_due(INOUT w wallets)
 AS $function$
 declare
   called_at constant timestamptz := ledger_now();
+  steps constant due_step[] := (select p.steps from plan_due(w, called_at) p);
   step due_step;
+  is_last boolean;
   h holds;
 begin
-  foreach step in array (select p.steps from plan_due(w, called_at) p) loop
+  for i in 1 .. cardinality(steps) loop
+    step := steps[i];
+    is_last := i = cardinality(steps);
     if step.hold_id is not null then
       select * into h from holds where id = step.hold_id;
       w := end_hold(w, h, 'hold_expired', step.funded_micros, step.owed_micros, null, null,
-                    'system:expiry', step.at, h.report, step.grants);
+                    'system:expiry', step.at, h.report, step.grants, is_last);
       update holds set
         status = 'expired', held_micros = 0,
         billed_micros = step.funded_micros + step.owed_micros,
@@ -5188,7 +5196,8 @@ begin
       w := append_event(
         w, 'grant_expired', -step.taken_micros, 0, 0, null, null, 'system:expiry', step.at,
         json_build_object('grantSeq', step.grant_seq::text, 'expiresAt', json_instant(step.at),
-                          'endedMicros', step.ended_micros::text));
+                          'endedMicros', step.ended_micros::text),
+        p_projects => is_last);
       update grants set
         left_micros = left_micros - step.ended_micros,
         expired_micros = expired_micros + step.ended_micros

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../dev/test-database.ts';
 import { requestHash } from '../ledger/key.ts';
-import { findHolds, type HoldPlacing, voidHolds, writeHolds } from './holds.ts';
+import { extendHolds, findHolds, type HoldPlacing, voidHolds, writeHolds } from './holds.ts';
 import { verifyRange } from './ledger.ts';
 import { actor, identity, walletWith } from './wallets.fixtures.ts';
 
@@ -111,5 +111,42 @@ test('one hold captured and voided in one batch of each ends once', async () => 
   ]);
   expect(voided?.code).toBe('HOLD_NOT_OPEN');
   const { differences } = await verifyRange(database.owner, { from: walletId, to: walletId }, 10);
+  expect(differences).toEqual([]);
+});
+
+// Each update of a row walks through the versions that its transaction left of it: 30,000 would take longer
+// than a statement may, and the wallet could no longer be charged.
+test('holds that run out at once update their wallet once', async () => {
+  const walletId = await walletWith(database.app, 1_000n);
+  const holds = Array.from({ length: 40 }, (_, index) => ({
+    ...placing(walletId, `call-${index}`, 20n),
+    ttlSeconds: 10,
+  }));
+  const placed = await writeHolds(database.app, holds);
+  const reporting = holds.slice(0, 5).map(({ holdId }) => ({
+    walletId,
+    holdId,
+    actor,
+    report: { usage: { type: 'call' }, units: 1, breakdown: { amountMicros: '7' } },
+    amountMicros: 7n,
+    addMicros: null,
+    ttlSeconds: null,
+  }));
+  await extendHolds(database.app, reporting);
+  const ends = Math.max(...placed.map(({ expiresAt }) => expiresAt?.getTime() ?? 0));
+  await database.setClock(new Date(ends + 60_000).toISOString());
+  const updates = await database.owner.begin(async (sql) => {
+    await sql`select settle_due_wallets(10)`;
+    const [row] = await sql<{ updates: bigint }[]>`
+      select n_tup_upd as updates from pg_stat_xact_user_tables where relname = 'wallets'`;
+    return row?.updates;
+  });
+  await database.setClock(null);
+  // By the last of the events, and for when something is due again.
+  expect(updates).toBe(2n);
+  const [wallet] = await database.owner`
+    select balance_micros, held_micros, next_due_at from wallets where id = ${walletId}`;
+  expect(wallet).toEqual({ balance_micros: 965n, held_micros: 0n, next_due_at: null });
+  const { differences } = await verifyRange(database.owner, { from: walletId, to: walletId }, 100);
   expect(differences).toEqual([]);
 });
