@@ -3441,9 +3441,15 @@ declare
   step due_step;
   h holds;
   left_so_far numeric;
-  reserved numeric;
+  -- What the holds that are still open keep, of each grant: those that were placed before it expired.
+  reserved numeric[];
 begin
   unspent := case when w.grants_micros > 0 then left_grants(w.id) else '{}' end;
+  reserved := array(
+    select coalesce((
+      select sum(o.held_micros) from unnest(open_holds) o
+      where u.expires_at <= p_at and o.placed_at < u.expires_at), 0)
+    from unnest(unspent) with ordinality u order by u.ordinality);
   steps := '{}';
   loop
     step := null;
@@ -3451,13 +3457,11 @@ begin
     for i in 1 .. cardinality(unspent) loop
       exit when unspent[i].expires_at is null or unspent[i].expires_at > p_at;
       left_so_far := left_so_far + unspent[i].left_micros;
-      select coalesce(sum(o.held_micros), 0) into reserved
-      from unnest(open_holds[h_index:]) o where o.placed_at < unspent[i].expires_at;
-      if left_so_far > reserved and unspent[i].left_micros > 0 then
+      if left_so_far > reserved[i] and unspent[i].left_micros > 0 then
         g_index := i;
         step.at := unspent[i].expires_at;
         step.grant_seq := unspent[i].seq;
-        step.ended_micros := least(unspent[i].left_micros, left_so_far - reserved);
+        step.ended_micros := least(unspent[i].left_micros, left_so_far - reserved[i]);
         step.taken_micros := least(step.ended_micros,
                                    greatest(w.balance_micros - w.held_micros, 0));
         exit;
@@ -3483,6 +3487,9 @@ begin
         unspent[i].left_micros := unspent[i].left_micros - coalesce((
           select sum(p.micros) from jsonb_to_recordset(step.grants) as p (seq bigint, micros bigint)
           where p.seq = unspent[i].seq), 0);
+        if h.placed_at < unspent[i].expires_at then
+          reserved[i] := reserved[i] - h.held_micros;
+        end if;
       end loop;
       w.grants_micros := w.grants_micros - coalesce(parts_total(step.grants), 0);
       h_index := h_index + 1;
